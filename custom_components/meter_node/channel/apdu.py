@@ -1,0 +1,113 @@
+"""DLMS APDUs of the channel (IEC 62056-5-3): data-notification and general-glo-ciphering.
+
+Must not know any key: what is ciphered stays ciphered here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import axdr
+from .cosem_time import CosemDateTime
+
+DATA_NOTIFICATION = 0x0F
+GENERAL_GLO_CIPHERING = 0xDB
+TAG_LENGTH = 12
+TITLE_LENGTH = 8
+
+AUTHENTICATED_AND_ENCRYPTED = 0x30
+"""Security control, suite 0: authentication and encryption. The only level the channel takes."""
+
+
+class ApduError(ValueError):
+    """The bytes are no APDU of the expected kind; the text says at which point."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataNotification:
+    """A push: its number, its time (None where the meter sends none) and its data."""
+
+    invoke_id: int
+    time: CosemDateTime | None
+    body: axdr.Value
+
+
+def encode_data_notification(invoke_id: int, time: CosemDateTime, body: bytes) -> bytes:
+    """Return the APDU; ``body`` is A-XDR."""
+    raw_time = time.to_bytes()
+    return b"".join(
+        (
+            bytes((DATA_NOTIFICATION,)),
+            invoke_id.to_bytes(4),
+            bytes((len(raw_time),)),
+            raw_time,
+            body,
+        )
+    )
+
+
+def decode_data_notification(data: bytes) -> DataNotification:
+    """Read the APDU whole. Raises ApduError when it is not one, or has bytes left over."""
+    if not data or data[0] != DATA_NOTIFICATION:
+        raise ApduError("not a data-notification")
+    if len(data) < 6:
+        raise ApduError("a data-notification cut short")
+    end = 6 + data[5]
+    try:
+        time = CosemDateTime.from_bytes(data[6:end]) if data[5] else None
+        body = axdr.decode_all(data[end:])
+    except ValueError as error:
+        raise ApduError(f"data-notification: {error}") from None
+    return DataNotification(int.from_bytes(data[1:5]), time, body)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralGloCiphering:
+    """A ciphered APDU as it travels: whose, how protected, and the protected bytes."""
+
+    system_title: bytes
+    security_control: int
+    invocation_counter: int
+    protected: bytes
+    """Ciphertext, and the tag behind it where there is one."""
+
+
+def encode_general_glo_ciphering(envelope: GeneralGloCiphering) -> bytes:
+    """Return the APDU."""
+    content = b"".join(
+        (
+            bytes((envelope.security_control,)),
+            envelope.invocation_counter.to_bytes(4),
+            envelope.protected,
+        )
+    )
+    return b"".join(
+        (
+            bytes((GENERAL_GLO_CIPHERING, len(envelope.system_title))),
+            envelope.system_title,
+            axdr.encode_length(len(content)),
+            content,
+        )
+    )
+
+
+def decode_general_glo_ciphering(data: bytes) -> GeneralGloCiphering:
+    """Read the APDU whole, still ciphered. Raises ApduError when it is not one."""
+    if len(data) < 2 or data[0] != GENERAL_GLO_CIPHERING:
+        raise ApduError("not a general-glo-ciphering")
+    if data[1] != TITLE_LENGTH:
+        raise ApduError(f"a system title has 8 bytes, not {data[1]}")
+    try:
+        length, offset = axdr.decode_length(data, 2 + TITLE_LENGTH)
+    except ValueError as error:
+        raise ApduError(f"general-glo-ciphering: {error}") from None
+    if offset + length != len(data):
+        raise ApduError(f"it announces {length} bytes and has {len(data) - offset}")
+    if length < 5:
+        raise ApduError("general-glo-ciphering: no security header")
+    return GeneralGloCiphering(
+        data[2 : 2 + TITLE_LENGTH],
+        data[offset],
+        int.from_bytes(data[offset + 1 : offset + 5]),
+        data[offset + 5 :],
+    )

@@ -1,0 +1,230 @@
+"""A-XDR (IEC 61334-6 as DLMS uses it): COSEM data to plain Python values, and back to bytes.
+
+Must not know what the data is for. Decoding gives plain values (None, bool, int, float, str,
+bytes, BitString, list for an array, tuple for a structure); encoding is one function a type, and
+each returns bytes, so that the caller says the type that a standard demands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from struct import error as struct_error
+
+type Value = bool | int | float | str | bytes | BitString | list[Value] | tuple[Value, ...] | None
+
+MAX_DEPTH = 16
+"""Deeper nesting than any COSEM attribute has: a message that goes on is an attack."""
+
+
+class AxdrError(ValueError):
+    """The bytes are not A-XDR: cut short, an unknown tag, or nested without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class BitString:
+    """A bit-string: its bits as an integer, the first bit the highest."""
+
+    bits: int
+    length: int
+
+
+# --- decoding -----------------------------------------------------------------------------------
+
+_FIXED: dict[int, Struct] = {
+    5: Struct(">i"),
+    6: Struct(">I"),
+    13: Struct(">b"),
+    15: Struct(">b"),
+    16: Struct(">h"),
+    17: Struct(">B"),
+    18: Struct(">H"),
+    20: Struct(">q"),
+    21: Struct(">Q"),
+    22: Struct(">B"),
+    23: Struct(">f"),
+    24: Struct(">d"),
+}
+_RAW_LENGTH = {25: 12, 26: 5, 27: 4}
+
+
+def decode_length(data: bytes, offset: int) -> tuple[int, int]:
+    """Return (length, offset behind it) of a definite BER length."""
+    try:
+        first = data[offset]
+    except IndexError:
+        raise AxdrError(f"cut short at byte {offset}: a length is missing") from None
+    if first < 0x80:
+        return first, offset + 1
+    size = first & 0x7F
+    end = offset + 1 + size
+    if not 1 <= size <= 4 or end > len(data):
+        raise AxdrError(f"byte {offset}: no valid length (0x{first:02X})")
+    return int.from_bytes(data[offset + 1 : end]), end
+
+
+def decode(data: bytes, offset: int = 0, depth: int = 0) -> tuple[Value, int]:
+    """Return (value, offset behind it). Raises AxdrError with the place of the fault."""
+    try:
+        tag = data[offset]
+    except IndexError:
+        raise AxdrError(f"cut short at byte {offset}: a value is missing") from None
+    offset += 1
+    fixed = _FIXED.get(tag)
+    if fixed is not None:
+        try:
+            (number,) = fixed.unpack_from(data, offset)
+        except struct_error:
+            raise AxdrError(f"cut short at byte {offset}: a number is missing") from None
+        return number, offset + fixed.size
+    if tag in (9, 10, 12):
+        length, offset = decode_length(data, offset)
+        end = offset + length
+        if end > len(data):
+            raise AxdrError(f"byte {offset}: a string of {length} bytes goes beyond the end")
+        raw = data[offset:end]
+        if tag == 9:
+            return raw, end
+        try:
+            return raw.decode("ascii" if tag == 10 else "utf-8"), end
+        except UnicodeDecodeError:
+            raise AxdrError(f"byte {offset}: a string holds bytes that are no text") from None
+    if tag in (1, 2):
+        return _decode_sequence(data, offset, depth, tag)
+    if tag == 0:
+        return None, offset
+    return _decode_rare(data, offset, tag)
+
+
+def _decode_sequence(data: bytes, offset: int, depth: int, tag: int) -> tuple[Value, int]:
+    if depth >= MAX_DEPTH:
+        raise AxdrError(f"byte {offset}: nested deeper than {MAX_DEPTH}")
+    count, offset = decode_length(data, offset)
+    if count > len(data) - offset:  # each element takes a byte at least: a length that lies
+        raise AxdrError(f"byte {offset}: {count} elements announced, fewer bytes left")
+    items: list[Value] = []
+    for _ in range(count):
+        item, offset = decode(data, offset, depth + 1)
+        items.append(item)
+    return (items if tag == 1 else tuple(items)), offset
+
+
+def _decode_rare(data: bytes, offset: int, tag: int) -> tuple[Value, int]:
+    if tag == 3:
+        if offset >= len(data):
+            raise AxdrError(f"cut short at byte {offset}: a boolean is missing")
+        return data[offset] != 0, offset + 1
+    if tag == 4:
+        length, offset = decode_length(data, offset)
+        size = (length + 7) // 8
+        if offset + size > len(data):
+            raise AxdrError(f"byte {offset}: a bit-string of {length} bits goes beyond the end")
+        bits = int.from_bytes(data[offset : offset + size]) >> (size * 8 - length)
+        return BitString(bits, length), offset + size
+    if tag in _RAW_LENGTH:
+        end = offset + _RAW_LENGTH[tag]
+        if end > len(data):
+            raise AxdrError(f"byte {offset}: a date or time goes beyond the end")
+        return data[offset:end], end
+    raise AxdrError(f"byte {offset - 1}: unknown type tag {tag}")
+
+
+def decode_all(data: bytes) -> Value:
+    """Return the one value that the bytes hold. Raises AxdrError when bytes are left over."""
+    value, end = decode(data)
+    if end != len(data):
+        raise AxdrError(f"{len(data) - end} bytes left over behind the value")
+    return value
+
+
+# --- encoding -----------------------------------------------------------------------------------
+
+
+def encode_length(length: int) -> bytes:
+    """Return the shortest BER length."""
+    if length < 0x80:
+        return bytes((length,))
+    raw = length.to_bytes((length.bit_length() + 7) // 8)
+    return bytes((0x80 | len(raw),)) + raw
+
+
+def number(tag: int, value: float) -> bytes:
+    """Return a number under its type tag. Raises AxdrError when it does not fit."""
+    try:
+        return bytes((tag,)) + _FIXED[tag].pack(value)
+    except struct_error:
+        raise AxdrError(f"{value} does not fit the type with tag {tag}") from None
+
+
+def null_data() -> bytes:
+    """Return null-data."""
+    return b"\x00"
+
+
+def boolean(value: bool) -> bytes:
+    """Return a boolean."""
+    return b"\x03\x01" if value else b"\x03\x00"
+
+
+def integer(value: int) -> bytes:
+    """Return an integer (8 bits, signed)."""
+    return number(15, value)
+
+
+def long(value: int) -> bytes:
+    """Return a long (16 bits, signed)."""
+    return number(16, value)
+
+
+def double_long(value: int) -> bytes:
+    """Return a double-long (32 bits, signed)."""
+    return number(5, value)
+
+
+def unsigned(value: int) -> bytes:
+    """Return an unsigned (8 bits)."""
+    return number(17, value)
+
+
+def long_unsigned(value: int) -> bytes:
+    """Return a long-unsigned (16 bits)."""
+    return number(18, value)
+
+
+def double_long_unsigned(value: int) -> bytes:
+    """Return a double-long-unsigned (32 bits)."""
+    return number(6, value)
+
+
+def long64_unsigned(value: int) -> bytes:
+    """Return a long64-unsigned (64 bits)."""
+    return number(21, value)
+
+
+def enum(value: int) -> bytes:
+    """Return an enum."""
+    return number(22, value)
+
+
+def octet_string(value: bytes) -> bytes:
+    """Return an octet-string."""
+    return b"\x09" + encode_length(len(value)) + value
+
+
+def visible_string(value: str) -> bytes:
+    """Return a visible-string (ASCII). Raises AxdrError for other characters."""
+    try:
+        raw = value.encode("ascii")
+    except UnicodeEncodeError:
+        raise AxdrError(f"a visible-string is ASCII: {value!r}") from None
+    return b"\x0a" + encode_length(len(raw)) + raw
+
+
+def array(*items: bytes) -> bytes:
+    """Return an array of encoded items."""
+    return b"\x01" + encode_length(len(items)) + b"".join(items)
+
+
+def structure(*items: bytes) -> bytes:
+    """Return a structure of encoded items."""
+    return b"\x02" + encode_length(len(items)) + b"".join(items)

@@ -1,0 +1,111 @@
+"""Topics of the channel over MQTT, and the retained ``hello`` by which a meter is discovered.
+
+Must not hold anything private: everyone on the broker reads it. Must not know an MQTT library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+PREFIX = "meter_node"
+DISCOVERY_FILTER = f"{PREFIX}/+/hello"
+ONLINE = "online"
+OFFLINE = "offline"
+
+MAX_HELLO_BYTES = 2048
+_TITLE = re.compile("[0-9a-z]{1,32}")
+
+
+def hello_topic(title: str) -> str:
+    """Return the topic of a meter's hello; ``title`` as ``topic_title`` gives it."""
+    return f"{PREFIX}/{title}/hello"
+
+
+def push_topic(title: str) -> str:
+    """Return the topic of a meter's pushes."""
+    return f"{PREFIX}/{title}/push"
+
+
+def node_status_topic(node: str) -> str:
+    """Return the topic of a node's status, which is its will too: many meters a node."""
+    return f"{PREFIX}/node/{node}/status"
+
+
+def topic_title(system_title: bytes) -> str:
+    """Return a system title as topics hold it: lower-case hexadecimal."""
+    return system_title.hex()
+
+
+class HelloError(ValueError):
+    """A payload that is no hello; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a meter says of itself to everyone."""
+
+    protocol: str
+    """``MeterNode_V1``, or the list that a bridged meter sends where the bridge can see it."""
+    system_title: str
+    """Lower-case hexadecimal; a plain meter without one gives its meter number."""
+    model: str
+    software: str
+    push_interval: int
+    """Seconds between two pushes."""
+    status_topic: str
+    ciphered: bool = True
+    fault: str | None = None
+    """Why nothing is published at the moment (``store``: the disk takes no more)."""
+
+    def to_json(self) -> str:
+        """Return the payload."""
+        fields = {
+            "protocol": self.protocol,
+            "system_title": self.system_title,
+            "model": self.model,
+            "software": self.software,
+            "push_interval": self.push_interval,
+            "status_topic": self.status_topic,
+            "ciphered": self.ciphered,
+        }
+        if self.fault is not None:
+            fields["fault"] = self.fault
+        return json.dumps(fields)
+
+    @classmethod
+    def from_json(cls, payload: str | bytes) -> Hello:
+        """Read a payload from anyone. Raises HelloError; unknown keys are passed over."""
+        if len(payload) > MAX_HELLO_BYTES:
+            raise HelloError(f"longer than {MAX_HELLO_BYTES} bytes")
+        try:
+            data = json.loads(payload)
+        except (ValueError, RecursionError):
+            raise HelloError("not JSON") from None
+        if not isinstance(data, dict):
+            raise HelloError("not a JSON object")
+        for key in ("protocol", "system_title", "model", "software", "status_topic"):
+            if not isinstance(data.get(key), str) or not data[key]:
+                raise HelloError(f"{key!r} is missing or no text")
+            if not data[key].isprintable():  # half a surrogate could not even be stored
+                raise HelloError(f"{key!r} holds characters that cannot be shown")
+        interval = data.get("push_interval")
+        if type(interval) is not int or not 1 <= interval <= 3600:  # true is no second
+            raise HelloError("'push_interval' is not 1 to 3600 seconds")
+        title = data["system_title"]
+        if not _TITLE.fullmatch(title):
+            raise HelloError("'system_title' is no system title or meter number")
+        if any(sign in data["status_topic"] for sign in "+#"):
+            raise HelloError("'status_topic' holds a wildcard")
+        fault = data.get("fault")
+        return cls(
+            data["protocol"],
+            title,
+            data["model"],
+            data["software"],
+            interval,
+            data["status_topic"],
+            data.get("ciphered") is not False,
+            fault if isinstance(fault, str) and fault.isprintable() else None,
+        )

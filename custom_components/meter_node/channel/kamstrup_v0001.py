@@ -1,0 +1,212 @@
+"""The real meters' push list, ``Kamstrup_V0001``: a flat list without scalers, both ways.
+
+The list does not say in which units it counts: that is a *scaler profile*, chosen by the user
+with the country's profile as default. Must not know any key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from . import axdr, obis, registers
+from .apdu import DataNotification
+from .cosem_time import CosemDateTime
+from .reading import ListError, Reading, scaled
+
+LIST_NAME = "Kamstrup_V0001"
+
+
+@dataclass(frozen=True, slots=True)
+class ScalerProfile:
+    """In which powers of ten a meter counts; ``voltage`` None: told by the size of the number."""
+
+    key: str
+    energy: int
+    voltage: int | None = None
+    current: int = -2
+    power: int = 0
+    power_factor: int = -2
+
+    def scaler(self, quantity: registers.Quantity, voltage: int) -> int:
+        """Return the quantity's scaler; ``voltage`` is the voltage's, found for this list."""
+        if quantity.d == registers.TIME_INTEGRAL:
+            return self.energy
+        return {
+            registers.Unit.VOLT: voltage,
+            registers.Unit.AMPERE: self.current,
+            registers.Unit.NONE: self.power_factor,
+        }.get(quantity.unit, self.power)
+
+
+SCALER_PROFILES: dict[str, ScalerProfile] = {
+    profile.key: profile
+    for profile in (
+        ScalerProfile("energy_1_wh", energy=0),
+        ScalerProfile("energy_10_wh", energy=1),
+    )
+}
+"""1 Wh and 10 Wh share one list id and no range tells them apart: the user is asked."""
+
+DEFAULT_SCALER_PROFILE = "energy_1_wh"
+SCALER_PROFILE_OF_COUNTRY: dict[str, str] = {"NO": "energy_10_wh"}
+"""By ISO 3166 code; every other country counts 1 Wh (seen in Denmark and Sweden)."""
+
+# Some firmware of 2025 sends 22199 for 221.99 V. No mains voltage reaches 1 000 V, and none that
+# a meter lives on is below 10 V on all its phases.
+_VOLTAGE_IN_HUNDREDTHS_FROM = 1000
+
+_TEXTS: dict[bytes, str] = {
+    obis.parse("1.1.0.0.1.255"): "meter_number",
+    obis.parse("1.1.0.0.5.255"): "gs1_number",
+    obis.parse("1.1.96.1.1.255"): "model",
+}
+_CLOCK = obis.parse("0.1.1.0.0.255")
+
+_U16 = 18
+_U32 = 6
+_VISIBLE = 10
+_DATE_TIME = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One list as a meter sends it: logical names in their order, with their type tags."""
+
+    key: str
+    items: tuple[tuple[bytes, int], ...]
+
+    @property
+    def elements(self) -> int:
+        """How many elements the flat structure has: the name, then two an item."""
+        return 1 + 2 * len(self.items)
+
+
+def _items(tag: int, *names: str) -> tuple[tuple[bytes, int], ...]:
+    return tuple((obis.parse(f"1.1.{name}.255"), tag) for name in names)
+
+
+_IDENTITY = _items(_VISIBLE, "0.0.5", "96.1.1")
+_METER_NUMBER = _items(_U32, "0.0.1")
+_CLOCK_ITEM = ((_CLOCK, _DATE_TIME),)
+_ENERGY = _items(_U32, "1.8.0", "2.8.0", "3.8.0", "4.8.0")
+_POWER = _items(_U32, "1.7.0", "2.7.0", "3.7.0", "4.7.0")
+_CURRENT = _items(_U32, "31.7.0", "51.7.0", "71.7.0")
+_VOLTAGE = _items(_U16, "32.7.0", "52.7.0", "72.7.0")
+_PHASES = (
+    _VOLTAGE
+    + _CURRENT
+    + _items(_U32, "21.7.0", "41.7.0", "61.7.0")
+    + _items(_U16, "33.7.0", "53.7.0", "73.7.0", "13.7.0")
+    + _items(_U32, "22.7.0", "42.7.0", "62.7.0", "22.8.0", "42.8.0", "62.8.0")
+    + _items(_U32, "21.8.0", "41.8.0", "61.8.0")
+)
+
+LAYOUTS: dict[str, Layout] = {
+    layout.key: layout
+    for layout in (
+        Layout("three_phase_10_s", _IDENTITY + _POWER + _CURRENT + _VOLTAGE),
+        Layout(
+            "three_phase_hourly",
+            _IDENTITY + _POWER + _CURRENT + _VOLTAGE + _CLOCK_ITEM + _ENERGY,
+        ),
+        Layout("three_phase_danish", _ENERGY + _METER_NUMBER + _POWER + _CLOCK_ITEM + _PHASES),
+    )
+}
+
+
+def decode(notification: DataNotification, profile: ScalerProfile) -> Reading:
+    """Read the list. Raises ListError when it is not one.
+
+    Null-data in place of a name or a value (a one-phase meter's L2 and L3) is passed over.
+    """
+    body = notification.body
+    if not isinstance(body, tuple) or not body or body[0] != LIST_NAME:
+        raise ListError(f"not a {LIST_NAME} list")
+    numbers: dict[registers.Register, int] = {}
+    texts: dict[str, str] = {}
+    time = notification.time
+    for name, value in _pairs(body):
+        register = registers.BY_LOGICAL_NAME.get(name)
+        if register is not None:
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ListError(f"{LIST_NAME}: {obis.text(name)} holds no number")
+            numbers[register] = value
+        elif name in _TEXTS:
+            texts[_TEXTS[name]] = str(value)
+        elif name == _CLOCK and isinstance(value, bytes):
+            try:
+                time = CosemDateTime.from_bytes(value)
+            except ValueError as error:
+                raise ListError(f"{LIST_NAME}: clock: {error}") from None
+    voltage = _voltage_scaler(numbers, profile)
+    return Reading(
+        LIST_NAME,
+        time,
+        {
+            register.key: scaled(raw, profile.scaler(register.quantity, voltage))
+            for register, raw in numbers.items()
+        },
+        texts,
+    )
+
+
+def _pairs(body: tuple[axdr.Value, ...]) -> Iterator[tuple[bytes, axdr.Value]]:
+    index = 1
+    while index < len(body):
+        name = body[index]
+        if name is None:
+            index += 1
+            continue
+        if not isinstance(name, bytes) or len(name) != 6 or index + 1 >= len(body):
+            raise ListError(f"{LIST_NAME}: element {index} is no logical name with a value")
+        value = body[index + 1]
+        if value is not None:
+            yield name, value
+        index += 2
+
+
+def _voltage_scaler(numbers: Mapping[registers.Register, int], profile: ScalerProfile) -> int:
+    if profile.voltage is not None:
+        return profile.voltage
+    highest = max(
+        (raw for register, raw in numbers.items() if register.quantity.unit is registers.Unit.VOLT),
+        default=0,
+    )
+    return -2 if highest >= _VOLTAGE_IN_HUNDREDTHS_FROM else 0
+
+
+def encode(
+    layout: Layout,
+    profile: ScalerProfile,
+    time: CosemDateTime,
+    values: Mapping[str, float],
+    texts: Mapping[str, str],
+) -> bytes:
+    """Return the list as A-XDR: what ``decode`` reads back, to the list's own resolution.
+
+    Raises KeyError for a value that the layout wants and the caller does not give.
+    """
+    elements = [axdr.visible_string(LIST_NAME)]
+    for name, tag in layout.items:
+        elements.append(axdr.octet_string(name))
+        elements.append(_encode_item(name, tag, profile, time, values, texts))
+    return axdr.structure(*elements)
+
+
+def _encode_item(
+    name: bytes,
+    tag: int,
+    profile: ScalerProfile,
+    time: CosemDateTime,
+    values: Mapping[str, float],
+    texts: Mapping[str, str],
+) -> bytes:
+    if tag == _DATE_TIME:
+        return axdr.octet_string(time.to_bytes())
+    if name in _TEXTS:
+        text = texts[_TEXTS[name]]
+        return axdr.visible_string(text) if tag == _VISIBLE else axdr.number(tag, int(text))
+    register = registers.BY_LOGICAL_NAME[name]
+    scaler = profile.scaler(register.quantity, profile.voltage or 0)
+    return axdr.number(tag, round(values[register.key] / 10.0**scaler))

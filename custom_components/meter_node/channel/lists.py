@@ -1,0 +1,32 @@
+"""Which list a push carries, and its reading: one row a list.
+
+A new list is a file of its own and a row here. Must not know any key.
+"""
+
+from __future__ import annotations
+
+from . import kamstrup_v0001, meter_node_v1
+from .apdu import DataNotification
+from .kamstrup_v0001 import ScalerProfile
+from .reading import ListError, Reading
+
+SELF_DESCRIBING = frozenset({meter_node_v1.LIST_NAME})
+"""Lists that bring their scalers; any other needs a scaler profile."""
+
+
+def list_name(notification: DataNotification) -> str:
+    """Return the name with which the list begins. Raises ListError where there is none."""
+    body = notification.body
+    if isinstance(body, tuple) and body and isinstance(body[0], str):
+        return body[0]
+    raise ListError("the push carries no named list")
+
+
+def read(notification: DataNotification, profile: ScalerProfile) -> Reading:
+    """Return the reading. Raises ListError naming a list that this program does not know."""
+    name = list_name(notification)
+    if name == meter_node_v1.LIST_NAME:
+        return meter_node_v1.decode(notification)
+    if name == kamstrup_v0001.LIST_NAME:
+        return kamstrup_v0001.decode(notification, profile)
+    raise ListError(f"the list {name!r} is not one of those that are understood")

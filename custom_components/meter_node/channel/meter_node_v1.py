@@ -1,0 +1,145 @@
+"""Our own push list, ``MeterNode_V1``: self-describing, both ways.
+
+``structure {name, date-time, registers, states, logs, events}``; each register brings its scaler
+and unit, so that a DLMS reader that never heard of us understands it. Must not know any key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import axdr, registers
+from .apdu import DataNotification
+from .cosem_time import CosemDateTime
+from .reading import ListError, LoggedEvent, LogHead, Reading, State, scaled
+
+LIST_NAME = "MeterNode_V1"
+
+TEXTS: dict[bytes, str] = {
+    registers.METER_NUMBER: "meter_number",
+    registers.MODEL: "model",
+    registers.SOFTWARE: "software",
+}
+"""States that identify the meter, and the name under which a reading gives them."""
+
+
+def encode_register(register: registers.Register, raw: int) -> bytes:
+    """Return one element of the registers' array; ``raw`` counts units of 10^scaler."""
+    quantity = register.quantity
+    return axdr.structure(
+        axdr.octet_string(register.logical_name),
+        axdr.number(quantity.wire, raw),
+        axdr.structure(axdr.integer(quantity.scaler), axdr.enum(quantity.unit)),
+    )
+
+
+def encode_state(class_id: int, logical_name: bytes, attribute: int, value: bytes) -> bytes:
+    """Return one element of the states' array; ``value`` is A-XDR already."""
+    return axdr.structure(
+        axdr.long_unsigned(class_id),
+        axdr.octet_string(logical_name),
+        axdr.integer(attribute),
+        value,
+    )
+
+
+def encode_log_head(head: LogHead) -> bytes:
+    """Return one element of the logs' array."""
+    return axdr.structure(
+        axdr.octet_string(head.logical_name),
+        axdr.double_long_unsigned(head.last_entry),
+        axdr.octet_string(head.head),
+    )
+
+
+def encode_event(event: LoggedEvent) -> bytes:
+    """Return one element of the events' array."""
+    return axdr.structure(
+        axdr.octet_string(event.logical_name),
+        axdr.double_long_unsigned(event.entry),
+        axdr.octet_string(event.time.to_bytes()),
+        axdr.unsigned(event.code),
+        axdr.octet_string(event.detail.encode()),
+    )
+
+
+def encode(
+    time: CosemDateTime,
+    values: Mapping[str, int],
+    states: Iterable[bytes] = (),
+    logs: Iterable[LogHead] = (),
+    events: Iterable[LoggedEvent] = (),
+) -> bytes:
+    """Return the list as A-XDR. ``values``: register key to raw integer at the table's scaler."""
+    return axdr.structure(
+        axdr.visible_string(LIST_NAME),
+        axdr.octet_string(time.to_bytes()),
+        axdr.array(*(encode_register(registers.BY_KEY[key], raw) for key, raw in values.items())),
+        axdr.array(*states),
+        axdr.array(*map(encode_log_head, logs)),
+        axdr.array(*map(encode_event, events)),
+    )
+
+
+def decode(notification: DataNotification) -> Reading:
+    """Read the list. Raises ListError when its shape is not that of ``MeterNode_V1``.
+
+    A register that this version's table lacks, or whose unit differs, is passed over: a newer
+    meter may send more than an older reader knows.
+    """
+    try:
+        name, stamp, raw_registers, raw_states, raw_logs, raw_events = _of(tuple, notification.body)
+        if name != LIST_NAME:
+            raise ListError(f"not a {LIST_NAME} list")
+        time = CosemDateTime.from_bytes(_of(bytes, stamp))
+        values = dict(_values(_of(list, raw_registers)))
+        states = tuple(
+            State(_of(int, class_id), _name(name), _of(int, attribute), value)
+            for class_id, name, attribute, value in _of(list, raw_states)
+        )
+        logs = tuple(
+            LogHead(_name(name), _of(int, last_entry), _of(bytes, head))
+            for name, last_entry, head in _of(list, raw_logs)
+        )
+        events = tuple(
+            LoggedEvent(
+                _name(name),
+                _of(int, entry),
+                CosemDateTime.from_bytes(_of(bytes, stamp)),
+                _of(int, code),
+                _of(bytes, detail).decode(),
+            )
+            for name, entry, stamp, code, detail in _of(list, raw_events)
+        )
+    except (TypeError, ValueError) as error:
+        raise ListError(f"{LIST_NAME}: its structure is broken ({error})") from None
+    texts = {
+        TEXTS[state.logical_name]: state.value
+        for state in states
+        if state.logical_name in TEXTS and isinstance(state.value, str)
+    }
+    return Reading(LIST_NAME, time, values, texts, states, logs, events)
+
+
+def _values(items: list[Any]) -> Iterable[tuple[str, float]]:
+    for name, raw, (scaler, unit) in items:
+        register = registers.BY_LOGICAL_NAME.get(_name(name))
+        if register is None or register.quantity.unit != unit:
+            continue
+        if not -12 <= _of(int, scaler) <= 12:
+            raise ValueError(f"{register.key} has the scaler {scaler}")
+        yield register.key, scaled(raw if isinstance(raw, float) else _of(int, raw), scaler)
+
+
+def _of[T](kind: type[T], value: object) -> T:
+    """Return the value if it is of that type. Raises TypeError: what comes in may hold anything."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{type(value).__name__} in place of {kind.__name__}")
+    return value
+
+
+def _name(value: object) -> bytes:
+    if len(name := _of(bytes, value)) != 6:
+        raise ValueError(f"a logical name of {len(name)} bytes")
+    return name
