@@ -1,0 +1,147 @@
+"""A real meter's customer port: each push is forwarded as it came, still ciphered.
+
+The keys stay with the homeowner's Home Assistant; nothing is opened here. Must not know a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from urllib.parse import parse_qs, urlsplit
+
+import serial_asyncio_fast
+
+from meter_node import __version__
+from meter_node.channel import apdu, frames, hdlc, kamstrup_v0001, lists
+from meter_node.channel.hello import Hello
+from meter_node.channel.reading import ListError
+from meter_node.ports.mqtt import MqttPort, back_off
+
+_LOGGER = logging.getLogger(__name__)
+
+MOST_METERS = 8
+"""Meters that one port may name before the rest is taken for noise."""
+_CHUNK = 4096
+_TCP_PORT_TIMEOUT_S = 10.0
+
+
+class Bridge:
+    """Forwards the frames of one line to the MQTT port."""
+
+    def __init__(self, port: MqttPort, push_interval_s: int) -> None:
+        """``push_interval_s`` is announced to displays; a real port can't be asked for it."""
+        self._port = port
+        self._push_interval_s = push_interval_s
+        self._reader = hdlc.FrameReader()
+        self._announced: set[str] = set()
+        self._complaints: set[str] = set()
+        self.forwarded = 0
+        self.damaged = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the line; forward each frame that is complete with them."""
+        for item in self._reader.feed(data):
+            if isinstance(item, hdlc.Damaged):
+                self.damaged += 1
+                self._complain("damaged frame: " + item.reason)
+            else:
+                try:
+                    self._forward(frames.information_apdu(item))
+                except (frames.ForeignError, apdu.ApduError, ListError) as error:
+                    self._complain(str(error))
+
+    def _forward(self, data: bytes) -> None:
+        title, greeting = self._identify(data)
+        if title not in self._announced:
+            if len(self._announced) >= MOST_METERS:
+                self._complain(f"more than {MOST_METERS} meters on one port")
+                return
+            self._announced.add(title)
+            self._port.announce(title, greeting)
+            _LOGGER.info("meter %s: forwarding its pushes", title)
+        self._port.push(title, data)
+        self.forwarded += 1
+
+    def _identify(self, data: bytes) -> tuple[str, Hello]:
+        if data[:1] == bytes((apdu.GENERAL_GLO_CIPHERING,)):
+            system_title = apdu.decode_general_glo_ciphering(data).system_title
+            title = system_title.hex()
+            ciphered = True
+            maker = frames.maker(system_title) or "Unknown"
+        else:
+            notification = apdu.decode_data_notification(data)
+            profile = kamstrup_v0001.SCALER_PROFILES[kamstrup_v0001.DEFAULT_SCALER_PROFILE]
+            texts = lists.read(notification, profile).texts
+            number = texts.get("meter_number") or texts.get("gs1_number")
+            if not number or not number.isalnum():
+                raise ListError("a plain list without a meter number")
+            title, ciphered, maker = number.lower(), False, "Kamstrup"
+        return title, Hello(
+            # The channel's real meters send one list; under the cipher its name can't be seen.
+            protocol=kamstrup_v0001.LIST_NAME,
+            system_title=title,
+            model=f"{maker} meter",
+            software=f"meter-node bridge {__version__}",
+            push_interval=self._push_interval_s,
+            status_topic=self._port.status_topic,
+            ciphered=ciphered,
+        )
+
+    def _complain(self, text: str) -> None:
+        # Noise on a line must not fill the log: each complaint is made once.
+        if text not in self._complaints and len(self._complaints) < 50:
+            self._complaints.add(text)
+            _LOGGER.warning("not forwarded: %s", text)
+
+
+async def forward(bridge: Bridge, port: MqttPort, source: str) -> None:
+    """Read a line until cancelled (a file: until its end). Comes back by itself after a cut."""
+    attempt = 0
+    while True:
+        try:
+            async for data in _read(source):
+                attempt = 0
+                bridge.feed(data)
+                port.set_online(True)
+            reason = "the other side closed the line"
+        except OSError as error:
+            reason = error.strerror or str(error) or type(error).__name__
+        if source.startswith("file:"):
+            if not bridge.forwarded:
+                _LOGGER.warning("%s: no frame in it (%s)", source, reason)
+            return
+        port.set_online(False)
+        wait = back_off(attempt)
+        level = logging.WARNING if attempt == 0 else logging.DEBUG
+        _LOGGER.log(level, "%s: %s; next attempt in %.0f s", source, reason, wait)
+        attempt += 1
+        await asyncio.sleep(wait)
+
+
+async def _read(source: str) -> AsyncIterator[bytes]:
+    parts = urlsplit(source)
+    if parts.scheme == "file":
+        path = source.removeprefix("file:").removeprefix("//")
+        # A capture may be of any size: a chunk at a time, off the event loop.
+        file = await asyncio.to_thread(open, path, "rb")
+        with file:
+            while data := await asyncio.to_thread(file.read, _CHUNK):
+                yield data
+        return
+    if parts.scheme == "tcp":
+        opening = asyncio.open_connection(parts.hostname, parts.port)
+        reader, writer = await asyncio.wait_for(opening, _TCP_PORT_TIMEOUT_S)
+    else:
+        baudrate = int(parse_qs(parts.query).get("baudrate", ["2400"])[0])
+        reader, writer = await serial_asyncio_fast.open_serial_connection(
+            url=parts.netloc + parts.path, baudrate=baudrate
+        )
+    try:
+        while data := await reader.read(_CHUNK):
+            yield data
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()

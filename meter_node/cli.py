@@ -1,0 +1,321 @@
+"""The command line: reads arguments, calls the node, prints. No metering and no protocol here.
+
+Exit status: 0 done, 1 it could not be done, 2 wrong arguments or configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import segno
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from meter_node import __version__, bridge, config, keys, node, replay, store
+from meter_node.channel import registers
+from meter_node.channel.pairing import Pairing
+from meter_node.ciphering import InvocationCounter, time_floor
+from meter_node.meter.snapshot import Snapshot
+from meter_node.ports import mqtt
+
+app = typer.Typer(
+    help="An intelligent household electricity meter in software.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+_out = Console()
+_errors = Console(stderr=True, highlight=False)
+
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        "-d",
+        envvar="METER_NODE_DATA",
+        help="Where configuration, keys and registers of this node are.",
+    ),
+]
+DEFAULT_DATA_DIR = Path("meter-node-data")
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help=f"Another file than {config.FILE_NAME} in the data dir."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs: one JSON document.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more in the log.")]
+
+
+class Model(StrEnum):
+    """The two models of the brochure."""
+
+    ONE_PHASE = "162M"
+    THREE_PHASE = "382M"
+
+
+@app.command()
+def init(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    model: Annotated[Model, typer.Option(help="162M: one phase, 382M: three.")] = Model.THREE_PHASE,
+) -> None:
+    """Make a data directory: an example configuration, and keys. Nothing there is overwritten."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = data_dir / config.FILE_NAME
+    made = not path.exists()
+    if made:
+        path.write_text(config.EXAMPLE.format(model=model.value, seed=1), "utf-8")
+    settings = config.load(path)
+    keys.load_or_make(data_dir, [meter.name for meter in settings.meter])
+    _out.print(f"{path}: {'written' if made else 'was there, left as it is'}", highlight=False)
+    _out.print(f"{data_dir / keys.FILE_NAME}: the keys (mode 0600)", highlight=False)
+    _out.print(f"Next: look through {path}, then meter-node run --data-dir {data_dir}")
+
+
+@app.command()
+def run(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    config_file: ConfigFile = None,
+    verbose: Verbose = False,
+) -> None:
+    """Run the meters of a data directory until Ctrl-C."""
+    settings = _settings(data_dir, config_file)
+    if not settings.meter:
+        raise config.ConfigError(
+            f"{config_file or data_dir / config.FILE_NAME}: meter: there is no [[meter]] to run"
+        )
+    _log(verbose)
+    _until_stopped(node.run(settings, data_dir))
+
+
+@app.command()
+def pair(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    meter: Annotated[str | None, typer.Option(help="Which meter, where there are many.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the pairing text and QR code by which Home Assistant may read a meter.
+
+    Whoever has it can read the meter: treat it like a key.
+    """
+    own_keys = keys.load(data_dir)
+    name, chosen = _choose(own_keys, meter)
+    text = Pairing(chosen.system_title, chosen.push).to_text()
+    if as_json:
+        document = {
+            "meter": name,
+            "system_title": chosen.system_title.hex(),
+            "encryption_key": chosen.push.encryption.hex(),
+            "authentication_key": chosen.push.authentication.hex(),
+            "text": text,
+        }
+        sys.stdout.write(json.dumps(document) + "\n")
+        return
+    segno.make(text, error="m").terminal(compact=True, border=2)
+    _out.print(f"Meter {name}. Pairing text, to paste into Home Assistant:", highlight=False)
+    _out.print(text, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the registers as they were last committed. The node may be running."""
+    settings = _settings(data_dir, config_file)
+    own_keys = keys.load(data_dir)
+    path = data_dir / node.DATABASE
+    if not path.exists():
+        raise store.StoreError(f"{path}: nothing was metered yet; run meter-node run first")
+    database = store.Store(path)
+    document: dict[str, object] = {}
+    try:
+        for meter in settings.meter:
+            if meter.name not in own_keys.meters:
+                continue
+            kept = database.kept(own_keys.meters[meter.name].system_title)
+            document[meter.name] = _shown(meter, kept, as_json)
+    finally:
+        database.close()
+    if as_json:
+        sys.stdout.write(json.dumps(document) + "\n")
+
+
+@app.command("bridge")
+def bridge_command(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    config_file: ConfigFile = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of the configuration's: tcp://host:port, "
+            "serial:///dev/ttyUSB0?baudrate=2400 or file:path."
+        ),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Forward a real meter's customer port to the broker, still ciphered, until Ctrl-C."""
+    path = config_file or data_dir / config.FILE_NAME
+    settings = config.load(path)
+    if settings.mqtt is None:
+        raise config.ConfigError(f"{path}: mqtt: a bridge needs a broker")
+    if source is not None:
+        interval = settings.bridge.push_interval_s if settings.bridge else 10
+        try:
+            chosen = config.BridgeConfig(source=source, push_interval_s=interval)
+        except ValueError:
+            raise config.ConfigError(
+                f"--source: {source!r} is none of tcp://host:port, "
+                "serial:///dev/ttyUSB0?baudrate=2400, file:path"
+            ) from None
+    elif settings.bridge is not None:
+        chosen = settings.bridge
+    else:
+        raise config.ConfigError(f"{path}: bridge: there is no [bridge] with a source")
+    _log(verbose)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _until_stopped(_bridge(settings.mqtt, chosen, data_dir))
+
+
+@app.command("replay")
+def replay_command(
+    file: Annotated[Path, typer.Argument(help="JSON file of captured frames.")],
+    frame: Annotated[str | None, typer.Option(help="Its name in the file; the first.")] = None,
+    listen: Annotated[str, typer.Option(help="Where readers connect.")] = "127.0.0.1:4900",
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two frames.")] = 10,
+    recipher: Annotated[
+        bool,
+        typer.Option(
+            "--recipher",
+            help="Go on from the capture under the keys that were published with it: rising "
+            "counter, the present time, values that move.",
+        ),
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Serve a captured frame as a meter's customer port would: verbatim once, or kept alive."""
+    _log(verbose)
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal():
+        raise config.ConfigError(f"--listen: {listen!r} is not host:port")
+    capture = replay.load(file, frame)
+    if recipher:
+        continuation = replay.Continuation(capture)
+        # Above the capture, and above every run before this one: no counter comes twice.
+        floor = max(continuation.captured_counter + 1, time_floor(datetime.now(UTC)))
+        counter = InvocationCounter(0, floor, lambda _: None)
+        sending = continuation.frames(counter, lambda: datetime.now().astimezone())
+    else:
+        sending = iter((capture.frame,))
+    _until_stopped(replay.serve(host, int(port), sending, interval))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    sys.stdout.write(f"meter-node {__version__}\n")
+
+
+def main() -> None:
+    """Run the command line; a fault that a user can mend is one line, not a traceback."""
+    try:
+        app()
+    except config.ConfigError as error:
+        _errors.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(2)
+    except (
+        store.StoreError,
+        store.DataDirectoryInUseError,
+        keys.KeyFileError,
+        replay.ReplayError,
+        OSError,
+    ) as error:
+        _errors.print(f"meter-node: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _settings(data_dir: Path, config_file: Path | None) -> config.Config:
+    return config.load(config_file or data_dir / config.FILE_NAME)
+
+
+def _choose(own_keys: keys.NodeKeys, name: str | None) -> tuple[str, keys.MeterKeys]:
+    names = ", ".join(own_keys.meters) or "none"
+    if name is None:
+        if len(own_keys.meters) != 1:
+            raise config.ConfigError(f"--meter: which one? There are: {names}")
+        name = next(iter(own_keys.meters))
+    if name not in own_keys.meters:
+        raise config.ConfigError(f"--meter: no meter {name!r}; there are: {names}")
+    return name, own_keys.meters[name]
+
+
+def _shown(meter: config.MeterConfig, kept: store.Kept, as_json: bool) -> dict[str, object]:
+    snapshot = Snapshot(kept.time_ns, kept.energies_nwh)
+    moment = datetime.fromtimestamp(kept.time_ns / 1e9, UTC).astimezone(meter.zone())
+    when = moment.isoformat(timespec="seconds") if kept.time_ns else None
+    values = {
+        register.key: raw
+        for register in registers.registers_of(meter.variant().phases)
+        if register.is_energy and (raw := snapshot.raw(register.key)) is not None
+    }
+    if not as_json:
+        table = Table(title=f"{meter.name} ({meter.model}), committed {when or 'never'}")
+        table.add_column("OBIS")
+        table.add_column("register")
+        table.add_column("value", justify="right")
+        for key, raw in values.items():
+            register = registers.BY_KEY[key]
+            unit = {registers.Unit.WATT_HOUR: "kWh"}.get(register.quantity.unit, "kvarh")
+            a, b, c, d, e, _ = register.logical_name
+            table.add_row(f"{a}-{b}:{c}.{d}.{e}", key, f"{raw / 1000:.3f} {unit}")
+        _out.print(table)
+    return {"committed": when, "registers": values}
+
+
+async def _bridge(settings: config.MqttConfig, chosen: config.BridgeConfig, data_dir: Path) -> None:
+    with store.lock(data_dir):
+        own_keys = keys.load_or_make(data_dir, [])
+        port = mqtt.MqttPort(node.broker(settings), own_keys.node)
+        running = asyncio.ensure_future(node.never_ending("the MQTT port", port.run))
+        try:
+            await bridge.forward(bridge.Bridge(port, chosen.push_interval_s), port, chosen.source)
+            await port.sent()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+def _until_stopped(work: Coroutine[None, None, None]) -> None:
+    """Run until the work ends, or until Ctrl-C or a service manager asks it to end."""
+
+    async def stoppable() -> None:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError:
+            logging.getLogger(__name__).info("stopped")
+
+    asyncio.run(stoppable())
+
+
+def _log(verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=_errors, show_path=False, rich_tracebacks=False)],
+    )
+    # Connection attempts of the library are told by the port, once and in plain words.
+    logging.getLogger("mqtt").setLevel(logging.CRITICAL)

@@ -1,0 +1,304 @@
+"""A node put together: sources, meters, store and ports of one data directory.
+
+The only place that knows the wall clock. Metering never waits for a disk or a broker: a snapshot
+is offered to the store's thread, and what the store has is pushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from meter_node import __version__, config, keys, store
+from meter_node.channel import apdu, hello, meter_node_v1, security
+from meter_node.ciphering import (
+    CounterExhaustedError,
+    InvocationCounter,
+    PycryptodomeAead,
+    time_floor,
+)
+from meter_node.cosem import push
+from meter_node.cosem.identity import Identity
+from meter_node.cosem.logical_device import LogicalDevice
+from meter_node.meter.meter import Meter
+from meter_node.meter.snapshot import NANO, Snapshot
+from meter_node.metrology.engine import Engine
+from meter_node.ports import mqtt
+from meter_node.sources import Source
+from meter_node.sources.front_end import FrontEnd
+from meter_node.sources.house import House, HouseConfig
+from meter_node.sources.simulated import SimulatedSource
+
+_LOGGER = logging.getLogger(__name__)
+
+DATABASE = "store.sqlite"
+SAMPLING_RATE_HZ = 8000
+MOST_LAG_S = 10
+"""A stream further from the clock than this (a suspended machine, a clock that was set) begins
+anew: what was not sampled is not invented."""
+
+
+def broker(settings: config.MqttConfig) -> mqtt.Broker:
+    """Return the broker of a configuration. Raises ConfigError for files that can't be used."""
+    context = None
+    if settings.tls:
+        try:
+            context = mqtt.tls_context(
+                settings.ca_file, settings.client_certificate, settings.client_key
+            )
+        except OSError as error:
+            raise config.ConfigError(f"mqtt: the certificates can't be used ({error})") from None
+    return mqtt.Broker(
+        settings.host, settings.port, settings.username, config.password(settings), context
+    )
+
+
+def meter_number(settings: config.MeterConfig, system_title: bytes) -> str:
+    """Return the configured number, or the one that the system title holds."""
+    return settings.meter_number or str(int.from_bytes(system_title[3:]))
+
+
+@dataclass(slots=True)
+class _Offer:
+    """The newest snapshot that waits for the store, and whether a push is due with it."""
+
+    snapshot: Snapshot
+    push: bool
+
+
+class MeterRunner:
+    """One meter in real time: measures, offers snapshots, keeps and pushes them."""
+
+    def __init__(
+        self,
+        settings: config.MeterConfig,
+        commit_interval_s: int,
+        own_keys: keys.MeterKeys,
+        database: store.Store,
+        port: mqtt.MqttPort | None,
+        thread: ThreadPoolExecutor,
+    ) -> None:
+        """Go on from what the store has. Raises StoreError."""
+        self.name = settings.name
+        self._settings = settings
+        self._commit_interval_s = commit_interval_s
+        self._keys = own_keys
+        self._store = database
+        self._port = port
+        self._thread = thread
+        self.title = hello.topic_title(own_keys.system_title)
+        variant = settings.variant()
+        kept = database.kept(own_keys.system_title)
+        self._meter = Meter(variant, kept.energies_nwh)
+        self._device = LogicalDevice(
+            Identity(
+                own_keys.system_title,
+                meter_number(settings, own_keys.system_title),
+                settings.model,
+                __version__,
+            ),
+            variant.phases,
+            settings.zone(),
+        )
+        self._aead = PycryptodomeAead()
+        key_name = _key_name(own_keys)
+        self._counter = InvocationCounter(
+            database.reserved_counter(key_name),
+            time_floor(datetime.now(UTC)),
+            lambda bound: database.reserve_counter(key_name, bound),
+        )
+        self._offer: _Offer | None = None
+        self._offered = asyncio.Event()
+        self._fault: str | None = None
+
+    async def measure(self) -> None:
+        """Sample, integrate and book, second by second, until cancelled."""
+        while True:
+            # A whole second of the clock, so that measurements end where pushes are due.
+            start_s = int(time.time()) + 1
+            source, engine = self._begin(start_s * NANO)
+            await asyncio.sleep(start_s - time.time())
+            start = time.monotonic()
+            for second, block in enumerate(source.blocks(), start=1):
+                await asyncio.sleep(start + second - time.monotonic())
+                for measurement in engine.push(block):
+                    self._meter.advance(measurement)
+                    self._offer_if_due(measurement.end_ns)
+                lag_s = time.time() - (start_s + second)
+                if abs(lag_s) > MOST_LAG_S:
+                    _LOGGER.warning(
+                        "%s: the samples are %.0f s from the clock; beginning anew at its time",
+                        self.name,
+                        lag_s,
+                    )
+                    break
+
+    async def keep(self) -> None:
+        """Commit what is offered and push what is committed, until cancelled."""
+        if self._port is not None:
+            self._port.announce(self.title, self._greeting())
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._offered.wait()
+            self._offered.clear()
+            offer, self._offer = self._offer, None
+            if offer is None:
+                continue
+            try:
+                ciphered = await loop.run_in_executor(self._thread, self._commit, offer)
+            except (store.StoreError, CounterExhaustedError) as error:
+                self._say_fault(error)
+                continue
+            self._say_well()
+            if ciphered is not None and self._port is not None:
+                self._port.push(self.title, ciphered)
+
+    async def last_commit(self) -> None:
+        """Commit what was measured since the last one: at a proper end nothing is lost."""
+        snapshot = self._meter.snapshot()
+        if snapshot.time_ns:
+            with suppress(store.StoreError):
+                await asyncio.get_running_loop().run_in_executor(
+                    self._thread, self._commit, _Offer(snapshot, push=False)
+                )
+
+    def _begin(self, start_ns: int) -> tuple[Source, Engine]:
+        settings = self._settings.source
+        variant = self._meter.variant
+        house = House(
+            HouseConfig(
+                phases=variant.phases,
+                nominal_frequency_hz=settings.nominal_frequency_hz,
+                annual_consumption_kwh=settings.annual_consumption_kwh,
+                solar_peak_w=settings.solar_peak_w,
+                car=settings.car,
+                seed=settings.seed,
+            )
+        )
+        source = SimulatedSource(house, FrontEnd(), SAMPLING_RATE_HZ, start_ns)
+        engine = Engine(
+            source.calibration,
+            variant.phases,
+            SAMPLING_RATE_HZ,
+            settings.nominal_frequency_hz,
+            starting_current_a=0.004 * variant.base_current_a,
+        )
+        return source, engine
+
+    def _offer_if_due(self, end_ns: int) -> None:
+        second = round(end_ns / NANO)
+        due = second % self._settings.push_interval_s == 0
+        if due or second % self._commit_interval_s == 0:
+            # A push that the store was too slow for is not forgotten with its snapshot.
+            due = due or (self._offer is not None and self._offer.push)
+            self._offer = _Offer(self._meter.snapshot(), due)
+            self._offered.set()
+
+    def _commit(self, offer: _Offer) -> bytes | None:
+        """Commit, then show; return the ciphered push where one is due. Runs in the thread."""
+        self._store.commit(self._keys.system_title, offer.snapshot)
+        self._device.commit(offer.snapshot)
+        if not offer.push:
+            return None
+        number = self._counter.take()
+        plaintext = push.notification(self._device, number)
+        envelope = security.seal(
+            self._aead, self._keys.push, self._keys.system_title, number, plaintext
+        )
+        return apdu.encode_general_glo_ciphering(envelope)
+
+    def _greeting(self) -> hello.Hello:
+        return hello.Hello(
+            protocol=meter_node_v1.LIST_NAME,
+            system_title=self.title,
+            model=self._settings.model,
+            software=__version__,
+            push_interval=self._settings.push_interval_s,
+            status_topic=self._port.status_topic if self._port else "",
+            fault=self._fault,
+        )
+
+    def _say_fault(self, error: Exception) -> None:
+        fault = "store" if isinstance(error, store.StoreError) else "counter"
+        if self._fault == fault:
+            return
+        self._fault = fault
+        _LOGGER.error("%s: nothing is published: %s; metering goes on", self.name, error)
+        if self._port is not None:
+            self._port.announce(self.title, self._greeting())
+            self._port.set_online(False)
+
+    def _say_well(self) -> None:
+        if self._fault is None:
+            return
+        self._fault = None
+        _LOGGER.warning("%s: readings are published again", self.name)
+        if self._port is not None:
+            self._port.announce(self.title, self._greeting())
+            self._port.set_online(True)
+
+
+async def run(settings: config.Config, data_dir: Path) -> None:
+    """Run all meters of a data directory until cancelled.
+
+    Raises DataDirectoryInUseError, StoreError, KeyFileError or ConfigError before anything runs.
+    """
+    with store.lock(data_dir):
+        own_keys = keys.load_or_make(data_dir, [meter.name for meter in settings.meter])
+        database = store.Store(data_dir / DATABASE)
+        port = (
+            mqtt.MqttPort(broker(settings.mqtt), own_keys.node)
+            if settings.mqtt is not None
+            else None
+        )
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        runners = [
+            MeterRunner(
+                meter,
+                settings.store.commit_interval_s,
+                own_keys.meters[meter.name],
+                database,
+                port,
+                thread,
+            )
+            for meter in settings.meter
+        ]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if port is not None:
+                    tasks.create_task(never_ending("the MQTT port", port.run))
+                for runner in runners:
+                    tasks.create_task(runner.keep())
+                    tasks.create_task(runner.measure())
+                    _LOGGER.info(
+                        "%s: %s with system title %s", runner.name, "metering", runner.title
+                    )
+        finally:
+            for runner in runners:
+                await runner.last_commit()
+            thread.shutdown()
+            database.close()
+
+
+async def never_ending(what: str, port: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run a port again and again: its faults are logged and never reach the metering."""
+    while True:
+        try:
+            await port()
+        except Exception:
+            _LOGGER.exception("%s failed; metering goes on, and it begins again", what)
+        await asyncio.sleep(mqtt.back_off(3))
+
+
+def _key_name(own_keys: keys.MeterKeys) -> str:
+    # A name for the key that does not tell the key: its counter belongs to it and to no other.
+    digest = hashlib.sha256(b"push" + own_keys.system_title + own_keys.push.encryption)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,181 @@
+"""The MQTT port: one connection for all meters of a node (design: topics in channel/hello.py).
+
+Holds what should stand at the broker (hello, status, last push of each meter) and brings it there
+whenever there is a connection. Never blocks the caller, never grows: of each topic only the newest
+payload waits. Must not know what is in a push.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from dataclasses import dataclass
+
+import aiomqtt
+
+from meter_node.channel import hello
+
+_LOGGER = logging.getLogger(__name__)
+
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 60.0
+STEADY_AFTER_S = 30.0
+_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is and how the node shows who it is."""
+
+    host: str
+    port: int = 1883
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+
+
+def back_off(attempt: int) -> float:
+    """Return the seconds to wait before a further attempt: doubled each time, scattered by half.
+
+    Scattered, so that all the meters of a street don't come back at the same moment.
+    """
+    wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempt, 16))
+    return wait * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
+
+
+class MqttPort:
+    """Keeps the retained topics of one node at the broker."""
+
+    def __init__(self, broker: Broker, node: str) -> None:
+        """``node`` names this node on the broker: its status topic and client identifier."""
+        self._broker = broker
+        self._node = node
+        self.status_topic = hello.node_status_topic(node)
+        self._standing: dict[str, str | bytes] = {self.status_topic: hello.ONLINE}
+        self._changed: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    def announce(self, title: str, greeting: hello.Hello) -> None:
+        """Let a meter's hello stand at the broker."""
+        self._stand(hello.hello_topic(title), greeting.to_json())
+
+    def push(self, title: str, ciphered: bytes) -> None:
+        """Let a meter's push stand at the broker."""
+        self._stand(hello.push_topic(title), ciphered)
+
+    def set_online(self, online: bool) -> None:
+        """Say whether readings are being published."""
+        payload = hello.ONLINE if online else hello.OFFLINE
+        if self._standing[self.status_topic] != payload:
+            self._stand(self.status_topic, payload)
+
+    def _stand(self, topic: str, payload: str | bytes) -> None:
+        self._standing[topic] = payload
+        self._changed[topic] = None
+        self._idle.clear()
+        self._wake.set()
+
+    async def sent(self) -> None:
+        """Wait until the broker has confirmed everything that stands."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Connect, bring what changed, connect again: until cancelled."""
+        attempt = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            try:
+                await self._connected()
+            except (aiomqtt.MqttError, OSError) as error:
+                if loop.time() - started > STEADY_AFTER_S:
+                    attempt = 0
+                wait = back_off(attempt)
+                # Once is enough: a broker that is away for a night should not fill the log.
+                level = logging.WARNING if attempt == 0 else logging.DEBUG
+                _LOGGER.log(
+                    level,
+                    "MQTT broker %s:%d: %s; metering goes on, next attempt in %.0f s",
+                    self._broker.host,
+                    self._broker.port,
+                    _reason(error),
+                    wait,
+                )
+                attempt += 1
+                await asyncio.sleep(wait)
+
+    async def _connected(self) -> None:
+        broker = self._broker
+        will = aiomqtt.Will(self.status_topic, hello.OFFLINE, qos=1, retain=True)
+        async with aiomqtt.Client(
+            broker.host,
+            broker.port,
+            username=broker.username,
+            password=broker.password,
+            tls_context=broker.tls,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            identifier=f"meter-node-{self._node}",
+            will=will,
+            timeout=_TIMEOUT_S,
+            keepalive=20,
+        ) as client:
+            _LOGGER.info("MQTT broker %s:%d: connected", broker.host, broker.port)
+            # The broker may be a new one, or may have forgotten: everything stands again.
+            self._changed.update(dict.fromkeys(self._standing))
+            sending = asyncio.ensure_future(self._send(client))
+            watching = asyncio.ensure_future(_until_disconnected(client))
+            try:
+                done, _ = await asyncio.wait(
+                    (sending, watching), return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+            except asyncio.CancelledError:
+                # A proper end: the will is not sent then, so say it ourselves.
+                sending.cancel()
+                await client.publish(self.status_topic, hello.OFFLINE, qos=1, retain=True)
+                raise
+            finally:
+                sending.cancel()
+                watching.cancel()
+                await asyncio.gather(sending, watching, return_exceptions=True)
+
+    async def _send(self, client: aiomqtt.Client) -> None:
+        while True:
+            while self._changed:
+                topic = next(iter(self._changed))
+                payload = self._standing[topic]
+                del self._changed[topic]
+                try:
+                    await client.publish(topic, payload, qos=1, retain=True)
+                except BaseException:
+                    self._changed.setdefault(topic)
+                    raise
+            self._idle.set()
+            self._wake.clear()
+            await self._wake.wait()
+
+
+async def _until_disconnected(client: aiomqtt.Client) -> None:
+    async for _ in client.messages:  # nothing is subscribed: it ends when the connection does
+        pass
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip() or type(error).__name__
+
+
+def tls_context(
+    ca_file: str | None, client_certificate: str | None, client_key: str | None
+) -> ssl.SSLContext:
+    """Return a context that checks the broker's certificate and name.
+
+    Raises OSError (ssl.SSLError included) when a file can't be read or is no certificate.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    if client_certificate is not None:
+        context.load_cert_chain(client_certificate, client_key)
+    return context

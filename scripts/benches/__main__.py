@@ -1,0 +1,56 @@
+"""``scripts/bench [name …]``: runs benches, prints tables, exits 1 where a budget is missed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.benches import powercut
+from scripts.benches.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One row: a bench and what it shows."""
+
+    run: Callable[[], Result]
+    shows: str
+
+
+BENCHES: dict[str, Bench] = {
+    "powercut": Bench(
+        powercut.run, "kill -9 of running nodes at 200 random moments: what they lose and repeat"
+    ),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named benches, all without a name; return the exit code."""
+    console = Console()
+    if {"-h", "--help"} & set(arguments) or set(arguments) - set(BENCHES):
+        console.print("scripts/bench [name …]: without a name, all of them\n", markup=False)
+        for name, bench in BENCHES.items():
+            console.print(f"  {name:12} {bench.shows}")
+        return 0 if {"-h", "--help"} & set(arguments) else 2
+    missed = []
+    for name in arguments or BENCHES:
+        result = BENCHES[name].run()
+        table = Table(title=name)
+        for column in ("what", "figure", "budget"):
+            table.add_column(column)
+        for row in result.rows:
+            table.add_row(*row)
+        console.print(table)
+        console.print(f"written to {result.write()}", highlight=False, soft_wrap=True)
+        missed += [f"{name}: {text}" for text in result.missed]
+    for text in missed:
+        console.print(f"missed: {text}", style="red")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

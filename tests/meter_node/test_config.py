@@ -1,0 +1,96 @@
+"""The configuration: every fault with file, key and reason, before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from meter_node import config
+
+METER = """
+[[meter]]
+name = "house"
+model = "382M"
+[meter.source]
+kind = "simulated"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    """Write a configuration and return its path."""
+    path = folder / "meter_node.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
+    text = config.EXAMPLE.format(model="162M", seed=1)
+    loaded = config.load(written(tmp_path, text))
+    assert loaded.meter[0].variant().phases == 1
+    assert loaded.mqtt is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "reason"),
+    [
+        ("[[meter]", "not TOML", "line 1"),
+        ("colour = 1", "colour", "Extra inputs"),
+        ('[mqtt]\nhost = ""', "mqtt.host", "at least 1 character"),
+        ('[mqtt]\nhost = "a"\nport = 70000', "mqtt.port", "65535"),
+        ('[mqtt]\nhost = "a"\nport = "1883"', "mqtt.port", "integer"),
+        ('[mqtt]\nhost = "a"\npassword = "x"', "mqtt", "needs a username"),
+        ('[mqtt]\nhost = "a"\nclient_key = "k"', "mqtt", "go together"),
+        ('[mqtt]\nhost = "a"\nca_file = "k"', "mqtt", "tls = true"),
+        ("[store]\ncommit_interval_s = 61", "store.commit_interval_s", "60"),
+        (METER.replace("382M", "500M"), "meter[0].model", "162M"),
+        (METER.replace("house", "The House"), "meter[0].name", "pattern"),
+        (METER.replace("[meter.source]", "push_interval_s = 7\n[meter.source]"),
+         "meter[0].push_interval_s", "does not divide a day"),
+        (METER.replace("[meter.source]", 'time_zone = "Mars"\n[meter.source]'),
+         "meter[0].time_zone", "no time zone 'Mars'"),
+        (METER.replace("[meter.source]", 'breaker=true\ncurrent_range="5(100)"\n[meter.source]'),
+         "meter[0]", "not made with a breaker"),
+        (METER.replace("simulated", "real"), "meter[0].source.kind", "simulated"),
+        (METER + METER, "(file)", "two meters are called house"),
+        ('[bridge]\nsource = "usb0"', "bridge.source", "tcp://host:port"),
+        ('[bridge]\nsource = "serial:///dev/x?baudrate=fast"', "bridge.source", "baudrate"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_told_with_file_key_and_reason(
+    tmp_path: Path, text: str, key: str, reason: str
+) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(path)
+    told = str(refused.value)
+    assert told.startswith(f"{path}: {key}")
+    assert reason in told
+
+
+def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, '[mqtt]\nport = 0\n[store]\ncommit_interval_s = "often"\n')
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(path)
+    keys = [line.split(": ")[1] for line in str(refused.value).splitlines()]
+    assert keys == ["mqtt.host", "mqtt.port", "store.commit_interval_s"]
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match="meter-node init writes one"):
+        config.load(tmp_path / "meter_node.toml")
+
+
+def test_a_password_is_read_from_its_file(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("correct horse\n")
+    settings = config.MqttConfig(host="a", username="u", password_file=str(secret))
+    assert config.password(settings) == "correct horse"
+
+
+def test_a_password_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    settings = config.MqttConfig(host="a", username="u", password_file=str(tmp_path / "none"))
+    with pytest.raises(config.ConfigError, match=r"mqtt\.password_file: .*none can't be read"):
+        config.password(settings)
+
+
+def test_a_password_is_not_shown_by_repr() -> None:
+    assert "sesame" not in repr(config.MqttConfig(host="a", username="u", password="sesame"))

@@ -1,0 +1,56 @@
+"""Keys: made once, kept from others, never lost by a cut."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from meter_node import keys
+
+
+def test_keys_are_made_once_in_a_file_that_only_the_owner_reads(tmp_path: Path) -> None:
+    made = keys.load_or_make(tmp_path, ["house"])
+    assert (tmp_path / keys.FILE_NAME).stat().st_mode & 0o777 == 0o600
+    again = keys.load_or_make(tmp_path, ["house"])
+    assert again.meters["house"].push.encryption == made.meters["house"].push.encryption
+    assert again.node == made.node
+
+
+def test_each_meter_has_keys_and_a_system_title_of_its_own(tmp_path: Path) -> None:
+    meters = keys.load_or_make(tmp_path, ["house", "flat"]).meters
+    pairs = [(meter.push.encryption, meter.push.authentication) for meter in meters.values()]
+    assert len({key for pair in pairs for key in pair}) == 4
+    titles = {meter.system_title for meter in meters.values()}
+    assert len(titles) == 2
+    assert all(len(title) == 8 and title.startswith(b"MTN") for title in titles)
+
+
+def test_a_meter_that_comes_later_leaves_the_others_keys_alone(tmp_path: Path) -> None:
+    house = keys.load_or_make(tmp_path, ["house"]).meters["house"]
+    both = keys.load_or_make(tmp_path, ["flat"]).meters
+    assert both["house"].push.encryption == house.push.encryption
+    assert set(both) == {"house", "flat"}
+
+
+def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    (tmp_path / keys.FILE_NAME).chmod(0o640)
+    with pytest.raises(keys.KeyFileError, match=r"mode 0640\); chmod 600"):
+        keys.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", json.dumps({"node": "a", "meters": {"x": {}}})]
+)
+def test_a_broken_key_file_is_named_and_left_as_it_is(tmp_path: Path, content: str) -> None:
+    path = tmp_path / keys.FILE_NAME
+    path.write_text(content)
+    path.chmod(0o600)
+    with pytest.raises(keys.KeyFileError, match="broken"):
+        keys.load_or_make(tmp_path, ["house"])
+    assert path.read_text() == content
+
+
+def test_reading_before_any_key_was_made_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(keys.KeyFileError, match="meter-node init"):
+        keys.load(tmp_path)
