@@ -94,6 +94,18 @@ class LogicalDevice:
             )
         return entry.value(self.committed)
 
+    def raw(self, client: Client, register: registers.Register) -> int | None:
+        """Return a register's value in units of its scaler, None where it has none now.
+
+        Raises AccessError where the client may not read it.
+        """
+        if client not in self._objects[register.logical_name][1][VALUE].readers:
+            raise AccessError(
+                DataAccessResult.READ_WRITE_DENIED,
+                f"client {int(client)} may not read {register.key}",
+            )
+        return self.committed.raw(register.key)
+
     def local_time(self) -> CosemDateTime:
         """Return the committed time as the meter's local time."""
         seconds, nanoseconds = divmod(self.committed.time_ns, NANO)

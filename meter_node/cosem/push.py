@@ -10,6 +10,8 @@ from meter_node.channel import apdu, meter_node_v1, registers
 from meter_node.cosem.access import Client
 from meter_node.cosem.logical_device import DATA, VALUE, LogicalDevice
 
+INVOKE_ID_MASK = 0xFFFFFF
+"""The number's bits in long-invoke-id-and-priority; those above are flags."""
 _IDENTITY = (registers.METER_NUMBER, registers.MODEL, registers.SOFTWARE)
 
 
@@ -19,11 +21,10 @@ def notification(device: LogicalDevice, invoke_id: int) -> bytes:
     Raises AccessError while nothing is committed.
     """
     time = device.local_time()
-    committed = device.committed
     values = {
         register.key: raw
         for register in device.registers
-        if (raw := committed.raw(register.key)) is not None
+        if (raw := device.raw(Client.CONSUMER, register)) is not None
     }
     states = [
         meter_node_v1.encode_state(
@@ -32,5 +33,5 @@ def notification(device: LogicalDevice, invoke_id: int) -> bytes:
         for name in _IDENTITY
     ]
     return apdu.encode_data_notification(
-        invoke_id & 0xFFFFFFFF, time, meter_node_v1.encode(time, values, states)
+        invoke_id & INVOKE_ID_MASK, time, meter_node_v1.encode(time, values, states)
     )

@@ -90,6 +90,12 @@ def test_the_clock_gives_local_time_with_cosems_deviation(device: LogicalDevice)
     assert raw == bytes.fromhex("07ea 07 01 03 0e 00 00 00 ff88 80")
 
 
+def test_a_push_can_not_show_the_public_what_it_may_not_read(device: LogicalDevice) -> None:
+    with pytest.raises(AccessError) as refused:
+        device.raw(Client.PUBLIC, registers.BY_KEY["import_active_energy"])
+    assert refused.value.result is DataAccessResult.READ_WRITE_DENIED
+
+
 def test_a_push_holds_every_register_that_has_a_value_and_who_sends_it(
     device: LogicalDevice,
 ) -> None:
