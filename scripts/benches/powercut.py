@@ -44,6 +44,7 @@ password = "{password}"
 [[meter]]
 name = "house"
 model = "382M"
+push_interval_s = {interval}
 [meter.source]
 kind = "simulated"
 seed = {seed}
@@ -138,7 +139,14 @@ async def _with_broker(
         user = broker.meter_user(f"node-{number}", [watches[-1].title], own_keys.node)
         users.append(user)
         (data_dir / "meter_node.toml").write_text(
-            _CONFIG.format(port=port, user=user.name, password=user.password, seed=number + 1)
+            _CONFIG.format(
+                port=port,
+                user=user.name,
+                password=user.password,
+                # The default, which loses most; and every second, which shows most.
+                interval=(10, 1)[number % 2],
+                seed=number + 1,
+            )
         )
     await broker.start(children, folder / "broker", port, users)
     listening = asyncio.create_task(_listen(port, users[0], {w.title: w for w in watches}))
