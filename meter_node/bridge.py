@@ -75,7 +75,7 @@ class Bridge:
             profile = kamstrup_v0001.SCALER_PROFILES[kamstrup_v0001.DEFAULT_SCALER_PROFILE]
             texts = lists.read(notification, profile).texts
             number = texts.get("meter_number") or texts.get("gs1_number")
-            if not number or not number.isalnum():
+            if not number or not (number.isascii() and number.isalnum()):
                 raise ListError("a plain list without a meter number")
             title, ciphered, maker = number.lower(), False, "Kamstrup"
         return title, Hello(
