@@ -312,10 +312,11 @@ def _until_stopped(work: Coroutine[None, None, None]) -> None:
 
 
 def _log(verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(message)s",
-        handlers=[RichHandler(console=_errors, show_path=False, rich_tracebacks=False)],
-    )
+    level = logging.DEBUG if verbose else logging.INFO
+    if _errors.is_terminal:
+        handler = RichHandler(console=_errors, show_path=False, rich_tracebacks=False)
+        logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+    else:  # a service's journal: a line is a line
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     # Connection attempts of the library are told by the port, once and in plain words.
     logging.getLogger("mqtt").setLevel(logging.CRITICAL)
