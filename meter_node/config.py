@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from meter_node.meter.variant import Variant
+from meter_node.sources.house import LEAST_ANNUAL_KWH
 
 FILE_NAME = "meter_node.toml"
 
@@ -63,9 +64,13 @@ class SimulatedSourceConfig(_Section):
 
     kind: Literal["simulated"]
     nominal_frequency_hz: Literal[50, 60] = 50
-    annual_consumption_kwh: float = Field(default=4000, ge=0, le=100_000, strict=False)
+    annual_consumption_kwh: float = Field(
+        default=4000, ge=LEAST_ANNUAL_KWH, le=100_000, strict=False
+    )
     solar_peak_w: float = Field(default=0, ge=0, le=100_000, strict=False)
     car: bool = False
+    latitude_deg: float = Field(default=56.16, ge=-66, le=66, strict=False)
+    longitude_deg: float = Field(default=10.20, ge=-180, le=180, strict=False)
     seed: int = Field(default=1, ge=0)
 
 

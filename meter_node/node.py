@@ -181,6 +181,8 @@ class MeterRunner:
                 solar_peak_w=settings.solar_peak_w,
                 car=settings.car,
                 seed=settings.seed,
+                latitude_deg=settings.latitude_deg,
+                longitude_deg=settings.longitude_deg,
             )
         )
         source = SimulatedSource(house, FrontEnd(), SAMPLING_RATE_HZ, start_ns)

@@ -51,19 +51,20 @@ class _Kind:
     state_class: SensorStateClass = SensorStateClass.MEASUREMENT
 
 
-# Energy goes out in whole Wh, as the meter counts, and is shown in kWh with three decimals.
+# Energy goes out in whole Wh, as the meter counts, and is shown in kWh with three decimals (a
+# precision counts from the suggested unit).
 _KINDS: dict[Unit, _Kind] = {
     Unit.WATT_HOUR: _Kind(
         SensorDeviceClass.ENERGY,
         UnitOfEnergy.WATT_HOUR,
-        0,
+        3,
         UnitOfEnergy.KILO_WATT_HOUR,
         SensorStateClass.TOTAL_INCREASING,
     ),
     Unit.VAR_HOUR: _Kind(
         SensorDeviceClass.REACTIVE_ENERGY,
         UnitOfReactiveEnergy.VOLT_AMPERE_REACTIVE_HOUR,
-        0,
+        3,
         UnitOfReactiveEnergy.KILO_VOLT_AMPERE_REACTIVE_HOUR,
         SensorStateClass.TOTAL_INCREASING,
     ),

@@ -50,6 +50,7 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
         (METER.replace("[meter.source]", 'breaker=true\ncurrent_range="5(100)"\n[meter.source]'),
          "meter[0]", "not made with a breaker"),
         (METER.replace("simulated", "real"), "meter[0].source.kind", "simulated"),
+        (METER + "annual_consumption_kwh = 1", "meter[0].source.annual_consumption_kwh", "500"),
         (METER + METER, "(file)", "two meters are called house"),
         ('[bridge]\nsource = "usb0"', "bridge.source", "tcp://host:port"),
         ('[bridge]\nsource = "serial:///dev/x?baudrate=fast"', "bridge.source", "baudrate"),
