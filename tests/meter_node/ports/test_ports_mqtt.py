@@ -67,7 +67,10 @@ async def test_a_proper_end_says_offline(broker: Mosquitto) -> None:
     assert status.payload == b"offline"
 
 
-async def test_a_killed_node_is_said_offline_by_its_will(broker: Mosquitto) -> None:
+async def test_a_killed_node_is_said_offline_by_its_will(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "FIRST_WAIT_S", 60.0)  # it does not come back within this test
     port = port_to(broker)
     task = asyncio.create_task(port.run())
     await port.sent()
