@@ -137,6 +137,12 @@ async def test_a_second_node_on_the_same_data_directory_refuses_to_start(node: N
     await node.reading()
 
 
+async def test_a_killed_node_is_said_offline_by_its_will(node: Node) -> None:
+    await node.next("meter_node/node/+/status", hello.ONLINE.encode())
+    node.child.process.kill()
+    await node.next("meter_node/node/+/status", hello.OFFLINE.encode())
+
+
 async def test_a_disk_that_takes_no_more_stops_publication_and_not_measurement(
     node: Node,
 ) -> None:

@@ -67,26 +67,6 @@ async def test_a_proper_end_says_offline(broker: Mosquitto) -> None:
     assert status.payload == b"offline"
 
 
-async def test_a_killed_node_is_said_offline_by_its_will(
-    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mqtt, "FIRST_WAIT_S", 60.0)  # it does not come back within this test
-    port = port_to(broker)
-    task = asyncio.create_task(port.run())
-    await port.sent()
-    async with broker.client() as reader:
-        await reader.subscribe(port.status_topic, qos=1)
-        messages = aiter(reader.messages)
-        assert (await anext(messages)).payload == b"online"
-        # As a kill -9 leaves it: the socket closed by the kernel without a DISCONNECT.
-        async with broker.client(identifier="meter-node-n1"):  # the broker drops the older one
-            async with asyncio.timeout(10):
-                assert (await anext(messages)).payload == b"offline"
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-
 async def test_everything_stands_again_after_the_broker_came_back_empty(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
