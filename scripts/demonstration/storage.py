@@ -5,6 +5,7 @@ Versions and fields as 2026.10 writes them. Must not know where the keys and pas
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -79,10 +80,15 @@ def _write(store: Path, key: str, version: tuple[int, int], data: Mapping[str, A
     path.write_text(json.dumps(content, indent=2))
 
 
+def _entry_id(entry: Entry) -> str:
+    """Return the same id at each start, which does not give the system title away."""
+    return hashlib.sha256(f"{entry.domain} {entry.unique_id}".encode()).hexdigest()[:26]
+
+
 def _as_stored(entry: Entry) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
     return {
-        "entry_id": f"demonstration_{entry.domain}_{entry.unique_id or ''}".rstrip("_"),
+        "entry_id": _entry_id(entry),
         "domain": entry.domain,
         "title": entry.title,
         "data": dict(entry.data),

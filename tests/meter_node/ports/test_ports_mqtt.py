@@ -197,6 +197,39 @@ def test_a_certificate_file_that_is_none_is_an_os_error(tmp_path: Path) -> None:
         mqtt.tls_context(str(nothing), None, None)
 
 
+async def test_a_topic_that_the_access_list_forbids_is_named_once(
+    tmp_path: Path, socket_enabled: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "acl").write_text("topic read #\n")
+    broker = await Mosquitto(
+        tmp_path, ("allow_anonymous true", f"acl_file {tmp_path / 'acl'}")
+    ).start()
+    try:
+        port = port_to(broker)
+        async with running(port):
+            await port.sent()
+            port.push(TITLE, b"1")
+            await port.sent()
+            port.push(TITLE, b"2")
+            await port.sent()
+    finally:
+        broker.stop()
+    told = [record.getMessage() for record in caplog.records if "refuses" in record.getMessage()]
+    assert len(told) == 2  # the status and the push, each once
+    assert f"refuses meter_node/{TITLE}/push (Not authorized)" in told[1]
+
+
+async def test_a_broker_that_hangs_does_not_keep_the_port_from_ending(broker: Mosquitto) -> None:
+    port = port_to(broker)
+    task = asyncio.create_task(port.run())
+    await port.sent()
+    broker.pause()
+    task.cancel()
+    async with asyncio.timeout(30):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_a_wrong_password_is_said_plainly(
     tmp_path: Path, socket_enabled: None, caplog: pytest.LogCaptureFixture
 ) -> None:
