@@ -15,7 +15,7 @@ CONF_AUTHENTICATION_KEY: Final = "authentication_key"
 CONF_SCALER_PROFILE: Final = "scaler_profile"
 
 MISSED_PUSHES: Final = 3
-"""So many push intervals without a good frame, and a meter counts as gone."""
+"""So many push intervals without a good frame, and a meter counts as gone (``patience``)."""
 
 DEFAULT_PUSH_INTERVAL_S: Final = 10
-"""Until the meter's first hello says otherwise."""
+"""What meters commonly keep to: it serves until a meter says or shows otherwise."""

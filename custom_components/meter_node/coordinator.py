@@ -1,6 +1,7 @@
 """One meter: what it says, whether it is there, and what becomes of frames that are refused.
 
-Owns the subscriptions and the watchdog; entities only read. Must not know MQTT or ciphers.
+Owns the subscriptions and the watchdog; entities only read. Must not know MQTT or ciphers, nor
+how long a silence is borne.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import mqtt
+from . import mqtt, patience
 from .channel import frames, kamstrup_v0001, registers
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
@@ -31,14 +32,17 @@ from .const import (
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
-    MISSED_PUSHES,
 )
-from .reader import KEY_REASONS, MeterReader, NotTakenError, Verified
+from .patience import Arrival
+from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .store import MeterRecord, MeterStore, fingerprint
 
 _LOGGER = logging.getLogger(__name__)
 
 type MeterNodeConfigEntry = ConfigEntry[MeterNodeCoordinator]
+
+WARN_EVERY = timedelta(hours=1)
+"""Each kind of refusal: whoever sends refused frames must not fill the log."""
 
 _OWN_MAKER = "Meter Node"
 _MAKER_OF_LIST = {kamstrup_v0001.LIST_NAME: "Kamstrup"}
@@ -78,11 +82,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         state = ReceiverState(self._record.highest, self._record.digest)
         self._reader = MeterReader(self.title, keys, profile, state)
 
-        self._fresh = False  # a good frame came within the last three intervals
+        self._fresh = False  # a sign of life came within the last three intervals
+        self._silent_since = dt_util.utcnow()  # the last sign of life, or what was borne since
+        self._last_live: Arrival | None = None
         self._offline = False  # the node said so, and no live frame came since
         self._told_available = True
-        self._keys_refused = False  # since the last good frame
-        self._warned: set[str] = set()  # kinds of refusal, since the last good frame
+        self._keys_refused = False  # since the last sign of life
+        self._warned: dict[str, datetime] = {}  # when, by kind of refusal
         self._held: set[str] = set()  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
         self._device: dr.DeviceInfo = {}
@@ -98,8 +104,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
 
     @property
     def push_interval_s(self) -> int:
-        """The meter's own, as it said last."""
+        """As the last hello announced it."""
         return self._record.push_interval_s
+
+    @property
+    def observed_interval_s(self) -> int | None:
+        """As the last good frames kept it; None while there were too few."""
+        return patience.observed_s(self._record.gaps_s)
 
     @property
     def invocation_counter(self) -> int | None:
@@ -112,7 +123,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         if not await mqtt.async_ready(self.hass):
             raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="mqtt_not_ready")
         self._describe_device()
-        self._wind_watchdog()
+        self._wind_watchdog(dt_util.utcnow())
         self._subscriptions = [
             await mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello),
             await mqtt.async_subscribe_pushes(self.hass, self.title, self._on_push),
@@ -143,8 +154,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         if hello.push_interval != self._record.push_interval_s:
             self._record.push_interval_s = hello.push_interval
             self._store.async_changed()
-            if self._cancel_watchdog is not None:
-                self._wind_watchdog()
+            if self._cancel_watchdog is not None:  # the silence so far still counts
+                self._wind_watchdog(self._silent_since)
         if hello.status_topic != self._status_topic:
             self._status_topic = hello.status_topic
             self.config_entry.async_create_task(
@@ -173,20 +184,37 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
             self._refuse(error)
             return
         self._keep_counter()
-        if verified.repeated and not self._is_young(verified):
+        reading = verified.reading
+        if not retained:
+            self._offline = False  # what a broker had kept does not prove that the node is there
+            self._observe(reading)
+        if not retained or self._is_young(reading):
+            self._see_life()
+        elif verified.repeated:
             return
-        self._take(verified.reading, live=not retained)
+        self._take(reading)
 
-    def _take(self, reading: Reading, *, live: bool) -> None:
-        self.accepted += 1
-        self.reading = reading
+    def _observe(self, reading: Reading) -> None:
+        """Learn how often the meter really sends, which a hello may say or not."""
+        arrival = Arrival(dt_util.utcnow(), _sent(reading))
+        if self._last_live is not None:
+            gap = patience.gap_s(self._last_live, arrival)
+            gaps = [*self._record.gaps_s, gap][-patience.GAPS_KEPT :]
+            if gaps != self._record.gaps_s:
+                self._record.gaps_s = gaps
+                self._store.async_changed()
+        self._last_live = arrival
+
+    def _see_life(self) -> None:
         self.last_good = dt_util.utcnow()
-        self._warned.clear()
         self._keys_refused = False
         self._fresh = True
-        if live:  # what a broker had kept does not prove that the node is there
-            self._offline = False
-        self._wind_watchdog()
+        self._wind_watchdog(self.last_good)
+
+    def _take(self, reading: Reading) -> None:
+        """Show a reading; one that is new and old at once is kept for when there is life."""
+        self.accepted += 1
+        self.reading = reading
         if reading.texts.items() - self._texts.items():
             self._texts |= reading.texts
             self._describe_device()
@@ -230,12 +258,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
             self._store.async_changed()
         return value
 
-    def _is_young(self, verified: Verified) -> bool:
+    def _is_young(self, reading: Reading) -> bool:
         """Whether a kept frame still tells how things are, by the meter's own clock."""
-        if verified.reading.time is None:
+        sent = _sent(reading)
+        if sent is None:
             return False
-        moment = verified.reading.time.utc(dt_util.get_default_time_zone())
-        return abs(dt_util.utcnow() - moment) < timedelta(seconds=self._patience_s)
+        return abs(dt_util.utcnow() - sent) < timedelta(seconds=self._patience_s)
 
     def _keep_counter(self) -> None:
         state = self._reader.state
@@ -245,28 +273,35 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
             self._store.async_changed()
 
     def _refuse(self, error: NotTakenError) -> None:
-        """Count a refused frame; warn of each kind once until a good frame comes."""
+        """Count a refused frame; warn of each kind once an hour."""
+        now = dt_util.utcnow()
         self.refused[error.reason] += 1
         if error.reason in KEY_REASONS:
             self._keys_refused = True
             if self._cancel_watchdog is None:  # it barked already: give good frames their time
-                self._wind_watchdog()
-        if error.reason == Refusal.DUPLICATE or error.reason in self._warned:
+                self._wind_watchdog(now)
+        warned = self._warned.get(error.reason)
+        if error.reason == Refusal.DUPLICATE or (warned and now - warned < WARN_EVERY):
             _LOGGER.debug("%s: a frame was refused: %s", self.name, error)
             return
-        self._warned.add(error.reason)
+        self._warned[error.reason] = now
         _LOGGER.warning("%s: a frame was refused: %s", self.name, error)
 
     # --- whether it is there -------------------------------------------------------------------
 
     @property
     def _patience_s(self) -> int:
-        return MISSED_PUSHES * self._record.push_interval_s
+        return patience.patience_s(self._record.push_interval_s, self._record.gaps_s)
 
-    def _wind_watchdog(self) -> None:
+    def _wind_watchdog(self, silent_since: datetime) -> None:
+        """Have it bark when the silence since then has lasted too long."""
         if self._cancel_watchdog is not None:
             self._cancel_watchdog()
-        self._cancel_watchdog = async_call_later(self.hass, self._patience_s, self._bark)
+        self._silent_since = silent_since
+        borne_s = (dt_util.utcnow() - silent_since).total_seconds()
+        self._cancel_watchdog = async_call_later(
+            self.hass, max(self._patience_s - borne_s, 0), self._bark
+        )
 
     @callback
     def _bark(self, _now: datetime) -> None:
@@ -320,6 +355,11 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         if keys_of(self.config_entry) is not None:
             return frames.maker(bytes.fromhex(self.title)) or _OWN_MAKER
         return _MAKER_OF_LIST.get(self.reading.list_name if self.reading else "", _OWN_MAKER)
+
+
+def _sent(reading: Reading) -> datetime | None:
+    """Return when the meter says that it sent a reading."""
+    return None if reading.time is None else reading.time.utc(dt_util.get_default_time_zone())
 
 
 def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> MeterRecord:

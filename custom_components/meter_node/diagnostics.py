@@ -36,6 +36,7 @@ async def async_get_config_entry_diagnostics(
         "hello": meter.hello and async_redact_data(asdict(meter.hello), TO_REDACT),
         "available": meter.available,
         "push_interval_s": meter.push_interval_s,
+        "observed_interval_s": meter.observed_interval_s,
         "last_good_frame": meter.last_good and meter.last_good.isoformat(),
         "accepted": meter.accepted,
         "refused": dict(meter.refused),

@@ -9,16 +9,16 @@ from homeassistant.core import HomeAssistant
 
 from . import mqtt
 from .channel.security import Refusal
-from .const import DOMAIN
+from .const import DEFAULT_PUSH_INTERVAL_S, DOMAIN
 from .reader import CIPHERED, UNKNOWN_LIST, MeterReader, NotTakenError, Verified
 
 NO_FRAME = "no_frame"
+KEPT_NOT_OPENED = "kept_not_opened"
+"""No frame came, and the keys do not open the one that the broker kept: it may be an old one."""
 
 INTERVALS = 1.5
-AT_LEAST_S = 3.0
-"""Home Assistant itself may take a second to subscribe."""
-RETAINED_SUFFICES_ABOVE_S = 60
-"""With pushes further apart than this, a good frame that the broker kept is proof enough."""
+AT_LEAST_S = INTERVALS * DEFAULT_PUSH_INTERVAL_S
+"""A hello is unsigned: one that announces a short interval must not cut the waiting short."""
 
 _STEP_S = 1.0
 
@@ -26,6 +26,7 @@ _DECISIVE = frozenset(
     {Refusal.WRONG_KEYS, Refusal.AUTHENTICATION_KEY, Refusal.DOWNGRADE, CIPHERED, UNKNOWN_LIST}
 )
 """Reasons for which no further frame needs to be waited for."""
+_ABOUT_KEYS = frozenset({Refusal.WRONG_KEYS, Refusal.AUTHENTICATION_KEY})
 _UNTOLD = frozenset({Refusal.DUPLICATE, Refusal.REPLAY})
 
 
@@ -41,7 +42,11 @@ async def async_prove(
     push_interval_s: int,
     on_progress: Callable[[float], None],
 ) -> Verified | NotTakenError:
-    """Return the reading of a live frame, or why there was none."""
+    """Return the reading of a live frame, or why there was none.
+
+    What the broker kept may be of any age and any keys: it neither proves nor condemns, and is
+    told of only where nothing better came.
+    """
     answer: asyncio.Future[Verified | NotTakenError] = hass.loop.create_future()
     hint: NotTakenError | None = None
 
@@ -52,12 +57,16 @@ async def async_prove(
         try:
             verified = reader.read(payload, retained=retained)
         except NotTakenError as error:
-            if error.reason in _DECISIVE:
+            if error.reason in _UNTOLD:
+                return
+            if retained:
+                hint = hint or _of_kept(error)
+            elif error.reason in _DECISIVE:
                 answer.set_result(error)
-            elif error.reason not in _UNTOLD:
+            else:
                 hint = error
             return
-        if not retained or push_interval_s > RETAINED_SUFFICES_ABOVE_S:
+        if not retained:
             answer.set_result(verified)
 
     wait = wait_s(push_interval_s)
@@ -72,3 +81,7 @@ async def async_prove(
     if answer.done():
         return answer.result()
     return hint or NotTakenError(NO_FRAME, f"{DOMAIN}: no frame came within {wait:g} s")
+
+
+def _of_kept(error: NotTakenError) -> NotTakenError:
+    return NotTakenError(KEPT_NOT_OPENED, str(error)) if error.reason in _ABOUT_KEYS else error

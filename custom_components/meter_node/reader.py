@@ -21,6 +21,9 @@ CIPHERED = "ciphered"
 UNKNOWN_LIST = "unknown_list"
 """A good frame with a list that this version does not understand."""
 
+MAX_PUSH_BYTES = 8192
+"""A full push of three phases has some 1.6 kB, an HDLC frame 2 kB at most; more is not read."""
+
 KEY_REASONS = frozenset({Refusal.WRONG_KEYS, Refusal.AUTHENTICATION_KEY, Refusal.FORGED, CIPHERED})
 """Reasons that other keys could mend."""
 
@@ -67,6 +70,10 @@ class MeterReader:
 
     def read(self, payload: bytes, *, retained: bool) -> Verified:
         """Return the reading of a good frame. Raises NotTakenError with the reason."""
+        if len(payload) > MAX_PUSH_BYTES:  # before anything that takes its time with each byte
+            raise NotTakenError(
+                Refusal.DAMAGED, f"{len(payload)} bytes, and no push has more than {MAX_PUSH_BYTES}"
+            )
         try:
             data = frames.apdu_of(payload)
             if self._receiver is None:

@@ -38,7 +38,10 @@ class MeterRecord:
     highest: int | None = None
     digest: str = ""
     push_interval_s: int = DEFAULT_PUSH_INTERVAL_S
+    """As the last hello announced it, which anyone may have written."""
     totals: dict[str, float] = field(default_factory=dict)
+    gaps_s: list[int] = field(default_factory=list)
+    """Between the last good live frames: how often the meter really sends."""
 
 
 class MeterStore:

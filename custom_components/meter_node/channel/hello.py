@@ -15,7 +15,10 @@ ONLINE = "online"
 OFFLINE = "offline"
 
 MAX_HELLO_BYTES = 2048
+LONGEST_PUSH_INTERVAL_S = 3600
 _TITLE = re.compile("[0-9a-z]{1,32}")
+_SHOWN = re.compile("(?!.*www[.])[0-9A-Z][0-9A-Z .,+()/-]{0,39}", re.IGNORECASE | re.ASCII)
+"""Texts that people are shown, in forms too: nothing that Markdown takes for markup or a link."""
 
 
 def hello_topic(title: str) -> str:
@@ -51,6 +54,7 @@ class Hello:
     system_title: str
     """Lower-case hexadecimal; a plain meter without one gives its meter number."""
     model: str
+    """As ``software``: at most 40 letters, digits, blanks and ``.,+-/()``, for people."""
     software: str
     push_interval: int
     """Seconds between two pushes."""
@@ -90,9 +94,12 @@ class Hello:
                 raise HelloError(f"{key!r} is missing or no text")
             if not data[key].isprintable():  # half a surrogate could not even be stored
                 raise HelloError(f"{key!r} holds characters that cannot be shown")
+        for key in ("model", "software"):
+            if not _SHOWN.fullmatch(data[key]):
+                raise HelloError(f"{key!r} is too long to be shown, or holds more than plain text")
         interval = data.get("push_interval")
-        if type(interval) is not int or not 1 <= interval <= 3600:  # true is no second
-            raise HelloError("'push_interval' is not 1 to 3600 seconds")
+        if type(interval) is not int or not 1 <= interval <= LONGEST_PUSH_INTERVAL_S:  # not true
+            raise HelloError(f"'push_interval' is not 1 to {LONGEST_PUSH_INTERVAL_S} seconds")
         title = data["system_title"]
         if not _TITLE.fullmatch(title):
             raise HelloError("'system_title' is no system title or meter number")

@@ -87,12 +87,102 @@ async def test_the_interval_is_the_meters_own(home: Home) -> None:
     assert home.state("voltage_l1") == "unavailable"
 
 
-async def test_a_new_interval_counts_at_once(home: Home) -> None:
+async def send_every(home: Home, seconds: int, times: int) -> list[str | None]:
+    """Send good frames; return what is shown just before each next one."""
+    shown = []
+    for _ in range(times):
+        await home.push()
+        await home.wait(seconds - 0.05)  # less what it takes to arrive
+        shown.append(home.state("voltage_l1"))
+    return shown
+
+
+async def test_a_longer_interval_counts_at_once(home: Home) -> None:
+    await home.set_up()
+    await home.push()
+    await home.wait(20)
+    await home.say(home.meter.hello_topic, home.meter.hello(push_interval=20))
+    await home.wait(39)
+    assert home.state("voltage_l1") == "230.12"
+    await home.wait(2)
+    assert home.state("voltage_l1") == "unavailable"
+
+
+async def test_a_shorter_interval_counts_when_frames_come_so(home: Home) -> None:
     await home.set_up()
     await home.push()
     await home.say(home.meter.hello_topic, home.meter.hello(push_interval=2))
-    await home.wait(6.1)
+    await home.wait(29)
+    assert home.state("voltage_l1") == "230.12"
+    await send_every(home, 2, 6)
+    await home.wait(4.5)  # 6 s after the last
     assert home.state("voltage_l1") == "unavailable"
+
+
+async def test_a_hello_cannot_hide_a_meters_death_for_hours(home: Home) -> None:
+    await home.set_up()
+    await send_every(home, 10, 3)
+    await home.say(home.meter.hello_topic, home.meter.hello(push_interval=3600))
+    await home.wait(181)  # 3 × 6 × 10 s after the last frame, with the 10 s before the hello
+    assert home.state("voltage_l1") == "unavailable"
+
+
+async def test_hellos_do_not_put_the_end_of_patience_off(home: Home) -> None:
+    await home.set_up()
+    await home.push()
+    for interval in (9, 10, 9, 10, 9, 10):
+        await home.say(home.meter.hello_topic, home.meter.hello(push_interval=interval))
+        await home.wait(5.1)
+    assert home.state("voltage_l1") == "unavailable"
+
+
+async def test_a_hello_does_not_bring_a_silent_meter_back(home: Home) -> None:
+    await home.set_up()
+    await home.push()
+    await home.wait(31)
+    await home.say(home.meter.hello_topic, home.meter.hello(push_interval=3600))
+    assert home.state("voltage_l1") == "unavailable"
+
+
+async def test_the_observed_interval_is_known_after_a_restart(home: Home) -> None:
+    await home.set_up()
+    await send_every(home, 60, 3)
+    assert home.coordinator.observed_interval_s == 60
+    await home.restart()
+    await home.push()
+    await home.say(home.meter.hello_topic, home.meter.hello(push_interval=1))
+    await home.wait(179)
+    assert home.state("voltage_l1") == "230.12"
+
+
+async def test_a_meter_is_followed_to_another_interval(home: Home) -> None:
+    """By its hello up to six times as long, by its frames to any."""
+    await home.set_up()
+    await send_every(home, 10, 6)
+    await home.say(home.meter.hello_topic, home.meter.hello(push_interval=60))
+    assert await send_every(home, 60, 6) == ["230.12"] * 6
+    await home.say(home.meter.hello_topic, home.meter.hello(push_interval=3600))
+    await send_every(home, 3600, 3)
+    assert await send_every(home, 3600, 3) == ["230.12"] * 3
+    await home.say(home.meter.hello_topic, home.meter.hello(push_interval=10))
+    await send_every(home, 10, 4)
+    await home.wait(21)
+    assert home.state("voltage_l1") == "unavailable"
+
+
+async def test_frames_from_the_brokers_memory_do_not_count_for_the_interval(home: Home) -> None:
+    await home.set_up()
+    await home.push()
+    await home.wait(4)
+    home.broker.hand_over(home.meter.push_topic, home.meter.push())
+    await home.settle()
+    await home.wait(6)
+    await home.push()
+    assert home.coordinator.accepted == 3
+    assert home.coordinator.observed_interval_s is None  # one gap, not two
+    await home.wait(10)
+    await home.push()
+    assert home.coordinator.observed_interval_s == 10
 
 
 async def test_the_interval_is_known_after_a_restart_without_a_hello(home: Home) -> None:
@@ -221,6 +311,32 @@ async def test_forged_frames_among_good_ones_ask_for_nothing(home: Home) -> None
         await home.push()
         await home.wait(10)
     assert home.reauthentications() == []
+
+
+async def test_a_forged_hello_among_forged_frames_moves_nothing(home: Home) -> None:
+    """The good frames come each ten seconds, and that is what counts."""
+    await home.set_up()
+    for _ in range(6):
+        await home.push()
+        await home.say(home.meter.hello_topic, home.meter.hello(push_interval=1))
+        for _ in range(19):
+            await home.push(sealed_otherwise(home))
+            await home.wait(0.5)
+            assert home.state("voltage_l1") == "230.12"
+    assert home.reauthentications() == []
+
+
+async def test_forged_frames_at_a_meters_end_ask_for_keys_after_its_own_three_intervals(
+    home: Home,
+) -> None:
+    await home.set_up()
+    await send_every(home, 60, 3)
+    await home.say(home.meter.hello_topic, home.meter.hello(push_interval=1))
+    await home.push(sealed_otherwise(home))
+    await home.wait(119)  # 179 s after the last good frame
+    assert home.reauthentications() == []
+    await home.wait(2)
+    assert len(home.reauthentications()) == 1
 
 
 async def test_a_refusal_before_the_last_good_frame_does_not_count(home: Home) -> None:

@@ -25,6 +25,7 @@ async def test_what_helps_is_in_it(home: Home) -> None:
     assert told["entry"]["data"]["encryption_key"] == "**REDACTED**"
     assert told["hello"]["model"] == "382M"
     assert told["available"] is True
+    assert (told["push_interval_s"], told["observed_interval_s"]) == (10, None)
     assert told["refused"] == {"foreign": 1}
     assert told["accepted"] == 1
     assert told["invocation_counter"] == 1001

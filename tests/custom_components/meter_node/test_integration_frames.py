@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from integration_home import NOON, STATUS_TOPIC, Home, Meter
+from homeassistant.util import dt as dt_util
+from integration_home import NOON, STATUS_TOPIC, THREE_PHASES, Home, Meter
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
 from custom_components.meter_node.channel import hdlc
 from custom_components.meter_node.channel.hello import Hello, hello_topic, push_topic
 from custom_components.meter_node.channel.kamstrup_v0001 import SCALER_PROFILES
-from custom_components.meter_node.channel.registers import ROLLOVER_WH
+from custom_components.meter_node.channel.registers import REGISTERS, ROLLOVER_WH
 from custom_components.meter_node.channel.security import Keys
 from custom_components.meter_node.const import DOMAIN
-from custom_components.meter_node.reader import MeterReader, NotTakenError
+from custom_components.meter_node.reader import MAX_PUSH_BYTES, MeterReader, NotTakenError
 
 OURS = "custom_components.meter_node"
 OTHER = Keys(b"\xaa" * 16, b"\xbb" * 16)
@@ -82,14 +85,43 @@ async def test_a_refused_frame_moves_nothing_and_is_told_once(
     assert "Traceback" not in caplog.text
 
 
-async def test_a_good_frame_makes_the_next_refusal_news_again(
+async def test_each_kind_of_refusal_is_warned_of_once_an_hour(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     await home.set_up()
-    for _ in range(2):
+    for _ in range(4):  # good frames between make no difference
         await home.push()
         await home.push(P1_TELEGRAM)
+        await home.push(of_another(home.meter))
+        await home.wait(900)
     assert len(warnings(caplog)) == 2
+    await home.push(P1_TELEGRAM)
+    assert len(warnings(caplog)) == 3
+    assert home.coordinator.refused == {"foreign": 5, "other_meter": 4}
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [(MAX_PUSH_BYTES, "forged"), (MAX_PUSH_BYTES + 1, "damaged")],
+)
+async def test_a_frame_beyond_all_measure_is_refused_before_the_cipher(
+    home: Home, size: int, reason: str
+) -> None:
+    await home.set_up()
+    await home.push()
+    header = b"\xdb\x08" + home.meter.system_title + b"\x82"
+    behind = size - len(header) - 2
+    frame = header + behind.to_bytes(2) + b"\x30" + (2000).to_bytes(4) + bytes(behind - 5)
+    assert len(frame) == size
+    with patch(f"{OURS}.ciphering.Cipher", side_effect=Cipher) as cipher:
+        await home.push(frame)
+    assert home.coordinator.refused == {reason: 1}
+    assert cipher.called == (reason == "forged")
+
+
+def test_a_full_push_is_far_from_the_limit(meter: Meter) -> None:
+    everything = {register.key: 1 for register in REGISTERS}
+    assert 4 * len(meter.seal(meter.body(everything, NOON))) < MAX_PUSH_BYTES
 
 
 async def test_plain_frames_are_refused_where_there_are_keys(home: Home) -> None:
@@ -211,10 +243,62 @@ async def test_a_kept_frame_that_came_while_away_is_shown(home: Home) -> None:
     await home.set_up()
     await home.push()
     assert await home.hass.config_entries.async_unload(home.entry.entry_id)
-    home.broker.keep(home.meter.push_topic, home.meter.push(import_active_energy=12_400_000))
     home.freezer.tick(timedelta(hours=5))
+    home.broker.keep(home.meter.push_topic, home.meter.push(import_active_energy=12_400_000))
+    home.freezer.tick(29)
     await home.set_up()
     assert home.state("import_active_energy") == "12400.0"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+async def test_an_old_kept_frame_gives_entities_their_shape_and_no_life(
+    home: Home, known: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    if known:
+        await home.set_up()
+        await home.push()
+        assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+    home.broker.keep(home.meter.push_topic, home.meter.push(import_active_energy=12_400_000))
+    home.freezer.tick(31)
+    await home.set_up()
+    assert home.state("import_active_energy") == home.state("voltage_l1") == "unavailable"
+    assert home.coordinator.data["import_active_energy"] == 12_400_000
+    assert warnings(caplog) == []
+    await home.push(import_active_energy=12_400_001, voltage_l1=22_000)
+    assert home.state("import_active_energy") == "12400.001"
+    assert home.state("voltage_l1") == "220.0"
+
+
+async def test_the_totals_of_an_old_kept_frame_hold(home: Home) -> None:
+    home.broker.keep(home.meter.push_topic, home.meter.push(import_active_energy=5_000))
+    home.freezer.tick(timedelta(days=1))
+    await home.set_up()
+    await home.push(import_active_energy=4_999)
+    assert home.state("import_active_energy") == "5.0"
+
+
+async def test_an_old_kept_frame_that_opens_does_not_keep_new_keys_from_being_asked_for(
+    home: Home,
+) -> None:
+    old = home.meter.push()
+    home.freezer.tick(timedelta(days=1))
+    await home.set_up()
+    await home.push(home.meter.seal(home.meter.body({}), keys=OTHER))
+    home.broker.hand_over(home.meter.push_topic, old)
+    await home.settle()
+    assert home.coordinator.accepted == 1
+    await home.wait(31)
+    assert len(home.reauthentications()) == 1
+
+
+@pytest.mark.parametrize("years", [-6, 6])
+async def test_a_live_frame_is_shown_whatever_the_meters_clock_says(home: Home, years: int) -> None:
+    await home.set_up()
+    for _ in range(6):
+        at = dt_util.utcnow() + timedelta(days=365 * years)
+        await home.push(home.meter.seal(home.meter.body(THREE_PHASES, at)))
+        await home.wait(29)
+        assert home.state("voltage_l1") == "230.12"
 
 
 async def test_new_keys_begin_with_a_counter_of_their_own(home: Home) -> None:

@@ -112,6 +112,52 @@ def test_a_text_that_is_none_is_refused_by_its_name(key: str, value: Any) -> Non
         Hello.from_json(payload(**{key: value}))
 
 
+@pytest.mark.parametrize("key", ["model", "software"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "382M",
+        "OMNIPOWER",
+        "Kamstrup meter",
+        "meter-node bridge 0.1.0",
+        "1.0+ab.2 (A/B), x",
+        "x" * 40,
+    ],
+)
+def test_a_text_for_people_is_taken_as_it_is(key: str, text: str) -> None:
+    assert getattr(Hello.from_json(payload(**{key: text})), key) == text
+
+
+@pytest.mark.parametrize("key", ["model", "software"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 41,
+        "[382M](x)",
+        "<b>382M",
+        "![x]",
+        "**382M**",
+        "_382M_",
+        "`382M`",
+        "# 382M",
+        "- 382M",
+        " 382M",
+        "https://x.example",
+        "382M at WWW.x.example",
+        "mail@x.example",
+        "382M\n",
+        "382M\u202e",
+        "382M{name}",
+        "382M&lt;",
+        "382M\\",
+        "3\u06632M",
+    ],
+)
+def test_a_text_for_people_that_could_pass_for_more_is_refused(key: str, text: str) -> None:
+    with pytest.raises(HelloError, match=key):
+        Hello.from_json(payload(**{key: text}))
+
+
 @pytest.mark.parametrize("value", [0, -1, 3601, 10.0, "10", None, True, [], 10**30])
 def test_an_interval_that_is_none_is_refused(value: Any) -> None:
     with pytest.raises(HelloError, match="push_interval"):
