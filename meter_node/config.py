@@ -11,9 +11,19 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from meter_node.meter.variant import Variant
+from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_V
 
 FILE_NAME = "meter_node.toml"
 
@@ -58,6 +68,23 @@ class StoreConfig(_Section):
     commit_interval_s: int = Field(default=5, ge=1, le=60)
 
 
+def _stream_url(url: str) -> str:
+    parts = urlsplit(url)
+    baudrate = parse_qs(parts.query).get("baudrate", ["0"])[0]
+    try:
+        if (
+            (parts.scheme == "tcp" and parts.hostname and parts.port)
+            or (parts.scheme == "serial" and parts.path and baudrate.isdecimal())
+            or url == "stdin:"
+        ):
+            return url
+    except ValueError:  # a port that is no number
+        pass
+    raise ValueError(
+        f"{url!r} is none of tcp://host:port, serial:///dev/ttyACM0?baudrate=921600, stdin:"
+    )
+
+
 class SimulatedSourceConfig(_Section):
     """A simulated house."""
 
@@ -67,6 +94,92 @@ class SimulatedSourceConfig(_Section):
     solar_peak_w: float = Field(default=0, ge=0, le=100_000, strict=False)
     car: bool = False
     seed: int = Field(default=1, ge=0)
+
+
+Gains = Annotated[
+    tuple[float, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, (int, float)) else value),
+]
+"""One number for all phases, or one for each."""
+Role = Literal["U1", "U2", "U3", "I1", "I2", "I3"]
+SamplingRate = Annotated[int, Field(ge=2000, le=64_000)]
+
+
+class _RealSourceConfig(_Section):
+    """What all sources of real samples have in common."""
+
+    nominal_frequency_hz: Literal[50, 60] = 50
+    voltage_gain_v: Gains = ()
+    current_gain_a: Gains = ()
+    voltage_offset_codes: Gains = (0.0,)
+    current_offset_codes: Gains = (0.0,)
+    calibration_file: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_truth(self) -> Self:
+        gains = {"voltage_gain_v", "current_gain_a", "voltage_offset_codes", "current_offset_codes"}
+        if self.calibration_file and (given := sorted(gains & self.model_fields_set)):
+            raise ValueError(f"calibration_file already says {', '.join(given)}")
+        return self
+
+    def _needs_gains(self) -> None:
+        if not self.calibration_file and not (self.voltage_gain_v and self.current_gain_a):
+            raise ValueError(
+                "what is a code worth? give voltage_gain_v and current_gain_a, or calibration_file"
+            )
+
+
+class RecordingSourceConfig(_RealSourceConfig):
+    """A recording, played as if it happened now."""
+
+    kind: Literal["recording"]
+    file: str = Field(min_length=1)
+    channels: dict[Role, str | int] = Field(default_factory=dict)
+    sampling_rate_hz: SamplingRate | None = None
+    voltage_full_scale_v: float = Field(default=VOLTAGE_FULL_SCALE_V, gt=0, strict=False)
+    current_full_scale_a: float = Field(default=CURRENT_FULL_SCALE_A, gt=0, strict=False)
+    repeat: bool = False
+
+
+class StreamSourceConfig(_RealSourceConfig):
+    """A front-end that sends framed blocks."""
+
+    kind: Literal["stream"]
+    url: Annotated[str, AfterValidator(_stream_url)]
+    sampling_rate_hz: SamplingRate
+    clock: Literal["node", "front_end"] = "node"
+
+    @model_validator(mode="after")
+    def _scaled(self) -> Self:
+        self._needs_gains()
+        return self
+
+
+class IioSourceConfig(_RealSourceConfig):
+    """A converter that Linux's Industrial I/O drives."""
+
+    kind: Literal["iio"]
+    device: str = Field(pattern=r"^iio:device[0-9]+$")
+    channels: dict[Role, str]
+    sampling_rate_hz: SamplingRate
+    voltage_ratio: float | None = Field(default=None, gt=0, strict=False)
+    current_ratio_a_per_v: float | None = Field(default=None, strict=False)
+
+    @model_validator(mode="after")
+    def _scaled(self) -> Self:
+        if self.voltage_ratio is None or self.current_ratio_a_per_v is None:
+            try:
+                self._needs_gains()
+            except ValueError as error:
+                raise ValueError(f"{error}, or voltage_ratio and current_ratio_a_per_v") from None
+        return self
+
+
+SourceConfig = Annotated[
+    SimulatedSourceConfig | RecordingSourceConfig | StreamSourceConfig | IioSourceConfig,
+    Field(discriminator="kind"),
+]
+SOURCE_KINDS = ("simulated", "recording", "stream", "iio")
 
 
 def _time_zone(name: str) -> str:
@@ -98,7 +211,7 @@ class MeterConfig(_Section):
         default=10, ge=1, le=3600
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Copenhagen"
-    source: SimulatedSourceConfig
+    source: SourceConfig
 
     @model_validator(mode="after")
     def _offered(self) -> Self:
@@ -165,11 +278,15 @@ def load(path: Path) -> Config:
     try:
         return Config.model_validate(_lists_as_tuples(data))
     except ValidationError as error:
-        faults = [
-            f"{path}: {_key(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_url=False)
-        ]
-        raise ConfigError("\n".join(faults)) from None
+        # Alternatives of one value fault it one by one: that is one fault.
+        faults: dict[str, list[str]] = {}
+        for fault in error.errors(include_url=False):
+            reasons = faults.setdefault(_key(_location(fault)), [])
+            if (reason := _reason(fault)) not in reasons:
+                reasons.append(reason)
+        raise ConfigError(
+            "\n".join(f"{path}: {key}: {' or: '.join(why)}" for key, why in faults.items())
+        ) from None
 
 
 def password(config: MqttConfig) -> str | None:
@@ -184,9 +301,32 @@ def password(config: MqttConfig) -> str | None:
         ) from None
 
 
-def _lists_as_tuples(data: dict[str, Any]) -> dict[str, Any]:
+def _lists_as_tuples(data: Any) -> Any:
     # TOML has lists only; strict checking wants the tuples that frozen sections hold.
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    if isinstance(data, dict):
+        return {key: _lists_as_tuples(value) for key, value in data.items()}
+    return tuple(map(_lists_as_tuples, data)) if isinstance(data, list) else data
+
+
+def _location(fault: ErrorDetails) -> tuple[int | str, ...]:
+    """Where a fault is in the file: without the names that pydantic gives to alternatives."""
+    location = fault["loc"]
+    if fault["type"].startswith("union_tag"):
+        return (*location, "kind")
+    found: list[int | str] = []
+    for place, part in enumerate(location):
+        if place and location[place - 1] == "source" and part in SOURCE_KINDS:
+            continue
+        if part in ("str", "int", "[key]"):
+            break
+        found.append(part)
+    return tuple(found)
+
+
+def _reason(fault: ErrorDetails) -> str:
+    if fault["type"].startswith("union_tag"):
+        return f"must be one of {', '.join(SOURCE_KINDS)}"
+    return fault["msg"].removeprefix("Value error, ")
 
 
 def _key(location: tuple[int | str, ...]) -> str:
