@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +23,7 @@ _LOGGER = logging.getLogger(__name__)
 
 MOST_METERS = 8
 """Meters that one port may name before the rest is taken for noise."""
+LEAST_SILENCE_S = 30.0
 _CHUNK = 4096
 _TCP_PORT_TIMEOUT_S = 10.0
 
@@ -33,24 +34,26 @@ class Bridge:
     def __init__(self, port: MqttPort, push_interval_s: int) -> None:
         """``push_interval_s`` is announced to displays; a real port can't be asked for it."""
         self._port = port
-        self._push_interval_s = push_interval_s
+        self.push_interval_s = push_interval_s
         self._reader = hdlc.FrameReader()
         self._announced: set[str] = set()
         self._complaints: set[str] = set()
         self.forwarded = 0
         self.damaged = 0
 
-    def feed(self, data: bytes) -> None:
-        """Take bytes from the line; forward each frame that is complete with them."""
+    def feed(self, data: bytes) -> Iterator[None]:
+        """Take bytes from the line; forward each frame that is complete with them, one a step."""
         for item in self._reader.feed(data):
             if isinstance(item, hdlc.Damaged):
                 self.damaged += 1
                 self._complain("damaged frame: " + item.reason)
-            else:
-                try:
-                    self._forward(frames.information_apdu(item))
-                except (frames.ForeignError, apdu.ApduError, ListError) as error:
-                    self._complain(str(error))
+                continue
+            try:
+                self._forward(frames.information_apdu(item))
+            except (frames.ForeignError, apdu.ApduError, ListError) as error:
+                self._complain(str(error))
+                continue
+            yield
 
     def _forward(self, data: bytes) -> None:
         title, greeting = self._identify(data)
@@ -75,7 +78,7 @@ class Bridge:
             profile = kamstrup_v0001.SCALER_PROFILES[kamstrup_v0001.DEFAULT_SCALER_PROFILE]
             texts = lists.read(notification, profile).texts
             number = texts.get("meter_number") or texts.get("gs1_number")
-            if not number or not number.isalnum():
+            if not number or not (number.isascii() and number.isalnum()):
                 raise ListError("a plain list without a meter number")
             title, ciphered, maker = number.lower(), False, "Kamstrup"
         return title, Hello(
@@ -84,7 +87,7 @@ class Bridge:
             system_title=title,
             model=f"{maker} meter",
             software=f"meter-node bridge {__version__}",
-            push_interval=self._push_interval_s,
+            push_interval=self.push_interval_s,
             status_topic=self._port.status_topic,
             ciphered=ciphered,
         )
@@ -96,22 +99,32 @@ class Bridge:
             _LOGGER.warning("not forwarded: %s", text)
 
 
+class BridgeError(Exception):
+    """A file can't be forwarded; the text says why."""
+
+
 async def forward(bridge: Bridge, port: MqttPort, source: str) -> None:
-    """Read a line until cancelled (a file: until its end). Comes back by itself after a cut."""
+    """Read a line until cancelled; comes back by itself after a cut, or a long silence.
+
+    A file is forwarded to its end, each frame confirmed by the broker before the next. Raises
+    BridgeError when it can't be read or holds no frame.
+    """
+    if source.startswith("file:"):
+        await _forward_file(bridge, port, source)
+        return
+    silence_s = max(LEAST_SILENCE_S, 3.0 * bridge.push_interval_s)
     attempt = 0
     while True:
         try:
-            async for data in _read(source):
+            async for data in _read_line(source, silence_s):
                 attempt = 0
-                bridge.feed(data)
-                port.set_online(True)
+                for _ in bridge.feed(data):
+                    port.set_online(True)
             reason = "the other side closed the line"
+        except TimeoutError:
+            reason = f"nothing was heard for {silence_s:.0f} s"
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
-        if source.startswith("file:"):
-            if not bridge.forwarded:
-                _LOGGER.warning("%s: no frame in it (%s)", source, reason)
-            return
         port.set_online(False)
         wait = back_off(attempt)
         level = logging.WARNING if attempt == 0 else logging.DEBUG
@@ -120,16 +133,24 @@ async def forward(bridge: Bridge, port: MqttPort, source: str) -> None:
         await asyncio.sleep(wait)
 
 
-async def _read(source: str) -> AsyncIterator[bytes]:
-    parts = urlsplit(source)
-    if parts.scheme == "file":
-        path = source.removeprefix("file:").removeprefix("//")
+async def _forward_file(bridge: Bridge, port: MqttPort, source: str) -> None:
+    path = source.removeprefix("file:").removeprefix("//")
+    try:
         # A capture may be of any size: a chunk at a time, off the event loop.
         file = await asyncio.to_thread(open, path, "rb")
         with file:
             while data := await asyncio.to_thread(file.read, _CHUNK):
-                yield data
-        return
+                for _ in bridge.feed(data):
+                    await port.sent()
+    except OSError as error:
+        raise BridgeError(f"{path}: can't be read ({error.strerror})") from None
+    if not bridge.forwarded:
+        raise BridgeError(f"{path}: there is no frame of a meter's customer port in it")
+
+
+async def _read_line(source: str, silence_s: float) -> AsyncIterator[bytes]:
+    """Yield what comes. Raises TimeoutError after a silence: an adapter without power is silent."""
+    parts = urlsplit(source)
     if parts.scheme == "tcp":
         opening = asyncio.open_connection(parts.hostname, parts.port)
         reader, writer = await asyncio.wait_for(opening, _TCP_PORT_TIMEOUT_S)
@@ -139,7 +160,7 @@ async def _read(source: str) -> AsyncIterator[bytes]:
             url=parts.netloc + parts.path, baudrate=baudrate
         )
     try:
-        while data := await reader.read(_CHUNK):
+        while data := await asyncio.wait_for(reader.read(_CHUNK), silence_s):
             yield data
     finally:
         writer.close()

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, available_timezones
 
 import segno
 import typer
@@ -36,7 +37,7 @@ from meter_node import (
 )
 from meter_node.channel import registers
 from meter_node.channel.pairing import Pairing
-from meter_node.ciphering import InvocationCounter, time_floor
+from meter_node.ciphering import COUNTS_PER_SECOND, InvocationCounter, time_floor
 from meter_node.meter.snapshot import Snapshot
 from meter_node.ports import mqtt
 from meter_node.sources import SourceError
@@ -85,6 +86,7 @@ def init(
     path = data_dir / config.FILE_NAME
     made = not path.exists()
     if made:
+        path.touch(mode=0o600)  # a password may come to stand in it
         path.write_text(config.EXAMPLE.format(model=model.value, seed=1), "utf-8")
     settings = config.load(path)
     keys.load_or_make(data_dir, [meter.name for meter in settings.meter])
@@ -106,6 +108,7 @@ def run(
             f"{config_file or data_dir / config.FILE_NAME}: meter: there is no [[meter]] to run"
         )
     _log(verbose)
+    _warn_of_readers(config_file or data_dir / config.FILE_NAME, settings)
     _until_stopped(node.run(settings, data_dir))
 
 
@@ -213,20 +216,31 @@ def replay_command(
             "counter, the present time, values that move.",
         ),
     ] = False,
+    time_zone: Annotated[
+        str, typer.Option(help="Where the captured meter stands: it tells its local time.")
+    ] = "Europe/Copenhagen",
     verbose: Verbose = False,
 ) -> None:
     """Serve a captured frame as a meter's customer port would: verbatim once, or kept alive."""
     _log(verbose)
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or int(port) > 65535:
         raise config.ConfigError(f"--listen: {listen!r} is not host:port")
+    if time_zone not in available_timezones():
+        raise config.ConfigError(f"--time-zone: no time zone {time_zone!r}")
     capture = replay.load(file, frame)
+    if recipher and interval < 1 / COUNTS_PER_SECOND:
+        raise config.ConfigError(
+            f"--interval: at least {1 / COUNTS_PER_SECOND:g} s with --recipher: more frames a "
+            "second would use up counters that a later run begins with"
+        )
     if recipher:
         continuation = replay.Continuation(capture)
-        # Above the capture, and above every run before this one: no counter comes twice.
+        # Above the capture, and above every run before this one, one run at a time.
         floor = max(continuation.captured_counter + 1, time_floor(datetime.now(UTC)))
         counter = InvocationCounter(0, floor, lambda _: None)
-        sending = continuation.frames(counter, lambda: datetime.now().astimezone())
+        zone = ZoneInfo(time_zone)
+        sending = continuation.frames(counter, lambda: datetime.now(zone))
     else:
         sending = iter((capture.frame,))
     _until_stopped(replay.serve(host, int(port), sending, interval))
@@ -256,6 +270,7 @@ def main() -> None:
         keys.KeyFileError,
         replay.ReplayError,
         SourceError,
+        bridge.BridgeError,
         OSError,
     ) as error:
         _errors.print(f"meter-node: {error}", markup=False, soft_wrap=True)
@@ -264,6 +279,13 @@ def main() -> None:
 
 def _settings(data_dir: Path, config_file: Path | None) -> config.Config:
     return config.load(config_file or data_dir / config.FILE_NAME)
+
+
+def _warn_of_readers(path: Path, settings: config.Config) -> None:
+    if settings.mqtt and settings.mqtt.password and path.stat().st_mode & 0o077:
+        logging.getLogger(__name__).warning(
+            "%s holds a password and others on this machine can read it; chmod 600 it", path
+        )
 
 
 def _choose(own_keys: keys.NodeKeys, name: str | None) -> tuple[str, keys.MeterKeys]:
@@ -330,10 +352,11 @@ def _until_stopped(work: Coroutine[None, None, None]) -> None:
 
 
 def _log(verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(message)s",
-        handlers=[RichHandler(console=_errors, show_path=False, rich_tracebacks=False)],
-    )
+    level = logging.DEBUG if verbose else logging.INFO
+    if _errors.is_terminal:
+        handler = RichHandler(console=_errors, show_path=False, rich_tracebacks=False)
+        logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+    else:  # a service's journal: a line is a line
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     # Connection attempts of the library are told by the port, once and in plain words.
     logging.getLogger("mqtt").setLevel(logging.CRITICAL)

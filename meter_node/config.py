@@ -5,7 +5,9 @@ Must not start or open anything but the file. What is wrong is told with file, k
 
 from __future__ import annotations
 
+import ssl
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
@@ -23,9 +25,11 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from meter_node.meter.variant import Variant
+from meter_node.sources.house import LEAST_ANNUAL_KWH
 from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_V
 
 FILE_NAME = "meter_node.toml"
+FASTEST_BAUDRATE = 4_000_000
 
 
 class ConfigError(Exception):
@@ -90,9 +94,13 @@ class SimulatedSourceConfig(_Section):
 
     kind: Literal["simulated"]
     nominal_frequency_hz: Literal[50, 60] = 50
-    annual_consumption_kwh: float = Field(default=4000, ge=0, le=100_000, strict=False)
+    annual_consumption_kwh: float = Field(
+        default=4000, ge=LEAST_ANNUAL_KWH, le=100_000, strict=False
+    )
     solar_peak_w: float = Field(default=0, ge=0, le=100_000, strict=False)
     car: bool = False
+    latitude_deg: float = Field(default=56.16, ge=-66, le=66, strict=False)
+    longitude_deg: float = Field(default=10.20, ge=-180, le=180, strict=False)
     seed: int = Field(default=1, ge=0)
 
 
@@ -231,10 +239,12 @@ class MeterConfig(_Section):
 def _line(address: str) -> str:
     parts = urlsplit(address)
     if parts.scheme == "tcp" and parts.hostname and parts.port:
-        return address
+        return address  # urlsplit itself refuses a port beyond 65535
     if parts.scheme in ("serial", "file") and (parts.netloc or parts.path):
         baudrate = parse_qs(parts.query).get("baudrate", ["2400"])[0]
-        if parts.scheme == "file" or baudrate.isdecimal():
+        if parts.scheme == "file" or (
+            baudrate.isdecimal() and 50 <= int(baudrate) <= FASTEST_BAUDRATE
+        ):
             return address
     raise ValueError(
         f"{address!r} is none of tcp://host:port, serial:///dev/ttyUSB0?baudrate=2400, file:path"
@@ -275,30 +285,63 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: can't be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not TOML: nested without end") from None
     try:
-        return Config.model_validate(_lists_as_tuples(data))
+        settings = Config.model_validate(_lists_as_tuples(data))
     except ValidationError as error:
         # Alternatives of one value fault it one by one: that is one fault.
-        faults: dict[str, list[str]] = {}
+        told: dict[str, list[str]] = {}
         for fault in error.errors(include_url=False):
-            reasons = faults.setdefault(_key(_location(fault)), [])
+            reasons = told.setdefault(_key(_location(fault)), [])
             if (reason := _reason(fault)) not in reasons:
                 reasons.append(reason)
-        raise ConfigError(
-            "\n".join(f"{path}: {key}: {' or: '.join(why)}" for key, why in faults.items())
-        ) from None
+        faults = [f"{path}: {key}: {' or: '.join(why)}" for key, why in told.items()]
+    else:
+        # What the file names must be there too, before anything is begun.
+        faults = [f"{path}: mqtt.{fault}" for fault in _file_faults(settings.mqtt)]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings
 
 
 def password(config: MqttConfig) -> str | None:
-    """Return the broker's password, from the file where one is named. Raises ConfigError."""
+    """Return the broker's password, from the file where one is named.
+
+    Raises OSError or UnicodeDecodeError, which ``load`` has told already as faults of the file.
+    """
     if config.password_file is None:
         return config.password
+    return Path(config.password_file).read_text("utf-8").rstrip("\n")
+
+
+def _file_faults(config: MqttConfig | None) -> Iterator[str]:
+    if config is None:
+        return
     try:
-        return Path(config.password_file).read_text("utf-8").rstrip("\n")
-    except OSError as error:
-        raise ConfigError(
-            f"mqtt.password_file: {config.password_file} can't be read ({error.strerror})"
-        ) from None
+        password(config)
+    except (OSError, UnicodeDecodeError) as error:
+        yield f"password_file: {config.password_file} can't be read ({_why(error)})"
+    context = ssl.create_default_context()
+    if config.ca_file is not None:
+        try:
+            context.load_verify_locations(config.ca_file)
+        except OSError as error:
+            yield f"ca_file: {config.ca_file} is no certificate to go by ({_why(error)})"
+    if config.client_certificate is not None:
+        try:
+            context.load_cert_chain(config.client_certificate, config.client_key)
+        except OSError as error:
+            yield (
+                f"client_certificate: {config.client_certificate} with {config.client_key} "
+                f"can't be used ({_why(error)})"
+            )
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text"
+    return error.strerror or str(error)
 
 
 def _lists_as_tuples(data: Any) -> Any:

@@ -62,6 +62,8 @@ def _simulated(settings: config.SimulatedSourceConfig, phases: int) -> Callable[
             solar_peak_w=settings.solar_peak_w,
             car=settings.car,
             seed=settings.seed,
+            latitude_deg=settings.latitude_deg,
+            longitude_deg=settings.longitude_deg,
         )
     )
     return lambda start_ns: SimulatedSource(house, FrontEnd(), SIMULATED_RATE_HZ, start_ns)

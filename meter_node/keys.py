@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from meter_node.channel.apdu import TITLE_LENGTH
 from meter_node.channel.security import Keys
 from meter_node.ciphering import make_keys
 
 FILE_NAME = "keys.json"
+_NODE = re.compile(r"[0-9a-z]{1,32}")
 MAKER = b"MTN"
 
 
@@ -80,7 +83,11 @@ def _load(path: Path) -> NodeKeys:
             )
             for name, entry in data["meters"].items()
         }
-        return NodeKeys(str(data["node"]), meters)
+        if not _NODE.fullmatch(data["node"]):
+            raise ValueError("'node' is no name for a topic")
+        if any(len(meter.system_title) != TITLE_LENGTH for meter in meters.values()):
+            raise ValueError("a system title has 8 bytes")
+        return NodeKeys(data["node"], meters)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KeyFileError(
             f"{path}: the key file is broken ({error!r}); put back a copy of it. Without it "

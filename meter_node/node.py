@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,15 +44,12 @@ _WARN_AGAIN_S = 3600
 
 
 def broker(settings: config.MqttConfig) -> mqtt.Broker:
-    """Return the broker of a configuration. Raises ConfigError for files that can't be used."""
-    context = None
-    if settings.tls:
-        try:
-            context = mqtt.tls_context(
-                settings.ca_file, settings.client_certificate, settings.client_key
-            )
-        except OSError as error:
-            raise config.ConfigError(f"mqtt: the certificates can't be used ({error})") from None
+    """Return the broker of a configuration, whose files were looked at as it was loaded."""
+    context = (
+        mqtt.tls_context(settings.ca_file, settings.client_certificate, settings.client_key)
+        if settings.tls
+        else None
+    )
     return mqtt.Broker(
         settings.host, settings.port, settings.username, config.password(settings), context
     )
@@ -94,6 +91,10 @@ class MeterRunner:
         self.title = hello.topic_title(own_keys.system_title)
         variant = settings.variant()
         kept = database.kept(own_keys.system_title)
+        if not kept.time_ns:
+            _LOGGER.warning(
+                "%s: nothing is known of this meter, its registers begin at zero", self.name
+            )
         self._meter = Meter(variant, kept.energies_nwh)
         self._device = LogicalDevice(
             Identity(
@@ -186,11 +187,14 @@ class MeterRunner:
     async def last_commit(self) -> None:
         """Commit what was measured since the last one: at a proper end nothing is lost."""
         snapshot = self._meter.snapshot()
-        if snapshot.time_ns:
-            with suppress(store.StoreError):
-                await asyncio.get_running_loop().run_in_executor(
-                    self._thread, self._commit, _Offer(snapshot, push=False)
-                )
+        if not snapshot.time_ns:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._commit, _Offer(snapshot, push=False)
+            )
+        except store.StoreError as error:
+            _LOGGER.error("%s: what was measured last is lost: %s", self.name, error)
 
     def _offer_if_due(self, end_ns: int) -> None:
         # Seconds of a live source end where its crystal says: each counts for the nearest whole
@@ -274,8 +278,8 @@ async def run(settings: config.Config, data_dir: Path) -> None:
     Raises DataDirectoryInUseError, StoreError, KeyFileError or ConfigError before anything runs.
     """
     with store.lock(data_dir):
-        own_keys = keys.load_or_make(data_dir, [meter.name for meter in settings.meter])
-        database = store.Store(data_dir / DATABASE)
+        own_keys = _own_keys(settings, data_dir)
+        database = _open_store(data_dir / DATABASE)
         port = (
             mqtt.MqttPort(broker(settings.mqtt), own_keys.node)
             if settings.mqtt is not None
@@ -283,6 +287,7 @@ async def run(settings: config.Config, data_dir: Path) -> None:
         )
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         runners: list[MeterRunner] = []
+        talking: set[asyncio.Task[None]] = set()
         try:
             runners += [
                 MeterRunner(
@@ -295,20 +300,47 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                 )
                 for meter in settings.meter
             ]
+            if port is not None:
+                talking.add(asyncio.create_task(never_ending("the MQTT port", port.run)))
             async with asyncio.TaskGroup() as tasks:
-                if port is not None:
-                    tasks.create_task(never_ending("the MQTT port", port.run))
                 for runner in runners:
                     tasks.create_task(runner.keep())
                     tasks.create_task(runner.measure())
-                    _LOGGER.info(
-                        "%s: %s with system title %s", runner.name, "metering", runner.title
-                    )
+                    _LOGGER.info("%s: metering as %s", runner.name, runner.title)
         finally:
+            # First what must not be lost; a broker that does not answer may take its time.
             for runner in runners:
                 await runner.last_commit()
+            for task in talking:
+                task.cancel()
+            await asyncio.gather(*talking, return_exceptions=True)
             thread.shutdown()
             database.close()
+
+
+def _own_keys(settings: config.Config, data_dir: Path) -> keys.NodeKeys:
+    """Return the keys; new ones for new meters, but never in the place of lost ones."""
+    path = data_dir / keys.FILE_NAME
+    if not path.exists() and (data_dir / DATABASE).exists():
+        raise keys.KeyFileError(
+            f"{path} is missing beside registers that were metered with it; put back a copy. "
+            "meter-node init makes new keys: then every display must be paired anew, and the "
+            "registers begin at zero"
+        )
+    own_keys = keys.load_or_make(data_dir, [meter.name for meter in settings.meter])
+    for name in own_keys.meters.keys() - {meter.name for meter in settings.meter}:
+        _LOGGER.warning("%s: has keys and is not in the configuration any more", name)
+    return own_keys
+
+
+def _open_store(path: Path) -> store.Store:
+    """Open the store; where the disk takes nothing, so that metering can begin all the same."""
+    try:
+        return store.Store(path)
+    except store.StoreError as error:
+        opened = store.Store(path, alone=True)
+        _LOGGER.warning("%s; its registers could be read, and metering begins", error)
+        return opened
 
 
 async def never_ending(what: str, port: Callable[[], Coroutine[None, None, None]]) -> None:

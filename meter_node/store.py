@@ -29,6 +29,9 @@ CREATE TABLE counter (key_name TEXT PRIMARY KEY, reserved INTEGER NOT NULL) STRI
 # A signed 64-bit column of nWh would end at 9.22 GWh, below the roll-over of 10 GWh: hence two.
 
 
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+
+
 class StoreError(Exception):
     """The store can't be read or written; the text says why and what to do."""
 
@@ -48,11 +51,17 @@ class Kept:
 def lock(data_dir: Path) -> IO[str]:
     """Claim the data directory for this process, as long as the returned file is open.
 
-    Raises DataDirectoryInUseError naming the process that has it. The kernel gives the lock back
+    Raises DataDirectoryInUseError naming the process that has it, StoreError where nothing can be
+    written. The kernel gives the lock back
     however the process ends.
     """
     # Opened for appending: a second node must be able to read who holds it before it truncates.
-    file = (data_dir / "lock").open("a+")
+    try:
+        file = (data_dir / "lock").open("a+")
+    except OSError as error:
+        raise StoreError(
+            f"{data_dir}: the node keeps its registers there and can't write ({error.strerror})"
+        ) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -72,13 +81,19 @@ def lock(data_dir: Path) -> IO[str]:
 class Store:
     """The node's one database. Used by one thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the database. Raises StoreError."""
+    def __init__(self, path: Path, *, alone: bool = False) -> None:
+        """Open or make the database. Raises StoreError.
+
+        ``alone``: nobody else needs to read it meanwhile. SQLite then keeps the index of its
+        journal in memory, so that even a full disk can be started on.
+        """
         self._path = path
         with self._told("open"):
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             with self._told("open"):
+                if alone:
+                    self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
                 self._database.execute("PRAGMA journal_mode=WAL")
                 self._database.execute("PRAGMA synchronous=FULL")
                 self._migrate()
@@ -166,7 +181,6 @@ class Store:
 
 
 def _plain(error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code == sqlite3.SQLITE_FULL:
+    if getattr(error, "sqlite_errorcode", None) in _FULL:
         return "the disk is full: make room"
     return str(error)

@@ -20,7 +20,6 @@ class DataAccessResult(IntEnum):
     READ_WRITE_DENIED = 3
     OBJECT_UNDEFINED = 4
     OBJECT_CLASS_INCONSISTENT = 9
-    OBJECT_UNAVAILABLE = 11
 
 
 class AccessError(Exception):

@@ -11,9 +11,14 @@ import asyncio
 import logging
 import random
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import aiomqtt
+from paho.mqtt.client import Client as PahoClient
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from meter_node.channel import hello
 
@@ -23,6 +28,7 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 STEADY_AFTER_S = 30.0
 _TIMEOUT_S = 10.0
+_GOODBYE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,27 @@ def back_off(attempt: int) -> float:
     return wait * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
 
 
+class _Client(aiomqtt.Client):
+    """A client that also tells what the broker answered to the last publication.
+
+    aiomqtt passes over the reason code of MQTT 5, by which a broker says that an access list
+    forbids a topic.
+    """
+
+    answer: ReasonCode | None = None
+
+    def _on_publish(
+        self,
+        client: PahoClient,
+        userdata: Any,
+        mid: int,
+        reason_code: ReasonCode,
+        properties: Properties,
+    ) -> None:
+        self.answer = reason_code
+        super()._on_publish(client, userdata, mid, reason_code, properties)
+
+
 class MqttPort:
     """Keeps the retained topics of one node at the broker."""
 
@@ -57,6 +84,7 @@ class MqttPort:
         self._changed: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
+        self._refused: set[str] = set()
 
     def announce(self, title: str, greeting: hello.Hello) -> None:
         """Let a meter's hello stand at the broker."""
@@ -91,6 +119,10 @@ class MqttPort:
             try:
                 await self._connected()
             except (aiomqtt.MqttError, OSError) as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    # The library's own farewell failed and took the cancellation's place.
+                    raise asyncio.CancelledError from None
                 if loop.time() - started > STEADY_AFTER_S:
                     attempt = 0
                 wait = back_off(attempt)
@@ -110,7 +142,7 @@ class MqttPort:
     async def _connected(self) -> None:
         broker = self._broker
         will = aiomqtt.Will(self.status_topic, hello.OFFLINE, qos=1, retain=True)
-        async with aiomqtt.Client(
+        async with _Client(
             broker.host,
             broker.port,
             username=broker.username,
@@ -135,15 +167,18 @@ class MqttPort:
                     task.result()
             except asyncio.CancelledError:
                 # A proper end: the will is not sent then, so say it ourselves.
+                # A broker that does not answer any more must not keep us from ending.
                 sending.cancel()
-                await client.publish(self.status_topic, hello.OFFLINE, qos=1, retain=True)
+                with suppress(aiomqtt.MqttError, OSError, TimeoutError):
+                    async with asyncio.timeout(_GOODBYE_S):
+                        await client.publish(self.status_topic, hello.OFFLINE, qos=1, retain=True)
                 raise
             finally:
                 sending.cancel()
                 watching.cancel()
                 await asyncio.gather(sending, watching, return_exceptions=True)
 
-    async def _send(self, client: aiomqtt.Client) -> None:
+    async def _send(self, client: _Client) -> None:
         while True:
             while self._changed:
                 topic = next(iter(self._changed))
@@ -154,9 +189,23 @@ class MqttPort:
                 except BaseException:
                     self._changed.setdefault(topic)
                     raise
+                self._look_at(client.answer, topic)
             self._idle.set()
             self._wake.clear()
             await self._wake.wait()
+
+    def _look_at(self, answer: ReasonCode | None, topic: str) -> None:
+        if answer is None or not answer.is_failure:
+            self._refused.discard(topic)
+        elif topic not in self._refused:
+            self._refused.add(topic)
+            _LOGGER.warning(
+                "MQTT broker %s:%d refuses %s (%s): its access list must let this node write there",
+                self._broker.host,
+                self._broker.port,
+                topic,
+                answer,
+            )
 
 
 async def _until_disconnected(client: aiomqtt.Client) -> None:

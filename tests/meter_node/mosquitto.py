@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,11 @@ class Mosquitto:
         )
         await ports.wait_until_open(self.port)
         return self
+
+    def pause(self) -> None:
+        """Let it hang: its connections stay, and it answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def stop(self) -> None:
         """End it; what it retained is gone with it."""

@@ -63,7 +63,8 @@ def bridged(data: bytes, cut: int) -> Heard:
     heard = Heard()
     made = bridge.Bridge(heard, 10)  # type: ignore[arg-type]
     for start in range(0, len(data), cut):
-        made.feed(data[start : start + cut])
+        for _ in made.feed(data[start : start + cut]):
+            pass
     return heard
 
 
@@ -149,15 +150,56 @@ async def test_over_a_serial_line(captures: dict[str, bytes], socket_enabled: No
     assert heard.pushes == [(DANISH_TITLE, frames.apdu_of(captures[DANISH]))]
 
 
-async def test_a_recorded_file_is_played_to_its_end(
-    captures: dict[str, bytes], tmp_path: Path
+async def test_each_frame_of_a_recorded_file_reaches_the_broker(
+    broker: Mosquitto, captures: dict[str, bytes], tmp_path: Path
 ) -> None:
     recording = tmp_path / "port.bin"
     recording.write_bytes(captures[DANISH] * 20)
+    port = mqtt.MqttPort(mqtt.Broker("127.0.0.1", broker.port), "n1")
+    async with broker.client() as reader, going_on(port.run()):
+        await reader.subscribe("meter_node/+/push", qos=1)
+        await bridge.forward(bridge.Bridge(port, 10), port, f"file:{recording}")
+        async with asyncio.timeout(5):
+            messages = aiter(reader.messages)
+            heard = [(await anext(messages)).payload for _ in range(20)]
+    assert heard == [frames.apdu_of(captures[DANISH])] * 20
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "can't be read"), (b"~~noise~~", "no frame")])
+async def test_a_file_without_a_frame_is_an_error(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    recording = tmp_path / "port.bin"
+    if content is not None:
+        recording.write_bytes(content)
     heard = Heard()
-    made = bridge.Bridge(heard, 10)  # type: ignore[arg-type]
-    await bridge.forward(made, heard, f"file:{recording}")  # type: ignore[arg-type]
-    assert len(heard.pushes) == 20
+    with pytest.raises(bridge.BridgeError, match=said):
+        await bridge.forward(bridge.Bridge(heard, 10), heard, f"file:{recording}")  # type: ignore[arg-type]
+
+
+async def test_a_line_that_falls_silent_is_opened_anew(
+    socket_enabled: None, captures: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An adapter that loses its power closes nothing: there is only silence.
+    monkeypatch.setattr(bridge, "LEAST_SILENCE_S", 0.2)
+    monkeypatch.setattr(mqtt, "FIRST_WAIT_S", 0.05)
+    (line,) = free_ports(1)
+    heard = Heard()
+    made = bridge.Bridge(heard, 0)  # type: ignore[arg-type]
+    opened = 0
+
+    async def silent_after_one_frame(_: object, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        writer.write(captures[DANISH])
+
+    server = await asyncio.start_server(silent_after_one_frame, "127.0.0.1", line)
+    forwarding = bridge.forward(made, heard, f"tcp://127.0.0.1:{line}")  # type: ignore[arg-type]
+    async with going_on(forwarding), asyncio.timeout(10):
+        while opened < 3:
+            await asyncio.sleep(0.02)
+    server.close()
+    server.close_clients()
 
 
 def test_a_continuation_opens_under_the_published_keys_and_only_goes_up() -> None:

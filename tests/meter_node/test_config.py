@@ -90,9 +90,12 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
         (of(IIO.replace("voltage_ratio = 1000", "")), "meter[0].source", "or voltage_ratio and"),
         (of(RECORDING.replace("U1", "U4")), "meter[0].source.channels.U4", "'U1', 'U2'"),
         (of(RECORDING.replace("= 1,", "= 1.5,")), "meter[0].source.channels.U1", " or: "),
+        (METER + "annual_consumption_kwh = 1", "meter[0].source.annual_consumption_kwh", "500"),
         (METER + METER, "(file)", "two meters are called house"),
         ('[bridge]\nsource = "usb0"', "bridge.source", "tcp://host:port"),
         ('[bridge]\nsource = "serial:///dev/x?baudrate=fast"', "bridge.source", "baudrate"),
+        ('[bridge]\nsource = "serial:///dev/x?baudrate=0"', "bridge.source", "baudrate"),
+        ('[bridge]\nsource = "tcp://a:70000"', "bridge.source", "Port out of range"),
     ],
 )  # fmt: skip
 def test_a_fault_is_told_with_file_key_and_reason(
@@ -136,10 +139,32 @@ def test_a_password_is_read_from_its_file(tmp_path: Path) -> None:
     assert config.password(settings) == "correct horse"
 
 
-def test_a_password_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    settings = config.MqttConfig(host="a", username="u", password_file=str(tmp_path / "none"))
-    with pytest.raises(config.ConfigError, match=r"mqtt\.password_file: .*none can't be read"):
-        config.password(settings)
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('username = "u"\npassword_file = "{0}/none"', "mqtt.password_file: {0}/none"),
+        ('username = "u"\npassword_file = "{0}/bytes"', "mqtt.password_file: {0}/bytes"),
+        ('tls = true\nca_file = "{0}/none"', "mqtt.ca_file: {0}/none"),
+        ('tls = true\nca_file = "{0}/bytes"', "mqtt.ca_file: {0}/bytes"),
+        (
+            'tls = true\nclient_certificate = "{0}/none"\nclient_key = "{0}/none"',
+            "mqtt.client_certificate: {0}/none",
+        ),
+    ],
+)
+def test_a_file_that_is_named_and_no_use_is_told_before_anything_begins(
+    tmp_path: Path, line: str, key: str
+) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    path = written(tmp_path, '[mqtt]\nhost = "a"\n' + line.format(tmp_path))
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(path)
+    assert str(refused.value).startswith(f"{path}: {key.format(tmp_path)}")
+
+
+def test_a_file_nested_without_end_is_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match="not TOML"):
+        config.load(written(tmp_path, "a = " + "[" * 100_000))
 
 
 def test_a_password_is_not_shown_by_repr() -> None:

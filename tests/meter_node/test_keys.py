@@ -40,7 +40,14 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[]", json.dumps({"node": "a", "meters": {"x": {}}})]
+    "content",
+    [
+        "",
+        "{}",
+        "[]",
+        json.dumps({"node": "a", "meters": {"x": {}}}),
+        json.dumps({"node": "a/+/b", "meters": {}}),
+    ],
 )
 def test_a_broken_key_file_is_named_and_left_as_it_is(tmp_path: Path, content: str) -> None:
     path = tmp_path / keys.FILE_NAME

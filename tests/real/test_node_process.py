@@ -6,15 +6,17 @@ import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import aiomqtt
 import pytest
 
-from meter_node import keys
+from meter_node import keys, store
 from meter_node.channel import apdu, hello, kamstrup_v0001, lists, security
 from meter_node.channel.reading import Reading
 from meter_node.ciphering import PycryptodomeAead
+from meter_node.meter.snapshot import Snapshot
 from scripts.benches import powercut
 from scripts.demonstration import broker, ports
 from scripts.demonstration.processes import Child, Children
@@ -135,6 +137,46 @@ async def test_a_second_node_on_the_same_data_directory_refuses_to_start(node: N
     assert "another node" in second.stderr
     assert str(node.child.process.pid) in second.stderr
     await node.reading()
+
+
+def test_on_a_full_disk_the_node_begins_to_meter_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "meter_node.toml"
+    path.write_text(METER)
+    keys.load_or_make(tmp_path, ["house"])
+    before = 5 * 10**9 + 7
+    with closing(store.Store(tmp_path / "store.sqlite")) as database:
+        title = keys.load(tmp_path).meters["house"].system_title
+        database.commit(title, Snapshot(1, {"import_active_energy": before}))
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); "
+    code += "import os; os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", code, METER_NODE, "run", "--data-dir", tmp_path]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while "nothing is published" not in said:
+            line = process.stderr.readline()
+            assert line, f"it ended: {said}"
+            said += line
+        process.terminate()
+        said += process.stderr.read()
+        assert process.wait(20) == 0
+    assert "what was measured last is lost" in said
+    with closing(store.Store(tmp_path / "store.sqlite")) as database:
+        assert database.kept(title).energies_nwh == {"import_active_energy": before}
+
+
+def test_lost_keys_are_not_replaced_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "meter_node.toml").write_text(METER)
+    store.Store(tmp_path / "store.sqlite").close()
+    ended = meter_node("run", "--data-dir", tmp_path)
+    assert ended.returncode == 1
+    assert "keys.json is missing beside registers" in ended.stderr
+
+
+async def test_a_killed_node_is_said_offline_by_its_will(node: Node) -> None:
+    await node.next("meter_node/node/+/status", hello.ONLINE.encode())
+    node.child.process.kill()
+    await node.next("meter_node/node/+/status", hello.OFFLINE.encode())
 
 
 async def test_a_disk_that_takes_no_more_stops_publication_and_not_measurement(

@@ -152,7 +152,7 @@ def number(tag: int, value: float) -> bytes:
     """Return a number under its type tag. Raises AxdrError when it does not fit."""
     try:
         return bytes((tag,)) + _FIXED[tag].pack(value)
-    except struct_error:
+    except (struct_error, OverflowError):
         raise AxdrError(f"{value} does not fit the type with tag {tag}") from None
 
 

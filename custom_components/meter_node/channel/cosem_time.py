@@ -51,7 +51,7 @@ class CosemDateTime:
         if not MINYEAR < local.year < MAXYEAR:  # a deviation could lead out of the calendar
             raise ValueError(f"no date and time in {raw.hex()}: year {local.year}")
         deviation = int.from_bytes(raw[9:11], signed=True)
-        if deviation != UNSPECIFIED_DEVIATION and not -720 <= deviation <= 840:
+        if deviation != UNSPECIFIED_DEVIATION and not -840 <= deviation <= 840:  # UTC+14
             raise ValueError(f"no deviation in {raw.hex()}: {deviation} minutes")
         return cls(
             local,

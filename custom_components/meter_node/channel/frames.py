@@ -47,6 +47,8 @@ def information_apdu(frame: hdlc.Frame) -> bytes:
         raise ForeignError(f"an HDLC frame with control 0x{frame.control:02X}, not a push (UI)")
     if not frame.information.startswith(hdlc.LLC_TO_CLIENT):
         raise ForeignError("an HDLC frame without the LLC header E6 E7 00")
+    if len(frame.information) == len(hdlc.LLC_TO_CLIENT):
+        raise ForeignError("an HDLC frame with nothing behind its LLC header")
     return frame.information[len(hdlc.LLC_TO_CLIENT) :]
 
 

@@ -101,7 +101,7 @@ def flat_list(*elements: Any) -> DataNotification:
 
 def local_time(published: str) -> datetime:
     """Return the local time of ``2020-01-07T14:47:20 dev=n/a status=00``."""
-    return datetime.fromisoformat(published.split()[0])
+    return datetime.fromisoformat(published.split(maxsplit=1)[0])
 
 
 # --- the captures --------------------------------------------------------------------------------
@@ -292,9 +292,34 @@ def test_a_one_phase_meters_null_data_are_passed_over() -> None:
     }
 
 
+def test_a_lone_null_in_place_of_an_item_does_not_shift_what_follows() -> None:
+    push = flat_list(None, obis("1.1.32.7.0.255"), 231, None, obis("1.1.31.7.0.255"), 467)
+    assert lists.read(push, ONE_WH).values == {"voltage_l1": 231, "current_l1": 4.67}
+
+
 def test_a_one_phase_meters_name_with_a_null_value_is_passed_over() -> None:
     push = flat_list(obis("1.1.52.7.0.255"), None, obis("1.1.32.7.0.255"), 231)
     assert lists.read(push, ONE_WH).values == {"voltage_l1": 231}
+
+
+def test_a_one_phase_danish_list_of_37_elements_is_read() -> None:
+    # No capture of one is published. The three-phase list's 32 items less the seven quantities of
+    # each of L2 and L3 leave 18, which with the list's name are the 37 elements that were reported.
+    missing = {f"1.1.{c}.7.0.255" for c in (52, 72, 51, 71, 41, 61, 53, 73, 42, 62)}
+    missing |= {f"1.1.{c}.8.0.255" for c in (42, 62, 41, 61)}
+    sent = {code: raw for code, raw in CAPTURES[DANISH].values.items() if code not in missing}
+    push = flat_list(
+        *(
+            part
+            for code, raw in sent.items()
+            for part in (obis(code), _HOUR if code == CLOCK else raw)
+        )
+    )
+    assert isinstance(push.body, tuple)
+    assert len(push.body) == 37
+    assert lists.read(push, ONE_WH).values == {
+        MEANING[code][0]: raw / MEANING[code][1] for code, raw in sent.items() if code in MEANING
+    }
 
 
 def hourly_push() -> DataNotification:

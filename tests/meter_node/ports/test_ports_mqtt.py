@@ -67,23 +67,6 @@ async def test_a_proper_end_says_offline(broker: Mosquitto) -> None:
     assert status.payload == b"offline"
 
 
-async def test_a_killed_node_is_said_offline_by_its_will(broker: Mosquitto) -> None:
-    port = port_to(broker)
-    task = asyncio.create_task(port.run())
-    await port.sent()
-    async with broker.client() as reader:
-        await reader.subscribe(port.status_topic, qos=1)
-        messages = aiter(reader.messages)
-        assert (await anext(messages)).payload == b"online"
-        # As a kill -9 leaves it: the socket closed by the kernel without a DISCONNECT.
-        async with broker.client(identifier="meter-node-n1"):  # the broker drops the older one
-            async with asyncio.timeout(10):
-                assert (await anext(messages)).payload == b"offline"
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-
 async def test_everything_stands_again_after_the_broker_came_back_empty(
     broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +195,39 @@ def test_a_certificate_file_that_is_none_is_an_os_error(tmp_path: Path) -> None:
     nothing.write_text("no certificate")
     with pytest.raises(ssl.SSLError):
         mqtt.tls_context(str(nothing), None, None)
+
+
+async def test_a_topic_that_the_access_list_forbids_is_named_once(
+    tmp_path: Path, socket_enabled: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "acl").write_text("topic read #\n")
+    broker = await Mosquitto(
+        tmp_path, ("allow_anonymous true", f"acl_file {tmp_path / 'acl'}")
+    ).start()
+    try:
+        port = port_to(broker)
+        async with running(port):
+            await port.sent()
+            port.push(TITLE, b"1")
+            await port.sent()
+            port.push(TITLE, b"2")
+            await port.sent()
+    finally:
+        broker.stop()
+    told = [record.getMessage() for record in caplog.records if "refuses" in record.getMessage()]
+    assert len(told) == 2  # the status and the push, each once
+    assert f"refuses meter_node/{TITLE}/push (Not authorized)" in told[1]
+
+
+async def test_a_broker_that_hangs_does_not_keep_the_port_from_ending(broker: Mosquitto) -> None:
+    port = port_to(broker)
+    task = asyncio.create_task(port.run())
+    await port.sent()
+    broker.pause()
+    task.cancel()
+    async with asyncio.timeout(30):
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 async def test_a_wrong_password_is_said_plainly(

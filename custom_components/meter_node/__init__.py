@@ -1,0 +1,31 @@
+"""The Meter Node integration: a household electricity meter over its own channel."""
+
+from __future__ import annotations
+
+from homeassistant.core import HomeAssistant
+
+from .const import CONF_SYSTEM_TITLE, PLATFORMS
+from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
+from .store import async_get_store
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> bool:
+    """Set up one meter."""
+    coordinator = MeterNodeCoordinator(hass, entry, await async_get_store(hass))
+    await coordinator.async_config_entry_first_refresh()
+    entry.runtime_data = coordinator
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    return True
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> bool:
+    """Unload one meter."""
+    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> None:
+    """Forget what was kept of the meter."""
+    store = await async_get_store(hass)
+    store.records.pop(entry.data[CONF_SYSTEM_TITLE], None)
+    store.async_changed()
+    await store.async_save()

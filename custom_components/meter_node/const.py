@@ -1,0 +1,21 @@
+"""Names and limits that more than one file of the integration uses."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from homeassistant.const import Platform
+
+DOMAIN: Final = "meter_node"
+PLATFORMS: Final = [Platform.SENSOR]
+
+CONF_SYSTEM_TITLE: Final = "system_title"
+CONF_ENCRYPTION_KEY: Final = "encryption_key"
+CONF_AUTHENTICATION_KEY: Final = "authentication_key"
+CONF_SCALER_PROFILE: Final = "scaler_profile"
+
+MISSED_PUSHES: Final = 3
+"""So many push intervals without a good frame, and a meter counts as gone."""
+
+DEFAULT_PUSH_INTERVAL_S: Final = 10
+"""Until the meter's first hello says otherwise."""

@@ -1,0 +1,336 @@
+"""One meter: what it says, whether it is there, and what becomes of frames that are refused.
+
+Owns the subscriptions and the watchdog; entities only read. Must not know MQTT or ciphers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import override
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.exceptions import ConfigEntryNotReady
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.event import async_call_later
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+from homeassistant.util import dt as dt_util
+
+from . import mqtt
+from .channel import frames, kamstrup_v0001, registers
+from .channel.hello import Hello
+from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
+from .channel.reading import Reading
+from .channel.security import Keys, ReceiverState, Refusal
+from .const import (
+    CONF_AUTHENTICATION_KEY,
+    CONF_ENCRYPTION_KEY,
+    CONF_SCALER_PROFILE,
+    CONF_SYSTEM_TITLE,
+    DOMAIN,
+    MISSED_PUSHES,
+)
+from .reader import KEY_REASONS, MeterReader, NotTakenError, Verified
+from .store import MeterRecord, MeterStore, fingerprint
+
+_LOGGER = logging.getLogger(__name__)
+
+type MeterNodeConfigEntry = ConfigEntry[MeterNodeCoordinator]
+
+_OWN_MAKER = "Meter Node"
+_MAKER_OF_LIST = {kamstrup_v0001.LIST_NAME: "Kamstrup"}
+"""Where no system title tells the maker: a plain meter has none."""
+
+
+def keys_of(entry: ConfigEntry) -> Keys | None:
+    """Return the keys of an entry, None for a plain meter's."""
+    if CONF_ENCRYPTION_KEY not in entry.data:
+        return None
+    return Keys(
+        bytes.fromhex(entry.data[CONF_ENCRYPTION_KEY]),
+        bytes.fromhex(entry.data[CONF_AUTHENTICATION_KEY]),
+    )
+
+
+class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
+    """Takes one meter's pushes; ``data`` holds its values by register key."""
+
+    config_entry: MeterNodeConfigEntry
+
+    def __init__(self, hass: HomeAssistant, entry: MeterNodeConfigEntry, store: MeterStore) -> None:
+        """Go on from where the store says that this meter was left, if its keys are the same."""
+        super().__init__(hass, _LOGGER, config_entry=entry, name=entry.title)
+        self.title: str = entry.data[CONF_SYSTEM_TITLE]
+        self.data = {}
+        self.hello: Hello | None = None
+        self.reading: Reading | None = None
+        self.last_good: datetime | None = None
+        self.accepted = 0
+        self.refused: Counter[str] = Counter()
+
+        profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
+        keys = keys_of(entry)
+        self._store = store
+        self._record = _record_for(store, self.title, fingerprint(keys), profile.key)
+        state = ReceiverState(self._record.highest, self._record.digest)
+        self._reader = MeterReader(self.title, keys, profile, state)
+
+        self._fresh = False  # a good frame came within the last three intervals
+        self._offline = False  # the node said so, and no live frame came since
+        self._told_available = True
+        self._keys_refused = False  # since the last good frame
+        self._warned: set[str] = set()  # kinds of refusal, since the last good frame
+        self._held: set[str] = set()  # totals that the meter now gives lower than before
+        self._texts: dict[str, str] = {}
+        self._device: dr.DeviceInfo = {}
+        self._subscriptions: list[CALLBACK_TYPE] = []
+        self._status_topic: str | None = None
+        self._leave_status: CALLBACK_TYPE | None = None
+        self._cancel_watchdog: CALLBACK_TYPE | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether the meter is there: three pushes were not missed, its node is not offline."""
+        return self._fresh and not self._offline
+
+    @property
+    def push_interval_s(self) -> int:
+        """The meter's own, as it said last."""
+        return self._record.push_interval_s
+
+    @property
+    def invocation_counter(self) -> int | None:
+        """The highest that was verified."""
+        return self._record.highest
+
+    @override
+    async def _async_setup(self) -> None:
+        """Begin to listen. Raises ConfigEntryNotReady where there is no MQTT."""
+        if not await mqtt.async_ready(self.hass):
+            raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="mqtt_not_ready")
+        self._describe_device()
+        self._wind_watchdog()
+        self._subscriptions = [
+            await mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello),
+            await mqtt.async_subscribe_pushes(self.hass, self.title, self._on_push),
+        ]
+
+    @override
+    async def _async_update_data(self) -> Mapping[str, float]:
+        """Return what was pushed: a meter on this channel cannot be asked for a push."""
+        return self.data
+
+    @override
+    async def async_shutdown(self) -> None:
+        """Stop listening and write the counter down."""
+        await super().async_shutdown()
+        for leave in (*self._subscriptions, self._leave_status, self._cancel_watchdog):
+            if leave is not None:
+                leave()
+        self._subscriptions = []
+        self._leave_status = self._cancel_watchdog = None
+        await self._store.async_save()
+
+    # --- what arrives --------------------------------------------------------------------------
+
+    @callback
+    def _on_hello(self, hello: Hello) -> None:
+        """Learn the interval and where the status stands."""
+        self.hello = hello
+        if hello.push_interval != self._record.push_interval_s:
+            self._record.push_interval_s = hello.push_interval
+            self._store.async_changed()
+            if self._cancel_watchdog is not None:
+                self._wind_watchdog()
+        if hello.status_topic != self._status_topic:
+            self._status_topic = hello.status_topic
+            self.config_entry.async_create_task(
+                self.hass, self._async_follow_status(hello.status_topic)
+            )
+        self._describe_device()
+
+    async def _async_follow_status(self, topic: str) -> None:
+        if self._leave_status is not None:
+            self._leave_status()
+        self._leave_status = await mqtt.async_subscribe_status(self.hass, topic, self._on_status)
+
+    @callback
+    def _on_status(self, online: bool) -> None:
+        """Follow the node: its word is believed at once, that it is there or gone."""
+        self._offline = not online
+        self._tell_availability("its node is offline")
+
+    @callback
+    def _on_push(self, payload: bytes, retained: bool) -> None:
+        """Take a push, or count why not."""
+        try:
+            verified = self._reader.read(payload, retained=retained)
+        except NotTakenError as error:
+            self._keep_counter()  # a good frame may hold a list that is not understood
+            self._refuse(error)
+            return
+        self._keep_counter()
+        if verified.repeated and not self._is_young(verified):
+            return
+        self._take(verified.reading, live=not retained)
+
+    def _take(self, reading: Reading, *, live: bool) -> None:
+        self.accepted += 1
+        self.reading = reading
+        self.last_good = dt_util.utcnow()
+        self._warned.clear()
+        self._keys_refused = False
+        self._fresh = True
+        if live:  # what a broker had kept does not prove that the node is there
+            self._offline = False
+        self._wind_watchdog()
+        if reading.texts.items() - self._texts.items():
+            self._texts |= reading.texts
+            self._describe_device()
+        self._tell_availability("its node is offline", update=False)
+        self.async_set_updated_data(self._values(reading))
+
+    def _values(self, reading: Reading) -> dict[str, float]:
+        """Return the frame's values, and the totals that came with an earlier one.
+
+        Real meters send totals once an hour only; an instantaneous value that is not sent any
+        more is none any more.
+        """
+        values = {key: value for key, value in self.data.items() if registers.BY_KEY[key].is_energy}
+        for key, value in reading.values.items():
+            if registers.BY_KEY[key].is_energy:
+                values[key] = self._total(key, value)
+            else:
+                values[key] = value
+        return values
+
+    def _total(self, key: str, value: float) -> float:
+        """Return a total that never goes down, but for a roll-over of the register."""
+        before = self._record.totals.get(key)
+        if before is not None and value < before:
+            if before > 0.9 * registers.ROLLOVER_WH and value < 0.1 * registers.ROLLOVER_WH:
+                _LOGGER.warning("%s: %s rolled over", self.name, key)
+            else:
+                if key not in self._held:
+                    self._held.add(key)
+                    _LOGGER.warning(
+                        "%s: %s fell from %s to %s; the higher value is kept until it is reached",
+                        self.name,
+                        key,
+                        before,
+                        value,
+                    )
+                return before
+        self._held.discard(key)
+        if value != before:
+            self._record.totals[key] = value
+            self._store.async_changed()
+        return value
+
+    def _is_young(self, verified: Verified) -> bool:
+        """Whether a kept frame still tells how things are, by the meter's own clock."""
+        if verified.reading.time is None:
+            return False
+        moment = verified.reading.time.utc(dt_util.get_default_time_zone())
+        return abs(dt_util.utcnow() - moment) < timedelta(seconds=self._patience_s)
+
+    def _keep_counter(self) -> None:
+        state = self._reader.state
+        if state.highest != self._record.highest:
+            self._record.highest = state.highest
+            self._record.digest = state.digest
+            self._store.async_changed()
+
+    def _refuse(self, error: NotTakenError) -> None:
+        """Count a refused frame; warn of each kind once until a good frame comes."""
+        self.refused[error.reason] += 1
+        if error.reason in KEY_REASONS:
+            self._keys_refused = True
+            if self._cancel_watchdog is None:  # it barked already: give good frames their time
+                self._wind_watchdog()
+        if error.reason == Refusal.DUPLICATE or error.reason in self._warned:
+            _LOGGER.debug("%s: a frame was refused: %s", self.name, error)
+            return
+        self._warned.add(error.reason)
+        _LOGGER.warning("%s: a frame was refused: %s", self.name, error)
+
+    # --- whether it is there -------------------------------------------------------------------
+
+    @property
+    def _patience_s(self) -> int:
+        return MISSED_PUSHES * self._record.push_interval_s
+
+    def _wind_watchdog(self) -> None:
+        if self._cancel_watchdog is not None:
+            self._cancel_watchdog()
+        self._cancel_watchdog = async_call_later(self.hass, self._patience_s, self._bark)
+
+    @callback
+    def _bark(self, _now: datetime) -> None:
+        """Three intervals without one good frame: gone, or its keys have changed."""
+        self._cancel_watchdog = None
+        self._fresh = False
+        self._tell_availability(f"no good frame came for {self._patience_s} s")
+        if self._keys_refused:
+            self._keys_refused = False
+            self.config_entry.async_start_reauth(self.hass)
+
+    def _tell_availability(self, why_not: str, *, update: bool = True) -> None:
+        if self.available == self._told_available:
+            return
+        self._told_available = self.available
+        if self.available:
+            _LOGGER.info("%s is available again", self.name)
+        else:
+            _LOGGER.info("%s is unavailable: %s", self.name, why_not)
+        if update:
+            self.async_update_listeners()
+
+    # --- what it is ----------------------------------------------------------------------------
+
+    def _describe_device(self) -> None:
+        """Keep the device registry at what hello and readings say of the meter."""
+        device = dr.DeviceInfo(
+            identifiers={(DOMAIN, self.title)}, manufacturer=self._maker(), name=self.name
+        )
+        model = self._texts.get("model")
+        software = self._texts.get("software")
+        if self.hello is not None:
+            if model is not None and model != self.hello.model:
+                device["model_id"] = model
+            model = self.hello.model
+            software = software or self.hello.software
+        if model is not None:
+            device["model"] = model
+        if software is not None:
+            device["sw_version"] = software
+        number = self._texts.get("meter_number") or self._texts.get("gs1_number")
+        if number is not None:
+            device["serial_number"] = number
+        if device != self._device:
+            self._device = device
+            dr.async_get(self.hass).async_get_or_create(
+                config_entry_id=self.config_entry.entry_id, **device
+            )
+
+    def _maker(self) -> str:
+        if keys_of(self.config_entry) is not None:
+            return frames.maker(bytes.fromhex(self.title)) or _OWN_MAKER
+        return _MAKER_OF_LIST.get(self.reading.list_name if self.reading else "", _OWN_MAKER)
+
+
+def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> MeterRecord:
+    """Return the meter's record, begun anew where other keys or another scale void it."""
+    record = store.records.get(title)
+    if record is None:
+        record = MeterRecord(keys, profile)
+    elif record.keys != keys:
+        record = MeterRecord(keys, profile, push_interval_s=record.push_interval_s)
+    elif record.scaler_profile != profile:
+        record.scaler_profile = profile
+        record.totals = {}
+    store.records[title] = record
+    return record

@@ -1,0 +1,52 @@
+"""What a homeowner may post in an issue: all that helps, and nothing that names his meter."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from homeassistant.components.diagnostics import async_redact_data
+from homeassistant.core import HomeAssistant
+
+from .const import CONF_AUTHENTICATION_KEY, CONF_ENCRYPTION_KEY, CONF_SYSTEM_TITLE
+from .coordinator import MeterNodeConfigEntry
+
+# A real meter's system title is its serial number, and a topic holds it too.
+TO_REDACT = {
+    CONF_AUTHENTICATION_KEY,
+    CONF_ENCRYPTION_KEY,
+    CONF_SYSTEM_TITLE,
+    "gs1_number",
+    "meter_number",
+    "status_topic",
+}
+
+
+async def async_get_config_entry_diagnostics(
+    hass: HomeAssistant, entry: MeterNodeConfigEntry
+) -> dict[str, Any]:
+    """Return the state of one meter's entry."""
+    meter = entry.runtime_data
+    reading = meter.reading
+    return {
+        "entry": {
+            "data": async_redact_data(entry.data, TO_REDACT),
+            "options": dict(entry.options),
+        },
+        "hello": meter.hello and async_redact_data(asdict(meter.hello), TO_REDACT),
+        "available": meter.available,
+        "push_interval_s": meter.push_interval_s,
+        "last_good_frame": meter.last_good and meter.last_good.isoformat(),
+        "accepted": meter.accepted,
+        "refused": dict(meter.refused),
+        "invocation_counter": meter.invocation_counter,
+        "reading": reading
+        and {
+            "list": reading.list_name,
+            "time": reading.time and reading.time.local.isoformat(),
+            "clock_status": reading.time and reading.time.status,
+            "texts": async_redact_data(reading.texts, TO_REDACT),
+            "values": dict(reading.values),
+        },
+        "values": dict(meter.data),
+    }

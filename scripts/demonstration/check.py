@@ -1,0 +1,89 @@
+"""Whether the demonstration does what it should: each condition with the words for its absence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .client import Client
+from .meters import CAPTURED_IMPORT_KWH, CAPTURED_VOLTAGES_V
+from .storage import DASHBOARD
+from .view import View
+
+_NOT_YET = frozenset({"statistics_not_defined"})
+"""What Home Assistant says of an energy source until its first statistics, after five minutes."""
+
+
+def missing(view: View) -> list[str]:
+    """Return what is still to come, in words; empty when all has been seen."""
+    return list(_missing(view))
+
+
+def _missing(view: View) -> Iterator[str]:
+    for meter in view.meters:
+        if meter.simulated and len(view.power_seen.get(meter.system_title, ())) < 2:
+            yield f"the power of {meter.name} did not change"
+    if not view.captured:
+        volts = ", ".join(str(voltage) for voltage in CAPTURED_VOLTAGES_V)
+        shown = {
+            quantity: view.number(view.meters.real.system_title, quantity)
+            for quantity in ("import_active_energy", "voltage_l1", "voltage_l2", "voltage_l3")
+        }
+        yield (
+            f"the captured frame was not shown as {CAPTURED_IMPORT_KWH} kWh and {volts} V "
+            f"(now: {shown})"
+        )
+    elif view.continued_import_kwh is None:
+        yield f"the real meter's import did not go on from {CAPTURED_IMPORT_KWH} kWh"
+    if view.unavailable:
+        yield f"unavailable: {', '.join(view.unavailable)}"
+
+
+async def faults(client: Client, view: View) -> list[str]:
+    """Return what is wrong although everything was seen."""
+    found = []
+    if view.lowest_import_kwh is not None and view.lowest_import_kwh < CAPTURED_IMPORT_KWH:
+        found.append(f"the real meter's import went back to {view.lowest_import_kwh} kWh")
+    found += [
+        f"logged: {' '.join(entry['message'])}"
+        for entry in await client.ask("system_log/list")
+        if _is_our_error(entry)
+    ]
+    found += await _dashboard_faults(client)
+    found += await _energy_faults(client)
+    return found
+
+
+def _is_our_error(entry: Mapping[str, Any]) -> bool:
+    told = (entry["name"], str(entry["source"]), entry["exception"], *entry["message"])
+    return entry["level"] in ("ERROR", "CRITICAL") and any("meter_node" in text for text in told)
+
+
+async def _dashboard_faults(client: Client) -> list[str]:
+    page = await client.ask("lovelace/config", url_path=DASHBOARD)
+    there = await client.states()
+    absent = sorted({entity for entity in _entities(page) if entity not in there})
+    return [f"the dashboard names what is not there: {', '.join(absent)}"] if absent else []
+
+
+def _entities(node: object, key: str = "") -> Iterator[str]:
+    """Yield every entity id that a dashboard's configuration names."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            yield from _entities(value, name)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _entities(value, key)
+    elif isinstance(node, str) and key in ("entity", "entities"):
+        yield node
+
+
+async def _energy_faults(client: Client) -> list[str]:
+    """Have Home Assistant judge the energy preferences."""
+    answer = await client.ask("energy/validate")
+    return [
+        f"energy: {issue['type']}: {issue['affected_entities']}"
+        for source in answer["energy_sources"]
+        for issue in source
+        if issue["type"] not in _NOT_YET
+    ]

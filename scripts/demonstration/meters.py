@@ -1,0 +1,205 @@
+"""The demonstration's three meters: two simulated ones, and a real one's captured frame.
+
+Written and started by the node's own command line, as a homeowner would. Must not know Home
+Assistant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .broker import User
+from .ports import LOOPBACK
+from .processes import Child, Children
+
+ROOT = Path(__file__).resolve().parents[2]
+FRAMES = ROOT / "tests" / "fixtures" / "real_frames.json"
+CAPTURE = "omnipower_3p_dk_ciphered"
+"""The frame that a Danish grid company published together with both of its keys."""
+CAPTURED_IMPORT_KWH = 866.636
+CAPTURED_VOLTAGES_V = (224, 223, 223)
+
+_METER_NODE = Path(sys.executable).with_name("meter-node")
+
+_NODE = """\
+[[meter]]
+name = "house"
+model = "382M"
+push_interval_s = 10
+time_zone = "Europe/Copenhagen"
+[meter.source]
+kind = "simulated"
+solar_peak_w = 6000
+annual_consumption_kwh = 4000
+latitude_deg = {latitude_deg:.1f}
+longitude_deg = {longitude_deg:.1f}
+seed = 1
+
+[[meter]]
+name = "apartment"
+model = "162M"
+push_interval_s = 10
+time_zone = "Europe/Copenhagen"
+[meter.source]
+kind = "simulated"
+annual_consumption_kwh = 2000
+seed = 2
+"""
+
+_BRIDGE = """\
+[bridge]
+source = "tcp://{host}:{port}"
+"""
+
+_MQTT = """
+[mqtt]
+host = "{host}"
+port = {port}
+username = "{user.name}"
+password = "{user.password}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One meter, as Home Assistant and a reader of the page need it."""
+
+    name: str
+    """What Home Assistant calls its device."""
+    system_title: str
+    encryption_key: str
+    authentication_key: str
+    simulated: bool
+    what: str
+    """What it is, for the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """The three meters with the names on the broker of the two processes that speak for them."""
+
+    house: Meter
+    apartment: Meter
+    real: Meter
+    node: str
+    bridge: str
+
+    def __iter__(self) -> Iterator[Meter]:
+        """Yield the meters."""
+        return iter((self.house, self.apartment, self.real))
+
+
+def sunny_place(now: datetime) -> tuple[float, float]:
+    """Return latitude and longitude (degrees) where it is 11 by the sun, and summer.
+
+    Whoever starts the demonstration at night still sees the house export.
+    """
+    declination_deg = 23.44 * math.sin(math.tau * (now.timetuple().tm_yday - 81) / 365)
+    hours_utc = now.hour + now.minute / 60
+    longitude_deg = (11 - hours_utc) * 15
+    return declination_deg + 30, (longitude_deg + 180) % 360 - 180
+
+
+async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
+    """Write the configurations, have the keys made, and return the meters. Raises ChildError."""
+    node, bridge = folder / "node", folder / "bridge"
+    latitude_deg, longitude_deg = sunny_place(datetime.now(UTC))
+    _write(node, _NODE.format(latitude_deg=latitude_deg, longitude_deg=longitude_deg))
+    _write(bridge, _BRIDGE.format(host=LOOPBACK, port=line_port))
+    await asyncio.gather(
+        *(
+            children.run(f"init {data.name}", [_METER_NODE, "init", "--data-dir", data])
+            for data in (node, bridge)
+        )
+    )
+    house, apartment = await asyncio.gather(
+        _pair(children, node, "house", "House", "simulated 382M: three phases, 6 kW of solar"),
+        _pair(children, node, "apartment", "Apartment", "simulated 162M: one phase"),
+    )
+    return Meters(house, apartment, _captured(), _name_of(node), _name_of(bridge))
+
+
+def connect(folder: Path, port: int, node: User, bridge: User) -> None:
+    """Add the broker to the configurations."""
+    for name, user in (("node", node), ("bridge", bridge)):
+        with (folder / name / "meter_node.toml").open("a") as file:
+            file.write(_MQTT.format(host=LOOPBACK, port=port, user=user))
+
+
+async def start_node(children: Children, folder: Path) -> Child:
+    """Start the simulated meters."""
+    return await children.start("node", [_METER_NODE, "run", "--data-dir", folder / "node"])
+
+
+async def start_bridge(children: Children, folder: Path) -> Child:
+    """Start the bridge on the real meter's line; it waits for the line to be there."""
+    return await children.start("bridge", [_METER_NODE, "bridge", "--data-dir", folder / "bridge"])
+
+
+async def start_line(children: Children, port: int, *, continued: bool) -> Child:
+    """Start what stands in for the real meter's port: the capture once, or its continuation."""
+    options: Sequence[str] = ("--recipher",) if continued else ()
+    return await children.start(
+        "continuation" if continued else "capture",
+        [
+            _METER_NODE,
+            "replay",
+            FRAMES,
+            "--frame",
+            CAPTURE,
+            "--listen",
+            f"{LOOPBACK}:{port}",
+            *options,
+        ],
+    )
+
+
+async def _pair(children: Children, data: Path, name: str, shown: str, what: str) -> Meter:
+    answer = json.loads(
+        await children.run(
+            f"pair {name}",
+            [_METER_NODE, "pair", "--data-dir", data, "--meter", name, "--json"],
+        )
+    )
+    return Meter(
+        shown,
+        answer["system_title"],
+        answer["encryption_key"],
+        answer["authentication_key"],
+        simulated=True,
+        what=what,
+    )
+
+
+def _captured() -> Meter:
+    entry = next(one for one in json.loads(FRAMES.read_text()) if one["name"] == CAPTURE)
+    return Meter(
+        "Real meter",
+        entry["expected"]["system_title"],
+        entry["key_encryption"].lower(),
+        entry["key_authentication"].lower(),
+        simulated=False,
+        what="a real meter's captured frame, sent verbatim once and then continued "
+        "under its published keys",
+    )
+
+
+def _name_of(data: Path) -> str:
+    """Return the name under which a data directory's process goes on the broker."""
+    name = json.loads((data / "keys.json").read_text())["node"]
+    assert isinstance(name, str)
+    return name
+
+
+def _write(folder: Path, configuration: str) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / "meter_node.toml"
+    path.touch(mode=0o600)
+    path.write_text(configuration)

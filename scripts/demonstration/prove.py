@@ -1,0 +1,90 @@
+"""The demonstration without a person: proves that it works, and says so in one JSON object."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from . import check, stage
+from .client import Client, ClientError
+from .ports import free_ports
+from .processes import ChildError, Children
+from .progress import fail, say, show_log
+from .view import View
+
+WITHIN_S = 180.0
+
+
+async def run(children: Children, folder: Path, within_s: float = WITHIN_S) -> dict[str, Any]:
+    """Start everything, watch it, end it; return what was seen, with ``ok`` and the ``reason``."""
+    began = time.monotonic()
+    proof = _Proof()
+    logs: list[Path] = []
+    try:
+        async with children:
+            async with asyncio.timeout(within_s):
+                await children.while_all_run(proof.collect(children, folder))
+            say("ending everything")
+    except TimeoutError:
+        proof.reason = f"not within {within_s:.0f} s: {proof.lacking()}"
+        logs = [log for log in sorted(children.logs.glob("*.log")) if log.stat().st_size]
+    except asyncio.CancelledError:
+        proof.reason = "interrupted"
+    except ChildError as error:
+        proof.reason = str(error)
+        logs = [error.log] if error.log else []
+    except ClientError as error:
+        proof.reason = str(error)
+        logs = [children.logs / "home_assistant.log"]
+    if children.left:
+        proof.reason = proof.reason or f"{children.left} processes did not end; they were killed"
+    result = proof.result(began) | {"processes_left": children.left}
+    if proof.reason is not None:
+        result["reason"] = proof.reason
+        fail(proof.reason)
+    for log in logs:
+        show_log(log)
+    return result
+
+
+class _Proof:
+    """What was seen so far."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._view: View | None = None
+
+    async def collect(self, children: Children, folder: Path) -> None:
+        """Go through the demonstration until all was seen; leave a reason where it is not good."""
+        [port] = free_ports(1)
+        async with Client(port) as client:
+            running = await stage.begin(children, folder, port, client, say)
+            view = self._view = running.view
+            await stage.show_real_meter(children, folder, running, say)
+            say("waiting for the simulated meters' power to change and for the real one's import")
+            await view.until(client, lambda: not check.missing(view))
+            say("all was seen; looking for faults")
+            faults = await check.faults(client, view)
+            self.reason = "; ".join(faults) or None
+
+    def lacking(self) -> str:
+        """Return in words what was not seen."""
+        if self._view is None:
+            return "Home Assistant did not start"
+        return "; ".join(check.missing(self._view)) or "the faults could not be looked for"
+
+    def result(self, began: float) -> dict[str, Any]:
+        """Return the fields of the JSON line."""
+        view = self._view
+        first = view.first_reading_at if view else None
+        voltages = view.captured_voltages_v if view else None
+        return {
+            "ok": self.reason is None,
+            "entities": len(view.states) if view else 0,
+            "seconds_to_first_state": None if first is None else round(first - began, 1),
+            "bridged_import_kwh": view.captured_import_kwh if view else None,
+            "bridged_voltages": None if voltages is None else list(voltages),
+            "history_days": 0,
+        }

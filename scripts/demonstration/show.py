@@ -1,0 +1,69 @@
+"""The demonstration for a person: says what happens, and goes on until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from rich import box
+from rich.panel import Panel
+from rich.table import Table
+
+from . import stage
+from .client import Client, ClientError
+from .meters import Meters
+from .ports import is_free
+from .processes import ChildError, Children
+from .progress import console, fail, say, show_log
+
+_CAPTURE_PATIENCE_S = 20.0
+
+
+async def run(children: Children, folder: Path, port: int) -> int:
+    """Run until cancelled; return the exit code."""
+    if not is_free(port):
+        fail(f"Port {port} is taken, perhaps by a Home Assistant of your own.")
+        console.print(f"Take another one: scripts/demo --port {port + 1}")
+        return 1
+    try:
+        async with children, Client(port) as client:
+            try:
+                await children.while_all_run(_show(children, folder, port, client))
+            finally:
+                say("ending everything (2 s)")
+    except asyncio.CancelledError:
+        pass
+    except ChildError as error:
+        fail(str(error))
+        if error.log is not None:
+            show_log(error.log)
+        return 1
+    except ClientError as error:
+        fail(str(error))
+        show_log(children.logs / "home_assistant.log")
+        return 1
+    if children.left:
+        fail(f"{children.left} processes did not end by themselves; they were killed")
+        return 1
+    say("nothing is left running")
+    return 0
+
+
+async def _show(children: Children, folder: Path, port: int, client: Client) -> None:
+    running = await stage.begin(children, folder, port, client, say)
+    console.print(_table(running.view.meters))
+    console.print(Panel.fit(f"[bold]{client.address}[/bold]  no log-in; Ctrl-C ends everything"))
+    await stage.show_real_meter(children, folder, running, say, _CAPTURE_PATIENCE_S)
+    await running.view.until(client, lambda: running.view.alive)
+    say(f"all three meters are on the page: {client.address}")
+    await asyncio.Event().wait()
+
+
+def _table(meters: Meters) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("in Home Assistant")
+    table.add_column("system title")
+    table.add_column("what it is")
+    for meter in meters:
+        table.add_row(meter.name, meter.system_title, meter.what)
+    return table

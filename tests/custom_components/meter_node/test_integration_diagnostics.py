@@ -1,0 +1,42 @@
+"""What may be posted in an issue names no meter and gives no key away."""
+
+from __future__ import annotations
+
+import json
+
+from integration_home import Home
+
+from custom_components.meter_node.diagnostics import async_get_config_entry_diagnostics
+
+
+async def test_keys_and_numbers_are_left_out(home: Home) -> None:
+    await home.set_up()
+    await home.push()
+    text = json.dumps(await async_get_config_entry_diagnostics(home.hass, home.entry))
+    for secret in (*home.meter.entry_data.values(), "98764711", "attic"):
+        assert secret not in text.lower()
+
+
+async def test_what_helps_is_in_it(home: Home) -> None:
+    await home.set_up()
+    await home.push()
+    await home.push(b"noise")
+    told = await async_get_config_entry_diagnostics(home.hass, home.entry)
+    assert told["entry"]["data"]["encryption_key"] == "**REDACTED**"
+    assert told["hello"]["model"] == "382M"
+    assert told["available"] is True
+    assert told["refused"] == {"foreign": 1}
+    assert told["accepted"] == 1
+    assert told["invocation_counter"] == 1001
+    assert told["reading"]["list"] == "MeterNode_V1"
+    assert told["reading"]["texts"]["model"] == "382M-3"
+    assert told["values"]["voltage_l1"] == 230.12
+
+
+async def test_it_can_be_had_before_the_first_frame(home: Home) -> None:
+    del home.broker.retained[home.meter.hello_topic]
+    await home.set_up()
+    told = await async_get_config_entry_diagnostics(home.hass, home.entry)
+    assert told["hello"] is None
+    assert told["reading"] is None
+    assert told["last_good_frame"] is None

@@ -1,0 +1,111 @@
+"""What is written for people: complete in both languages, and where Home Assistant looks for it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from custom_components.meter_node import proof, reader
+from custom_components.meter_node.channel.hello import DISCOVERY_FILTER
+from custom_components.meter_node.channel.kamstrup_v0001 import SCALER_PROFILES
+from custom_components.meter_node.channel.security import Refusal
+from custom_components.meter_node.const import DOMAIN
+from custom_components.meter_node.sensor import SENSORS
+
+FOLDER = Path(__file__).parents[3] / "custom_components" / DOMAIN
+LANGUAGES = ("da", "en")
+# Never shown: a repeated frame is waited past.
+UNTOLD = {Refusal.DUPLICATE, Refusal.REPLAY}
+
+
+def texts(language: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((FOLDER / "translations" / f"{language}.json").read_text())
+    return loaded
+
+
+def flat(tree: dict[str, Any], path: str = "") -> dict[str, str]:
+    leaves: dict[str, str] = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
+    return leaves
+
+
+def test_both_languages_say_the_same_things() -> None:
+    danish, english = flat(texts("da")), flat(texts("en"))
+    assert danish.keys() == english.keys()
+    for key, text in english.items():
+        placeholders = sorted(re.findall(r"{\w+}", text))
+        assert sorted(re.findall(r"{\w+}", danish[key])) == placeholders, key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_holds_what_home_assistant_refuses(language: str) -> None:
+    for key, text in flat(texts(language)).items():
+        assert text == text.strip() != "", key
+        assert "://" not in text, key
+        assert not re.search(r"<\w|\[%key", text), key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_sensor_has_a_name_that_tells_its_phase(language: str) -> None:
+    names = texts(language)["entity"]["sensor"]
+    assert set(names) == {sensor.translation_key for sensor in SENSORS}
+    shown = [names[str(one.translation_key)]["name"].format(**one.placeholders) for one in SENSORS]
+    assert len(set(shown)) == len(SENSORS)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_way_to_fail_is_put_into_words(language: str) -> None:
+    source = (FOLDER / "config_flow.py").read_text()
+    fields = {
+        call.args[1].value
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "id", "") == "FieldError"
+        and isinstance(call.args[1], ast.Constant)
+    }
+    frames = {reader.FOREIGN, reader.CIPHERED, reader.UNKNOWN_LIST, proof.NO_FRAME, *Refusal}
+    errors = set(texts(language)["config"]["error"])
+    pairing = {"no_pairing_text", "pairing_text_mistyped"}
+    assert errors == fields | pairing | {str(reason) for reason in frames - UNTOLD}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_step_abort_and_option_is_put_into_words(language: str) -> None:
+    config = texts(language)["config"]
+    source = (FOLDER / "config_flow.py").read_text()
+    assert set(re.findall(r'async_abort\(reason="(\w+)"', source)) <= set(config["abort"])
+    assert {"already_configured", "already_in_progress"} <= set(config["abort"])
+    assert set(re.findall(r'async_show_form\(\s*step_id="(\w+)"', source)) == {"user", "init"}
+    assert set(config["step"]) == {"user"} | set(re.findall(r'_async_ask\("(\w+)"', source))
+    assert set(texts(language)["selector"]["scaler_profile"]["options"]) == set(SCALER_PROFILES)
+    source = (FOLDER / "coordinator.py").read_text()
+    assert set(re.findall(r'translation_key="(\w+)"', source)) == set(texts(language)["exceptions"])
+
+
+def test_icons_belong_to_sensors() -> None:
+    icons = json.loads((FOLDER / "icons.json").read_text())["entity"]["sensor"]
+    assert set(icons) <= {sensor.translation_key for sensor in SENSORS}
+
+
+def test_the_manifest_is_as_home_assistant_and_hacs_want_it() -> None:
+    manifest = json.loads((FOLDER / "manifest.json").read_text())
+    assert list(manifest) == ["domain", "name", *sorted(set(manifest) - {"domain", "name"})]
+    assert manifest["domain"] == DOMAIN
+    assert manifest["requirements"] == []
+    assert manifest["mqtt"] == [DISCOVERY_FILTER]
+    assert manifest["after_dependencies"] == sorted(manifest["after_dependencies"])
+    for key in ("codeowners", "documentation", "issue_tracker", "name", "version"):
+        assert manifest[key]
+
+
+@pytest.mark.parametrize(("name", "size"), [("icon.png", 256), ("icon@2x.png", 512)])
+def test_the_icon_has_the_size_that_brands_have(name: str, size: int) -> None:
+    header = (FOLDER / "brand" / name).read_bytes()[:24]
+    assert header[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (int.from_bytes(header[16:20]), int.from_bytes(header[20:24])) == (size, size)
