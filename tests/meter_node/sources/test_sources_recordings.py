@@ -5,6 +5,7 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+import comtrade  # the package of that name, which the node does not need
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -394,7 +395,6 @@ def test_a_calibration_file_that_is_none_is_refused(tmp_path: Path, text: str, r
 
 
 def test_other_software_reads_our_comtrade_test_files_alike(tmp_path: Path) -> None:
-    comtrade = pytest.importorskip("comtrade")  # the package of that name; not needed by the node
     path = write_comtrade(tmp_path / "a.cfg", values(), "BINARY")
     theirs = comtrade.load(str(path), ignore_warnings=True)
     source = opened(path)

@@ -74,7 +74,6 @@ def test_what_the_brochure_does_not_offer_is_refused_with_what_it_does(
 def test_a_picture_is_drawn_of_what_was_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pytest.importorskip("matplotlib")
     monkeypatch.setattr(cli_type_test, "run", lambda *_: reported(0.001))
     picture = tmp_path / "errors.png"
     ran = CliRunner().invoke(app, ["type-test", "--model", "162M", "--plot", str(picture)])
