@@ -23,12 +23,24 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from meter_node import __version__, bridge, config, keys, node, replay, store
+from meter_node import (
+    __version__,
+    bridge,
+    cli_calibrate,
+    cli_measure,
+    cli_type_test,
+    config,
+    keys,
+    node,
+    replay,
+    store,
+)
 from meter_node.channel import registers
 from meter_node.channel.pairing import Pairing
 from meter_node.ciphering import COUNTS_PER_SECOND, InvocationCounter, time_floor
 from meter_node.meter.snapshot import Snapshot
 from meter_node.ports import mqtt
+from meter_node.sources import SourceError
 
 app = typer.Typer(
     help="An intelligent household electricity meter in software.",
@@ -234,6 +246,11 @@ def replay_command(
     _until_stopped(replay.serve(host, int(port), sending, interval))
 
 
+app.command()(cli_measure.measure)
+app.command()(cli_calibrate.calibrate)
+app.command()(cli_type_test.type_test)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -252,6 +269,7 @@ def main() -> None:
         store.DataDirectoryInUseError,
         keys.KeyFileError,
         replay.ReplayError,
+        SourceError,
         bridge.BridgeError,
         OSError,
     ) as error:

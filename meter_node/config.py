@@ -13,10 +13,20 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from meter_node.meter.variant import Variant
 from meter_node.sources.house import LEAST_ANNUAL_KWH
+from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_V
 
 FILE_NAME = "meter_node.toml"
 FASTEST_BAUDRATE = 4_000_000
@@ -62,6 +72,23 @@ class StoreConfig(_Section):
     commit_interval_s: int = Field(default=5, ge=1, le=60)
 
 
+def _stream_url(url: str) -> str:
+    parts = urlsplit(url)
+    baudrate = parse_qs(parts.query).get("baudrate", ["0"])[0]
+    try:
+        if (
+            (parts.scheme == "tcp" and parts.hostname and parts.port)
+            or (parts.scheme == "serial" and parts.path and baudrate.isdecimal())
+            or url == "stdin:"
+        ):
+            return url
+    except ValueError:  # a port that is no number
+        pass
+    raise ValueError(
+        f"{url!r} is none of tcp://host:port, serial:///dev/ttyACM0?baudrate=921600, stdin:"
+    )
+
+
 class SimulatedSourceConfig(_Section):
     """A simulated house."""
 
@@ -75,6 +102,92 @@ class SimulatedSourceConfig(_Section):
     latitude_deg: float = Field(default=56.16, ge=-66, le=66, strict=False)
     longitude_deg: float = Field(default=10.20, ge=-180, le=180, strict=False)
     seed: int = Field(default=1, ge=0)
+
+
+Gains = Annotated[
+    tuple[float, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, (int, float)) else value),
+]
+"""One number for all phases, or one for each."""
+Role = Literal["U1", "U2", "U3", "I1", "I2", "I3"]
+SamplingRate = Annotated[int, Field(ge=2000, le=64_000)]
+
+
+class _RealSourceConfig(_Section):
+    """What all sources of real samples have in common."""
+
+    nominal_frequency_hz: Literal[50, 60] = 50
+    voltage_gain_v: Gains = ()
+    current_gain_a: Gains = ()
+    voltage_offset_codes: Gains = (0.0,)
+    current_offset_codes: Gains = (0.0,)
+    calibration_file: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_truth(self) -> Self:
+        gains = {"voltage_gain_v", "current_gain_a", "voltage_offset_codes", "current_offset_codes"}
+        if self.calibration_file and (given := sorted(gains & self.model_fields_set)):
+            raise ValueError(f"calibration_file already says {', '.join(given)}")
+        return self
+
+    def _needs_gains(self) -> None:
+        if not self.calibration_file and not (self.voltage_gain_v and self.current_gain_a):
+            raise ValueError(
+                "what is a code worth? give voltage_gain_v and current_gain_a, or calibration_file"
+            )
+
+
+class RecordingSourceConfig(_RealSourceConfig):
+    """A recording, played as if it happened now."""
+
+    kind: Literal["recording"]
+    file: str = Field(min_length=1)
+    channels: dict[Role, str | int] = Field(default_factory=dict)
+    sampling_rate_hz: SamplingRate | None = None
+    voltage_full_scale_v: float = Field(default=VOLTAGE_FULL_SCALE_V, gt=0, strict=False)
+    current_full_scale_a: float = Field(default=CURRENT_FULL_SCALE_A, gt=0, strict=False)
+    repeat: bool = False
+
+
+class StreamSourceConfig(_RealSourceConfig):
+    """A front-end that sends framed blocks."""
+
+    kind: Literal["stream"]
+    url: Annotated[str, AfterValidator(_stream_url)]
+    sampling_rate_hz: SamplingRate
+    clock: Literal["node", "front_end"] = "node"
+
+    @model_validator(mode="after")
+    def _scaled(self) -> Self:
+        self._needs_gains()
+        return self
+
+
+class IioSourceConfig(_RealSourceConfig):
+    """A converter that Linux's Industrial I/O drives."""
+
+    kind: Literal["iio"]
+    device: str = Field(pattern=r"^iio:device[0-9]+$")
+    channels: dict[Role, str]
+    sampling_rate_hz: SamplingRate
+    voltage_ratio: float | None = Field(default=None, gt=0, strict=False)
+    current_ratio_a_per_v: float | None = Field(default=None, strict=False)
+
+    @model_validator(mode="after")
+    def _scaled(self) -> Self:
+        if self.voltage_ratio is None or self.current_ratio_a_per_v is None:
+            try:
+                self._needs_gains()
+            except ValueError as error:
+                raise ValueError(f"{error}, or voltage_ratio and current_ratio_a_per_v") from None
+        return self
+
+
+SourceConfig = Annotated[
+    SimulatedSourceConfig | RecordingSourceConfig | StreamSourceConfig | IioSourceConfig,
+    Field(discriminator="kind"),
+]
+SOURCE_KINDS = ("simulated", "recording", "stream", "iio")
 
 
 def _time_zone(name: str) -> str:
@@ -106,7 +219,7 @@ class MeterConfig(_Section):
         default=10, ge=1, le=3600
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Copenhagen"
-    source: SimulatedSourceConfig
+    source: SourceConfig
 
     @model_validator(mode="after")
     def _offered(self) -> Self:
@@ -177,10 +290,13 @@ def load(path: Path) -> Config:
     try:
         settings = Config.model_validate(_lists_as_tuples(data))
     except ValidationError as error:
-        faults = [
-            f"{path}: {_key(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_url=False)
-        ]
+        # Alternatives of one value fault it one by one: that is one fault.
+        told: dict[str, list[str]] = {}
+        for fault in error.errors(include_url=False):
+            reasons = told.setdefault(_key(_location(fault)), [])
+            if (reason := _reason(fault)) not in reasons:
+                reasons.append(reason)
+        faults = [f"{path}: {key}: {' or: '.join(why)}" for key, why in told.items()]
     else:
         # What the file names must be there too, before anything is begun.
         faults = [f"{path}: mqtt.{fault}" for fault in _file_faults(settings.mqtt)]
@@ -205,32 +321,55 @@ def _file_faults(config: MqttConfig | None) -> Iterator[str]:
     try:
         password(config)
     except (OSError, UnicodeDecodeError) as error:
-        yield f"password_file: {config.password_file} can't be read ({_reason(error)})"
+        yield f"password_file: {config.password_file} can't be read ({_why(error)})"
     context = ssl.create_default_context()
     if config.ca_file is not None:
         try:
             context.load_verify_locations(config.ca_file)
         except OSError as error:
-            yield f"ca_file: {config.ca_file} is no certificate to go by ({_reason(error)})"
+            yield f"ca_file: {config.ca_file} is no certificate to go by ({_why(error)})"
     if config.client_certificate is not None:
         try:
             context.load_cert_chain(config.client_certificate, config.client_key)
         except OSError as error:
             yield (
                 f"client_certificate: {config.client_certificate} with {config.client_key} "
-                f"can't be used ({_reason(error)})"
+                f"can't be used ({_why(error)})"
             )
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
+def _why(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is no text"
     return error.strerror or str(error)
 
 
-def _lists_as_tuples(data: dict[str, Any]) -> dict[str, Any]:
+def _lists_as_tuples(data: Any) -> Any:
     # TOML has lists only; strict checking wants the tuples that frozen sections hold.
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    if isinstance(data, dict):
+        return {key: _lists_as_tuples(value) for key, value in data.items()}
+    return tuple(map(_lists_as_tuples, data)) if isinstance(data, list) else data
+
+
+def _location(fault: ErrorDetails) -> tuple[int | str, ...]:
+    """Where a fault is in the file: without the names that pydantic gives to alternatives."""
+    location = fault["loc"]
+    if fault["type"].startswith("union_tag"):
+        return (*location, "kind")
+    found: list[int | str] = []
+    for place, part in enumerate(location):
+        if place and location[place - 1] == "source" and part in SOURCE_KINDS:
+            continue
+        if part in ("str", "int", "[key]"):
+            break
+        found.append(part)
+    return tuple(found)
+
+
+def _reason(fault: ErrorDetails) -> str:
+    if fault["type"].startswith("union_tag"):
+        return f"must be one of {', '.join(SOURCE_KINDS)}"
+    return fault["msg"].removeprefix("Value error, ")
 
 
 def _key(location: tuple[int | str, ...]) -> str:

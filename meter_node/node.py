@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
+import re
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from meter_node import __version__, config, keys, store
+from meter_node import __version__, config, feeds, keys, store
 from meter_node.channel import apdu, hello, meter_node_v1, security
 from meter_node.ciphering import (
     CounterExhaustedError,
@@ -29,20 +32,15 @@ from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
 from meter_node.meter.meter import Meter
 from meter_node.meter.snapshot import NANO, Snapshot
-from meter_node.metrology.engine import Engine
+from meter_node.meter.variant import Variant
+from meter_node.metrology import Engine, Measurement, SampleBlock, StreamError
 from meter_node.ports import mqtt
-from meter_node.sources import Source
-from meter_node.sources.front_end import FrontEnd
-from meter_node.sources.house import House, HouseConfig
-from meter_node.sources.simulated import SimulatedSource
+from meter_node.sources import Break, Damage, Item, LiveSource, SourceError
 
 _LOGGER = logging.getLogger(__name__)
 
 DATABASE = "store.sqlite"
-SAMPLING_RATE_HZ = 8000
-MOST_LAG_S = 10
-"""A stream further from the clock than this (a suspended machine, a clock that was set) begins
-anew: what was not sampled is not invented."""
+_WARN_AGAIN_S = 3600
 
 
 def broker(settings: config.MqttConfig) -> mqtt.Broker:
@@ -82,7 +80,7 @@ class MeterRunner:
         port: mqtt.MqttPort | None,
         thread: ThreadPoolExecutor,
     ) -> None:
-        """Go on from what the store has. Raises StoreError."""
+        """Go on from what the store has. Raises StoreError, ConfigError for a source of no use."""
         self.name = settings.name
         self._settings = settings
         self._commit_interval_s = commit_interval_s
@@ -118,28 +116,53 @@ class MeterRunner:
         self._offer: _Offer | None = None
         self._offered = asyncio.Event()
         self._fault: str | None = None
+        self._source, self._engine = _source_and_engine(settings, variant)
+        self._offered_s = int(time.time())
+        self._warned_s: dict[str, float] = {}
 
     async def measure(self) -> None:
-        """Sample, integrate and book, second by second, until cancelled."""
-        while True:
-            # A whole second of the clock, so that measurements end where pushes are due.
-            start_s = int(time.time()) + 1
-            source, engine = self._begin(start_s * NANO)
-            await asyncio.sleep(start_s - time.time())
-            start = time.monotonic()
-            for second, block in enumerate(source.blocks(), start=1):
-                await asyncio.sleep(start + second - time.monotonic())
-                for measurement in engine.push(block):
-                    self._meter.advance(measurement)
-                    self._offer_if_due(measurement.end_ns)
-                lag_s = time.time() - (start_s + second)
-                if abs(lag_s) > MOST_LAG_S:
-                    _LOGGER.warning(
-                        "%s: the samples are %.0f s from the clock; beginning anew at its time",
-                        self.name,
-                        lag_s,
-                    )
-                    break
+        """Integrate and book what the source gives, until it ends or this is cancelled.
+
+        A source that can't go on is told and ends; the registers stay.
+        """
+        try:
+            async with aclosing(self._source.items()) as items:
+                async for item in items:
+                    self._take(item)
+            _LOGGER.warning("%s: its source has ended; its registers stay", self.name)
+        except (SourceError, OSError) as error:
+            _LOGGER.error("%s: its source can't go on: %s; its registers stay", self.name, error)
+        finally:
+            self._book(self._engine.flush())
+
+    def _take(self, item: Item) -> None:
+        match item:
+            case SampleBlock():
+                try:
+                    measurements = self._engine.push(item)
+                except StreamError as error:
+                    self._warn(f"samples refused: {error}")
+                else:
+                    for measurement in measurements:
+                        self._book(measurement)
+            case Break():
+                self._warn(item.reason)
+                self._book(self._engine.flush())
+            case Damage():
+                self._warn(f"samples {item.kind}: {item.detail}")
+
+    def _book(self, measurement: Measurement | None) -> None:
+        if measurement is not None:
+            self._meter.advance(measurement)
+            self._offer_if_due(measurement.end_ns)
+
+    def _warn(self, text: str) -> None:
+        # What goes on and on must not fill the log: the same but for its numbers is told hourly.
+        now_s, gist = time.monotonic(), re.sub(r"[\d.+-]+", "", text)
+        known = now_s - self._warned_s.get(gist, -math.inf) < _WARN_AGAIN_S
+        _LOGGER.log(logging.DEBUG if known else logging.WARNING, "%s: %s", self.name, text)
+        if not known:
+            self._warned_s[gist] = now_s
 
     async def keep(self) -> None:
         """Commit what is offered and push what is committed, until cancelled."""
@@ -173,35 +196,17 @@ class MeterRunner:
         except store.StoreError as error:
             _LOGGER.error("%s: what was measured last is lost: %s", self.name, error)
 
-    def _begin(self, start_ns: int) -> tuple[Source, Engine]:
-        settings = self._settings.source
-        variant = self._meter.variant
-        house = House(
-            HouseConfig(
-                phases=variant.phases,
-                nominal_frequency_hz=settings.nominal_frequency_hz,
-                annual_consumption_kwh=settings.annual_consumption_kwh,
-                solar_peak_w=settings.solar_peak_w,
-                car=settings.car,
-                seed=settings.seed,
-                latitude_deg=settings.latitude_deg,
-                longitude_deg=settings.longitude_deg,
-            )
-        )
-        source = SimulatedSource(house, FrontEnd(), SAMPLING_RATE_HZ, start_ns)
-        engine = Engine(
-            source.calibration,
-            variant.phases,
-            SAMPLING_RATE_HZ,
-            settings.nominal_frequency_hz,
-            starting_current_a=0.004 * variant.base_current_a,
-        )
-        return source, engine
-
     def _offer_if_due(self, end_ns: int) -> None:
-        second = round(end_ns / NANO)
-        due = second % self._settings.push_interval_s == 0
-        if due or second % self._commit_interval_s == 0:
+        # Seconds of a live source end where its crystal says: each counts for the nearest whole
+        # one, and none that is due is missed where two of them end about the same one.
+        second, before = round(end_ns / NANO), self._offered_s
+        self._offered_s = second
+
+        def crossed(interval_s: int) -> bool:
+            return second // interval_s != before // interval_s
+
+        due = crossed(self._settings.push_interval_s)
+        if due or crossed(self._commit_interval_s):
             # A push that the store was too slow for is not forgotten with its snapshot.
             due = due or (self._offer is not None and self._offer.push)
             self._offer = _Offer(self._meter.snapshot(), due)
@@ -251,6 +256,22 @@ class MeterRunner:
             self._port.set_online(True)
 
 
+def _source_and_engine(settings: config.MeterConfig, variant: Variant) -> tuple[LiveSource, Engine]:
+    try:
+        source = feeds.make(settings.source, variant.phases)
+        engine = Engine(
+            source.calibration,
+            variant.phases,
+            source.sampling_rate_hz,
+            settings.source.nominal_frequency_hz,
+            starting_current_a=0.004 * variant.base_current_a,
+            full_scale_codes=source.full_scale_codes,
+        )
+    except (SourceError, OSError, ValueError) as error:
+        raise config.ConfigError(f"meter {settings.name}: source: {error}") from None
+    return source, engine
+
+
 async def run(settings: config.Config, data_dir: Path) -> None:
     """Run all meters of a data directory until cancelled.
 
@@ -265,21 +286,22 @@ async def run(settings: config.Config, data_dir: Path) -> None:
             else None
         )
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        runners = [
-            MeterRunner(
-                meter,
-                settings.store.commit_interval_s,
-                own_keys.meters[meter.name],
-                database,
-                port,
-                thread,
-            )
-            for meter in settings.meter
-        ]
+        runners: list[MeterRunner] = []
         talking: set[asyncio.Task[None]] = set()
-        if port is not None:
-            talking.add(asyncio.create_task(never_ending("the MQTT port", port.run)))
         try:
+            runners += [
+                MeterRunner(
+                    meter,
+                    settings.store.commit_interval_s,
+                    own_keys.meters[meter.name],
+                    database,
+                    port,
+                    thread,
+                )
+                for meter in settings.meter
+            ]
+            if port is not None:
+                talking.add(asyncio.create_task(never_ending("the MQTT port", port.run)))
             async with asyncio.TaskGroup() as tasks:
                 for runner in runners:
                     tasks.create_task(runner.keep())

@@ -55,3 +55,8 @@ class Variant:
     def base_current_a(self) -> int:
         """Ib, the current to which accuracy limits refer."""
         return int(self.current_range.partition("(")[0])
+
+    @property
+    def maximum_current_a(self) -> int:
+        """Imax, up to which accuracy limits hold."""
+        return int(self.current_range.partition("(")[2].rstrip(")"))

@@ -1,7 +1,7 @@
 """What a source hands over: converter codes and digital inputs. Knows nothing of volts."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ class SampleBlock:
 
     `voltage` and `current` are int32 [phases, n], one to three phases, n at least 1, codes of at
     most 24 bits signed. `first_sample` is the absolute index of column 0 since the stream began,
-    `start_ns` its time (UTC, ns since 1970). Raises TypeError where the codes are not int32,
-    ValueError for everything else that doesn't fit.
+    `start_ns` its time (UTC, ns since 1970). `peak_code` is the largest magnitude of all. Raises
+    TypeError where the codes are not int32, ValueError for everything else that doesn't fit.
     """
 
     voltage: NDArray[np.int32]
@@ -28,10 +28,11 @@ class SampleBlock:
     first_sample: int
     start_ns: int
     shunt_temperature_c: float
+    peak_code: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _check_codes("voltage", self.voltage)
-        _check_codes("current", self.current)
+        peaks = _peak_of("voltage", self.voltage), _peak_of("current", self.current)
+        object.__setattr__(self, "peak_code", max(peaks))
         if self.voltage.shape != self.current.shape:
             raise ValueError(
                 f"voltage {self.voltage.shape} and current {self.current.shape} differ in shape"
@@ -65,7 +66,20 @@ class DigitalInputs:
     button_pressed: bool = False
 
 
-def _check_codes(name: str, codes: NDArray[np.int32]) -> None:
+def codes_of(name: str, values: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Values in codes, float64 [phases, n], as a converter would give them: rounded and clipped.
+
+    For sources whose samples are numbers of another kind. Raises ValueError, with `name`, phase and
+    sample, where one is no number: it is not for a source to guess what was there.
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        phase, sample = np.argwhere(~finite)[0].tolist()
+        raise ValueError(f"{name} of L{phase + 1} is not a number at sample {sample}")
+    return np.clip(np.rint(values), CODE_MIN, CODE_MAX).astype(np.int32)
+
+
+def _peak_of(name: str, codes: NDArray[np.int32]) -> int:
     if codes.dtype != np.int32:
         raise TypeError(f"{name} must be int32, not {codes.dtype}")
     if codes.ndim != 2:
@@ -78,3 +92,4 @@ def _check_codes(name: str, codes: NDArray[np.int32]) -> None:
     lowest, highest = int(codes.min()), int(codes.max())
     if lowest < CODE_MIN or highest > CODE_MAX:
         raise ValueError(f"{name} codes {lowest}…{highest} are over {CODE_BITS} bits")
+    return max(-lowest, highest)

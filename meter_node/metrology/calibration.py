@@ -16,7 +16,9 @@ class PhaseCalibration:
     `voltage_offset_codes`: where to begin; after whole cycles the engine follows the mean.
     `current_delay_s`: how much later than its voltage a current sample was really taken (filters
     and shunt inductance; negative where the current channel is the faster one).
-    Shunt: R(T) = R₀ (1 + α ΔT + β ΔT²).
+    Shunt: R(T) = R₀ (1 + α ΔT + β ΔT²), where a load that stands warms it over its sensor by
+    `self_heating_k_per_a2` times the square of the current, `self_heating_time_s` after a change to
+    1 − 1/e of it.
     """
 
     voltage_gain_v: float
@@ -27,6 +29,8 @@ class PhaseCalibration:
     shunt_alpha_per_k: float = 0.0
     shunt_beta_per_k2: float = 0.0
     reference_temperature_c: float = 23.0
+    self_heating_k_per_a2: float = 0.0
+    self_heating_time_s: float = 60.0
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -36,6 +40,10 @@ class PhaseCalibration:
             raise ValueError(f"voltage gain must be positive, not {self.voltage_gain_v}")
         if self.current_gain_a == 0:
             raise ValueError("current gain must not be zero")
+        if self.self_heating_k_per_a2 < 0:
+            raise ValueError(f"self-heating must not be negative: {self.self_heating_k_per_a2}")
+        if self.self_heating_time_s <= 0:
+            raise ValueError(f"self-heating time must be positive, not {self.self_heating_time_s}")
 
     def current_gain_at(self, shunt_temperature_c: float) -> float:
         """Amperes a code at this shunt temperature: a warmer shunt shows more volts an ampere."""

@@ -46,7 +46,10 @@ class CycleTracker:
         self._rate_hz = sampling_rate_hz
         self._nominal_hz = nominal_frequency_hz
         self._step = _decimation(sampling_rate_hz)
-        self._taps = _band_pass(sampling_rate_hz / self._step, nominal_frequency_hz)
+        self._block = np.full(self._step, 1 / self._step)
+        search_hz = sampling_rate_hz / self._step
+        self._believable = search_hz / HIGHEST_HZ, search_hz / LOWEST_HZ
+        self._taps = _band_pass(search_hz, nominal_frequency_hz)
         reach = (self._taps.size + 4) * self._step + math.ceil(sampling_rate_hz / LOWEST_HZ)
         self.lookback = math.ceil(reach / self._step) * self._step
 
@@ -64,29 +67,30 @@ class CycleTracker:
         if whole < (self._taps.size + 1) * self._step:
             return None, None
         if self._step > 1:
-            voltage = voltage[:whole].reshape(-1, self._step) @ np.full(self._step, 1 / self._step)
-        wave = np.asarray(np.convolve(voltage, self._taps, "valid"), dtype=np.float64)
-        rising = np.flatnonzero((wave[:-1] < 0) & (wave[1:] >= 0))
+            voltage = voltage[:whole].reshape(-1, self._step) @ self._block
+        # The taps are symmetric: correlating is filtering.
+        wave = np.asarray(np.correlate(voltage, self._taps, "valid"), dtype=np.float64)
+        negative = wave < 0
+        rising = (negative[:-1] > negative[1:]).nonzero()[0]
         if rising.size < 2:
             return None, None
-        amplitudes = (wave[rising + 1] - wave[rising]) * (
-            self._rate_hz / self._step / (2 * math.pi * self._nominal_hz)
-        )
-        strong = amplitudes >= max(least_amplitude, LEAST_SHARE * float(amplitudes.max()))
-        regular = self._regular(wave, rising) & strong[:-1] & strong[1:]
-        if not regular.all():
+        here, slopes = wave[rising], wave[rising + 1] - wave[rising]
+        amplitudes = slopes * (self._rate_hz / self._step / (2 * math.pi * self._nominal_hz))
+        sizes = amplitudes.tolist()
+        least = max(least_amplitude, LEAST_SHARE * max(sizes))
+        crossings = rising - here / slopes
+        cycles = crossings[1:] - crossings[:-1]
+        lengths = cycles.tolist()
+        shortest, longest = self._believable
+        if min(sizes) < least or min(lengths) <= shortest or max(lengths) >= longest:
+            strong = amplitudes >= least
+            regular = (cycles > shortest) & (cycles < longest) & strong[:-1] & strong[1:]
             return None, self._longest_run_hz(wave, rising, regular)
         known = new_from // self._step - 1 - self._taps.size
-        opening = max(int(np.searchsorted(rising, known, "right")) - 1, 0)
+        opening = max(int(rising.searchsorted(known, "right")) - 1, 0)
         if opening == rising.size - 1:
             return None, None
         return self._between(wave, int(rising[opening]), int(rising[-1]), rising.size - 1 - opening)
-
-    def _regular(self, wave: NDArray[np.float64], rising: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which crossings are followed by the next one after a believable cycle."""
-        fraction = wave[rising] / (wave[rising] - wave[rising + 1])
-        cycle_s = np.diff(rising + fraction) * (self._step / self._rate_hz)
-        return (cycle_s > 1 / HIGHEST_HZ) & (cycle_s < 1 / LOWEST_HZ)
 
     def _longest_run_hz(
         self, wave: NDArray[np.float64], rising: NDArray[np.intp], regular: NDArray[np.bool_]

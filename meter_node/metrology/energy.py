@@ -2,13 +2,18 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Products of 24-bit codes have at most 2**46; half of 2**17 of them fit an int64 with room for the
-# one case (all codes at -2**23) that would just overflow a sum of 2**17.
-FLUSH_SAMPLES = 1 << 16
+# Products of 24-bit codes have at most 2**46, and a float64 holds every whole number up to 2**53:
+# sums of so many products are exact in whatever order a processor adds them. Beyond, Python's
+# integers take over, so no length overflows.
+EXACT_PRODUCTS = 1 << 7
+
+# Converter codes: int32, or float64 that hold whole numbers of at most 24 bits.
+type Codes = NDArray[np.int32] | NDArray[np.float64]
 # Converter offsets are taken in 1/256 of a code, the delay filter's taps in 2**-30, gains in
 # 2**-100 (at a nanowatt a code² more bits than a float has): integers all, so sums are exact.
 OFFSET_BITS = 8
@@ -53,28 +58,34 @@ class Moments:
 
 
 def moments(
-    voltage: NDArray[np.int32],
-    current: NDArray[np.int32],
-    before: tuple[NDArray[np.int32], NDArray[np.int32]] | None,
+    voltage: Codes,
+    current: Codes,
+    before: tuple[Codes, Codes] | None,
     taps: tuple[DelayTaps, ...],
 ) -> list[Moments]:
-    """Sums of int32 codes [phases, n], exact at any length.
+    """Sums of codes [phases, n], exact at any length.
 
     `before` holds the last sample of voltage and current (each [phases]) ahead of these, or None
     where the stream begins. A delayed product needs two neighbouring samples: it is booked in the
     segment where the later one lies, so each pair counts once however the stream is cut.
     """
     samples = voltage.shape[1]
-    products = _dot(voltage, current)
-    voltage_sums = voltage.sum(axis=1, dtype=np.int64).tolist()
-    current_sums = current.sum(axis=1, dtype=np.int64).tolist()
+    u_codes, i_codes = (
+        voltage.astype(np.float64, copy=False),
+        current.astype(np.float64, copy=False),
+    )
+    products = _dot(u_codes, i_codes)
+    # Of 24-bit codes 2**30 add up exactly.
+    ones = _ones(samples)
+    voltage_sums = [int(total) for total in (u_codes @ ones).tolist()]
+    current_sums = [int(total) for total in (i_codes @ ones).tolist()]
     found = []
     for phase, tap in enumerate(taps):
         product = products[phase] << TAP_BITS
         voltage_sum = voltage_sums[phase] << TAP_BITS
         current_sum = current_sums[phase] << TAP_BITS
         if tap.before or tap.after:
-            u, i = voltage[phase], current[phase]
+            u, i = u_codes[phase], i_codes[phase]
             u_before, i_before = (
                 (int(before[0][phase]), int(before[1][phase])) if before else (int(u[0]), int(i[0]))
             )
@@ -87,16 +98,25 @@ def moments(
     return found
 
 
-def _dot(left: NDArray[np.int32], right: NDArray[np.int32]) -> list[int]:
+@lru_cache(maxsize=2)
+def _ones(samples: int) -> NDArray[np.float64]:
+    return np.ones(samples)
+
+
+def _dot(left: NDArray[np.float64], right: NDArray[np.float64]) -> list[int]:
     """Σ left·right along the rows as Python integers."""
-    totals = [0] * left.shape[0]
-    for start in range(0, left.shape[1], FLUSH_SAMPLES):
-        stretch = slice(start, start + FLUSH_SAMPLES)
-        part = np.vecdot(
-            left[:, stretch].astype(np.int64), right[:, stretch].astype(np.int64)
-        ).tolist()
-        totals = [total + more for total, more in zip(totals, part, strict=True)]
-    return totals
+    rows, samples = left.shape
+    whole = samples // EXACT_PRODUCTS * EXACT_PRODUCTS
+    shape = rows, -1, EXACT_PRODUCTS
+    parts = np.vecdot(left[:, :whole].reshape(shape), right[:, :whole].reshape(shape))
+    rest = np.vecdot(left[:, whole:], right[:, whole:])
+    # A part may be 2**53: more than 2**9 of them are added up as Python's integers.
+    exact = parts.astype(np.int64)
+    if exact.shape[1] <= 1 << 9:
+        totals = exact.sum(axis=1).tolist()
+    else:
+        totals = [sum(row) for row in exact.tolist()]
+    return [total + int(more) for total, more in zip(totals, rest.tolist(), strict=True)]
 
 
 def offset_steps(codes: float) -> int:

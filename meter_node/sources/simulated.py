@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from meter_node.metrology import Calibration, DigitalInputs, SampleBlock
 
-from .front_end import FrontEnd
+from .front_end import CODE_LIMIT, FrontEnd
 from .house import HARMONIC_ORDERS, House, PhaseLoad
 from .noise import wander
 
@@ -60,6 +60,11 @@ class SimulatedSource:
     def phases(self) -> int:
         """The house's."""
         return self._house.config.phases
+
+    @property
+    def full_scale_codes(self) -> int:
+        """The front-end's converter's."""
+        return CODE_LIMIT - 1
 
     def inputs(self) -> DigitalInputs:
         """The contacts; whoever plays the world sets `digital_inputs`. An open breaker cuts off."""

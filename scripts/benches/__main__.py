@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benches import powercut
+from scripts.benches import metrology, powercut
 from scripts.benches.result import Result
 
 
@@ -22,6 +22,9 @@ class Bench:
 
 
 BENCHES: dict[str, Bench] = {
+    "metrology": Bench(
+        metrology.run, "the engine's speed and errors, beside pqopen-lib on the same signals"
+    ),
     "powercut": Bench(
         powercut.run, "kill -9 of running nodes at 200 random moments: what they lose and repeat"
     ),

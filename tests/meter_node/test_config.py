@@ -13,6 +13,29 @@ model = "382M"
 [meter.source]
 kind = "simulated"
 """
+STREAM = """kind = "stream"
+url = "tcp://10.0.0.7:4901"
+sampling_rate_hz = 8000
+voltage_gain_v = 6e-5
+current_gain_a = [1e-5, -1e-5, 1e-5]
+"""
+IIO = """kind = "iio"
+device = "iio:device0"
+channels = { U1 = "in_voltage0", I1 = "in_voltage1" }
+sampling_rate_hz = 8000
+voltage_ratio = 1000
+current_ratio_a_per_v = 250.0
+"""
+RECORDING = """kind = "recording"
+file = "mains.wav"
+channels = { U1 = 1, I1 = "current" }
+voltage_gain_v = 1
+"""
+
+
+def of(source: str) -> str:
+    """A meter with this source."""
+    return METER.replace('kind = "simulated"\n', source)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -50,6 +73,23 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
         (METER.replace("[meter.source]", 'breaker=true\ncurrent_range="5(100)"\n[meter.source]'),
          "meter[0]", "not made with a breaker"),
         (METER.replace("simulated", "real"), "meter[0].source.kind", "simulated"),
+        (of("seed = 1\n"), "meter[0].source.kind", "simulated, recording, stream, iio"),
+        (METER + 'seed = "one"', "meter[0].source.seed", "integer"),
+        (METER + "url = 1", "meter[0].source.url", "Extra inputs"),
+        (of(STREAM.replace("tcp://10.0.0.7:4901", "tcp://10.0.0.7")), "meter[0].source.url",
+         "serial:///dev/ttyACM0?baudrate=921600, stdin:"),
+        (of(STREAM.replace(":4901", ":many")), "meter[0].source.url", "tcp://host:port"),
+        (of(STREAM.replace("8000", "1000")), "meter[0].source.sampling_rate_hz", "2000"),
+        (of(STREAM.replace("6e-5", '"much"')), "meter[0].source.voltage_gain_v", "valid tuple"),
+        (of(STREAM.replace("-1e-5", '"x"')), "meter[0].source.current_gain_a[1]", "valid number"),
+        (of(STREAM.replace("voltage_gain_v = 6e-5", "")), "meter[0].source",
+         "give voltage_gain_v and current_gain_a, or calibration_file"),
+        (of(STREAM + 'calibration_file = "c.json"'), "meter[0].source",
+         "calibration_file already says current_gain_a, voltage_gain_v"),
+        (of(IIO.replace("iio:device0", "adc")), "meter[0].source.device", "pattern"),
+        (of(IIO.replace("voltage_ratio = 1000", "")), "meter[0].source", "or voltage_ratio and"),
+        (of(RECORDING.replace("U1", "U4")), "meter[0].source.channels.U4", "'U1', 'U2'"),
+        (of(RECORDING.replace("= 1,", "= 1.5,")), "meter[0].source.channels.U1", " or: "),
         (METER + "annual_consumption_kwh = 1", "meter[0].source.annual_consumption_kwh", "500"),
         (METER + METER, "(file)", "two meters are called house"),
         ('[bridge]\nsource = "usb0"', "bridge.source", "tcp://host:port"),
@@ -67,6 +107,16 @@ def test_a_fault_is_told_with_file_key_and_reason(
     told = str(refused.value)
     assert told.startswith(f"{path}: {key}")
     assert reason in told
+
+
+def test_each_kind_of_source_is_read(tmp_path: Path) -> None:
+    kinds = (config.StreamSourceConfig, config.IioSourceConfig, config.RecordingSourceConfig)
+    for text, kind in zip((STREAM, IIO, RECORDING), kinds, strict=True):
+        source = config.load(written(tmp_path, of(text))).meter[0].source
+        assert isinstance(source, kind)
+    stream = config.load(written(tmp_path, of(STREAM))).meter[0].source
+    assert isinstance(stream, config.StreamSourceConfig)
+    assert (stream.voltage_gain_v, stream.current_gain_a) == ((6e-5,), (1e-5, -1e-5, 1e-5))
 
 
 def test_every_fault_of_a_file_is_told_at_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Energy: exact, no sample lost or counted twice, nothing netted, nothing creeping."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -77,13 +78,26 @@ def busy_recording() -> SampleBlock:
     return block(voltages + noise[0], currents + noise[1], RATE_HZ, first_sample=17 * RATE_HZ + 700)
 
 
+# From here on each piece of the recording is at another temperature, as a source would say it.
+TEMPERATURES_C = {0: -40.0, 1300: 10.0, 1301: 31.5, 3900: 70.0}
+
+
 def measure_in_cuts(recording: SampleBlock, cuts: list[int]) -> list[Measurement]:
-    engine = Engine(calibration(3, current_delay_s=40e-6), 3, RATE_HZ)
-    edges = [0, *sorted(cuts), recording.samples]
+    corrections = {
+        "current_delay_s": 40e-6,
+        "voltage_offset_codes": 1200.0,
+        "current_offset_codes": -800.25,
+        "shunt_alpha_per_k": 20e-6,
+        "shunt_beta_per_k2": -0.4e-6,
+    }
+    engine = Engine(calibration(3, **corrections), 3, RATE_HZ)
+    edges = sorted({0, *TEMPERATURES_C, *cuts, recording.samples})
     seconds = []
+    temperature_c = 23.0
     for start, stop in pairwise(edges):
-        if stop > start:
-            seconds += engine.push(part(recording, start, stop))
+        temperature_c = TEMPERATURES_C.get(start, temperature_c)
+        piece = part(recording, start, stop)
+        seconds += engine.push(replace(piece, shunt_temperature_c=temperature_c))
     rest = engine.flush()
     return seconds + ([rest] if rest else [])
 
