@@ -124,7 +124,8 @@ class Report:
             "ok": not self.missed(),
             "arithmetic": worst["active"]["arithmetic"],
             "front_end": worst["active"]["front_end"],
-            "reactive": worst["reactive"],
+            # The arithmetic's share stands for the quantity, as it does for active energy.
+            "reactive": worst["reactive"]["arithmetic"] | worst["reactive"],
             "points": [result.document() for result in self.results],
         }
 
