@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from meter_node.cli_output import check_writable, console
 from meter_node.config import ConfigError
 from meter_node.metrology import Calibration, PhaseCalibration, SampleBlock
 from meter_node.metrology.calibrate import (
@@ -141,6 +142,7 @@ def calibrate(
         return
     if (loads is None) == (simulated is None):
         raise ConfigError("give a file of known loads, or --simulated and a number")
+    check_writable("--output", output)
     try:
         solutions = _simulated(simulated or 0) if loads is None else _solved(loads)
     except CalibrationError as error:
@@ -150,7 +152,7 @@ def calibrate(
     if as_json:
         sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
     else:
-        _print(Console(), solutions, output)
+        _print(console(), solutions, output)
 
 
 def load_points(path: Path) -> Loads:

@@ -6,10 +6,8 @@ Must not know formats: the source reads, the engine measures, this adds up and p
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,111 +17,30 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from meter_node.cli_output import console
+from meter_node.cli_summary import (
+    ENERGIES,
+    NANO,
+    OF_PHASES,
+    OF_SUPPLY,
+    PhaseSummary,
+    Summary,
+    limits_of,
+    power_factor,
+    summarise,
+)
 from meter_node.config import ConfigError
 from meter_node.meter.variant import CURRENT_RANGES, Variant
-from meter_node.metrology import (
-    Detector,
-    Engine,
-    Measurement,
-    PhaseMeasurement,
-    QualityEvent,
-    SampleBlock,
-)
+from meter_node.metrology import Engine, SampleBlock
 from meter_node.sources import Damage, SourceError, calibration_file
 from meter_node.sources.recording import Options, RecordedSource, open_recording
 from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_V, Scaling
 
-NANO = 10**9
 # Longer blocks are quicker to get through, and still a trifle of memory.
 BLOCK_S = 4
 MOST_SHOWN_DAMAGE = 20
+LEAST_SHOWN_PERCENT = 0.005
 ROLES = ("U1", "U2", "U3", "I1", "I2", "I3")
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A mean over the recording: how it is called, its unit, and where it comes from.
-
-    `square`: the mean is of the squares, as RMS values add.
-    """
-
-    name: str
-    unit: str
-    decimals: int
-    value: Callable[[PhaseMeasurement], float]
-    square: bool = False
-
-
-MEANS = (
-    Shown("voltage_v", "V", 3, lambda phase: phase.voltage_v, square=True),
-    Shown("current_a", "A", 4, lambda phase: phase.current_a, square=True),
-    Shown("active_power_w", "W", 2, lambda phase: phase.active_power_w),
-    Shown("reactive_power_var", "var", 2, lambda phase: phase.reactive_power_var),
-    Shown("apparent_power_va", "VA", 2, lambda phase: phase.apparent_power_va),
-)
-ENERGIES: dict[str, Callable[[PhaseMeasurement], int]] = {
-    "import_active_energy": lambda phase: phase.import_active_energy_nwh,
-    "export_active_energy": lambda phase: phase.export_active_energy_nwh,
-    "import_reactive_energy": lambda phase: phase.import_reactive_energy_nvarh,
-    "export_reactive_energy": lambda phase: phase.export_reactive_energy_nvarh,
-    "reactive_energy_q1": lambda phase: phase.reactive_energy_q1_nvarh,
-    "reactive_energy_q2": lambda phase: phase.reactive_energy_q2_nvarh,
-    "reactive_energy_q3": lambda phase: phase.reactive_energy_q3_nvarh,
-    "reactive_energy_q4": lambda phase: phase.reactive_energy_q4_nvarh,
-}
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a recording adds up to. Energies in nWh and nvarh, phase by phase."""
-
-    phases: int
-    seconds: float = 0.0
-    incomplete: int = 0
-    clipped: int = 0
-    frequency_hz_s: float = 0.0
-    frequency_s: float = 0.0
-    sums: dict[str, list[float]] = field(default_factory=dict)
-    energies: dict[str, list[int]] = field(default_factory=dict)
-    lowest_voltage_v: list[float] = field(default_factory=list)
-    highest_voltage_v: list[float] = field(default_factory=list)
-    damage: list[Damage] = field(default_factory=list)
-    events: list[QualityEvent] = field(default_factory=list)
-    start_ns: int | None = None
-
-    def add(self, measurement: Measurement) -> None:
-        """Take the next measurement."""
-        seconds = (measurement.end_ns - measurement.start_ns) / NANO
-        self.start_ns = measurement.start_ns if self.start_ns is None else self.start_ns
-        self.seconds += seconds
-        self.incomplete += not measurement.complete
-        self.clipped += measurement.clipped
-        if measurement.frequency_hz is not None:
-            self.frequency_hz_s += measurement.frequency_hz * seconds
-            self.frequency_s += seconds
-        for shown in MEANS:
-            sums = self.sums.setdefault(shown.name, [0.0] * self.phases)
-            for number, phase in enumerate(measurement.phases):
-                value = shown.value(phase)
-                sums[number] += seconds * (value * value if shown.square else value)
-        for name, of_phase in ENERGIES.items():
-            energies = self.energies.setdefault(name, [0] * self.phases)
-            for number, phase in enumerate(measurement.phases):
-                energies[number] += of_phase(phase)
-        lows = [phase.lowest_voltage_v for phase in measurement.phases]
-        highs = [phase.highest_voltage_v for phase in measurement.phases]
-        self.lowest_voltage_v = list(map(min, self.lowest_voltage_v or lows, lows))
-        self.highest_voltage_v = list(map(max, self.highest_voltage_v or highs, highs))
-
-    def means(self, shown: Shown) -> list[float]:
-        """Of each phase."""
-        means = [total / self.seconds for total in self.sums[shown.name]]
-        return [math.sqrt(mean) for mean in means] if shown.square else means
-
-    @property
-    def frequency_hz(self) -> float | None:
-        """The mean where there was one."""
-        return self.frequency_hz_s / self.frequency_s if self.frequency_s else None
 
 
 def measure(
@@ -195,37 +112,16 @@ def measure(
         )
     except ValueError as error:
         raise SourceError(f"{recording}: {error}") from None
-    summary = summarise(engine, source.phases, _progressing(source, recording.name))
+    summary = Summary(source.phases, source.start_ns)
+    limits = limits_of(variant.maximum_current_a)
+    summarise(engine, summary, limits, _progressing(source, recording.name))
     if not summary.seconds:
         raise SourceError(f"{recording}: there is no sample in it")
     if as_json:
         document = _document(recording, source, summary)
         sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
     else:
-        _print(Console(), recording, source, summary)
-
-
-def summarise(engine: Engine, phases: int, items: Iterable[SampleBlock | Damage]) -> Summary:
-    """Run a source's items through an engine, to the end."""
-    summary = Summary(phases)
-    detector = Detector(phases)
-    for measurement in _measurements(engine, items, summary.damage):
-        summary.add(measurement)
-        summary.events += detector.advance(measurement)
-    return summary
-
-
-def _measurements(
-    engine: Engine, items: Iterable[SampleBlock | Damage], damage: list[Damage]
-) -> Iterator[Measurement]:
-    for item in items:
-        if isinstance(item, Damage):
-            damage.append(item)
-        else:
-            yield from engine.push(item)
-    rest = engine.flush()
-    if rest is not None:
-        yield rest
+        _print(console(), recording, source, summary)
 
 
 def _progressing(source: RecordedSource, name: str) -> Iterator[SampleBlock | Damage]:
@@ -255,33 +151,53 @@ def _ns(moment: datetime) -> int:
 
 
 def _document(recording: Path, source: RecordedSource, summary: Summary) -> dict[str, Any]:
-    means = {shown.name: summary.means(shown) for shown in MEANS}
+    """Times are null where the recording doesn't know when it began; `at_s` counts from there."""
+
+    def moment(time_ns: int | None) -> str | None:
+        return _moment(time_ns) if source.start_ns else None
+
+    powers = {
+        key: summary.total(key)
+        for key in ("active_power_w", "reactive_power_var", "apparent_power_va")
+    }
     return {
         "recording": str(recording),
         "sampling_rate_hz": source.sampling_rate_hz,
-        "start": _moment(summary.start_ns) if source.start_ns else None,
+        "start": moment(summary.start_ns),
         "seconds": summary.seconds,
         "incomplete_seconds": summary.incomplete,
         "clipped_seconds": summary.clipped,
-        "frequency_hz": summary.frequency_hz,
-        "phases": [
-            {name: values[number] for name, values in means.items()}
-            | {
-                "power_factor": _power_factor(means, number),
-                "lowest_voltage_v": summary.lowest_voltage_v[number],
-                "highest_voltage_v": summary.highest_voltage_v[number],
-            }
-            | {_nano(name): energies[number] for name, energies in summary.energies.items()}
-            for number in range(summary.phases)
+        **{quantity.key: summary.means[quantity.key].value for quantity in OF_SUPPLY},
+        "frequency_10s": [
+            {"at_s": since_s, "frequency_hz": frequency_hz}
+            for since_s, frequency_hz in summary.frequencies_10s
         ],
-        "total": {_nano(name): sum(energies) for name, energies in summary.energies.items()},
-        "damage": [asdict(damage) for damage in summary.damage],
+        "phase_order": summary.phase_order,
+        "phases": [_phase(phase) for phase in summary.phases],
+        "total": {
+            **powers,
+            "power_factor": power_factor(powers["active_power_w"], powers["apparent_power_va"]),
+            **{_nano(name): sum(summary.energies(name)) for name in ENERGIES},
+        },
+        "damage": [
+            {
+                "kind": damage.kind.value,
+                "first_sample": damage.first_sample,
+                "samples": damage.samples,
+                "at_s": summary.since_s(damage.start_ns),
+                "start": moment(damage.start_ns),
+                "detail": damage.detail,
+            }
+            for damage in summary.damage
+        ],
         "events": [
             {
                 "kind": event.kind.value,
                 "phase": event.phase,
-                "start": _moment(event.start_ns),
-                "end": None if event.end_ns is None else _moment(event.end_ns),
+                "at_s": summary.since_s(event.start_ns),
+                "duration_s": event.duration_s,
+                "start": moment(event.start_ns),
+                "end": moment(event.end_ns),
                 "magnitude": event.magnitude,
             }
             for event in summary.events
@@ -289,13 +205,25 @@ def _document(recording: Path, source: RecordedSource, summary: Summary) -> dict
     }
 
 
+def _phase(phase: PhaseSummary) -> dict[str, Any]:
+    return {
+        **{quantity.key: phase.mean(quantity.key) for quantity in OF_PHASES},
+        "power_factor": phase.power_factor,
+        "voltage_angle_deg": phase.voltage_angle_deg,
+        "phase_angle_deg": phase.phase_angle_deg,
+        "lowest_voltage_v": phase.lowest_voltage_v,
+        "highest_voltage_v": phase.highest_voltage_v,
+        "voltage_thd_percent": phase.voltage_harmonics.thd_percent,
+        "current_thd_percent": phase.current_harmonics.thd_percent,
+        # From order 1, the fundamental, on.
+        "voltage_harmonics_v": phase.voltage_harmonics.rms,
+        "current_harmonics_a": phase.current_harmonics.rms,
+        **{_nano(name): energy for name, energy in phase.energies.items()},
+    }
+
+
 def _nano(energy: str) -> str:
     return f"{energy}_nvarh" if "reactive" in energy else f"{energy}_nwh"
-
-
-def _power_factor(means: dict[str, list[float]], phase: int) -> float:
-    apparent_power_va = means["apparent_power_va"][phase]
-    return means["active_power_w"][phase] / apparent_power_va if apparent_power_va else 1.0
 
 
 def _moment(time_ns: int | None) -> str | None:
@@ -304,31 +232,71 @@ def _moment(time_ns: int | None) -> str | None:
     return datetime.fromtimestamp(time_ns / NANO, UTC).isoformat(timespec="milliseconds")
 
 
+# What the table says of each phase besides means and energies: name, unit, cell.
+OF_EACH: tuple[tuple[str, str, Callable[[PhaseSummary], str]], ...] = (
+    ("lowest voltage", "V", lambda phase: f"{phase.lowest_voltage_v:.3f}"),
+    ("highest voltage", "V", lambda phase: f"{phase.highest_voltage_v:.3f}"),
+    ("voltage angle", "°", lambda phase: _number(phase.voltage_angle_deg, 2)),
+    ("phase angle", "°", lambda phase: _number(phase.phase_angle_deg, 2)),
+    ("voltage THD", "%", lambda phase: _number(phase.voltage_harmonics.thd_percent, 2)),
+    ("current THD", "%", lambda phase: _number(phase.current_harmonics.thd_percent, 2)),
+    ("largest voltage harmonic", "%", lambda phase: _order(phase.voltage_harmonics.largest)),
+    ("largest current harmonic", "%", lambda phase: _order(phase.current_harmonics.largest)),
+)
+
+
 def _print(console: Console, recording: Path, source: RecordedSource, summary: Summary) -> None:
-    frequency = summary.frequency_hz
     began = f", from {_moment(summary.start_ns)}" if source.start_ns else ""
     table = Table(
         title=f"{recording.name}: {summary.seconds:.3f} s at {source.sampling_rate_hz} Hz{began}"
     )
     table.add_column("quantity")
-    for number in range(summary.phases):
+    for number in range(len(summary.phases)):
         table.add_column(f"L{number + 1}", justify="right")
     table.add_column("total", justify="right")
     table.add_column("unit")
-    for shown in MEANS:
-        means = summary.means(shown)
-        total = "" if shown.square else f"{sum(means):.{shown.decimals}f}"
-        cells = [f"{mean:.{shown.decimals}f}" for mean in means]
-        table.add_row(shown.name.rpartition("_")[0].replace("_", " "), *cells, total, shown.unit)
-    if frequency is not None:
-        blank = [""] * summary.phases
-        table.add_row("frequency", *blank, f"{frequency:.4f}", "Hz")
+    _add_phases(table, summary)
     table.add_section()
-    for name, energies in summary.energies.items():
+    _add_supply(table, summary)
+    table.add_section()
+    for name in ENERGIES:
+        energies = summary.energies(name)
         unit = "varh" if "reactive" in name else "Wh"
         cells = [f"{energy / NANO:.6f}" for energy in (*energies, sum(energies))]
         table.add_row(name.replace("_", " "), *cells, unit)
     console.print(table)
+    _print_faults(console, summary)
+
+
+def _add_phases(table: Table, summary: Summary) -> None:
+    for quantity in OF_PHASES:
+        means = [f"{phase.mean(quantity.key):.{quantity.decimals}f}" for phase in summary.phases]
+        total = "" if quantity.square else f"{summary.total(quantity.key):.{quantity.decimals}f}"
+        table.add_row(quantity.name, *means, total, quantity.unit)
+    whole = power_factor(summary.total("active_power_w"), summary.total("apparent_power_va"))
+    factors = [f"{phase.power_factor:.4f}" for phase in summary.phases]
+    table.add_row("power factor", *factors, f"{whole:.4f}", "")
+    for name, unit, cell in OF_EACH:
+        cells = [cell(phase) for phase in summary.phases]
+        if any(cells):
+            table.add_row(name, *cells, "", unit)
+
+
+def _add_supply(table: Table, summary: Summary) -> None:
+    blank = [""] * len(summary.phases)
+    for quantity in OF_SUPPLY:
+        mean = summary.means[quantity.key].value
+        if mean is not None:
+            table.add_row(quantity.name, *blank, f"{mean:.{quantity.decimals}f}", quantity.unit)
+    if summary.frequencies_10s:
+        hertz = [frequency_hz for _, frequency_hz in summary.frequencies_10s]
+        table.add_row("frequency of 10 s, lowest", *blank, f"{min(hertz):.4f}", "Hz")
+        table.add_row("frequency of 10 s, highest", *blank, f"{max(hertz):.4f}", "Hz")
+    if summary.phase_order:
+        table.add_row("phase order", *blank, summary.phase_order, "")
+
+
+def _print_faults(console: Console, summary: Summary) -> None:
     if summary.incomplete or summary.clipped:
         console.print(f"{summary.incomplete} seconds not complete, {summary.clipped} clipped")
     for damage in summary.damage[:MOST_SHOWN_DAMAGE]:
@@ -338,8 +306,19 @@ def _print(console: Console, recording: Path, source: RecordedSource, summary: S
         console.print(f"and {len(summary.damage) - MOST_SHOWN_DAMAGE} more (--json has them all)")
     for event in summary.events:
         where = "all phases" if event.phase is None else f"L{event.phase}"
-        when = (
-            "" if event.end_ns is None else f" for {(event.end_ns - event.start_ns) / NANO:.3f} s"
-        )
-        since_s = (event.start_ns - (summary.start_ns or 0)) / NANO
+        when = "" if event.duration_s is None else f" for {event.duration_s:.3f} s"
+        since_s = summary.since_s(event.start_ns)
         console.print(f"{event.kind.value} on {where} at {since_s:.3f} s{when}", highlight=False)
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "" if value is None else f"{value:.{decimals}f}"
+
+
+def _order(largest: tuple[int, float] | None) -> str:
+    """Order and per cent of the fundamental; nothing where that would be 0.00."""
+    return (
+        ""
+        if largest is None or largest[1] < LEAST_SHOWN_PERCENT
+        else f"{largest[0]}: {largest[1]:.2f}"
+    )

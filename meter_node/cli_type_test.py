@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +14,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from meter_node.cli_output import check_writable, console
 from meter_node.config import ConfigError
 from meter_node.type_test import Report, Result, Subject, every_subject, run, steps
-from meter_node.type_test.bench import Stage
+from meter_node.type_test.bench import SAMPLING_RATE_HZ, Stage
 from meter_node.type_test.limits import Quantity
 from meter_node.type_test.report import HEADINGS, MOST_OF_LIMIT, QUANTITIES
 
-PIPED_WIDTH = 112
+# What the engine serves.
+LEAST_RATE_HZ, LARGEST_RATE_HZ = 2000, 64_000
 DEFAULTS: dict[str, str | int] = {"model": "382M", "current_range": "5(65)", "frequency": 50}
 
 
@@ -32,6 +35,9 @@ def type_test(
     phases: Annotated[
         int | None, typer.Option(help="1 to 3; all that the model has, without --all.")
     ] = None,
+    sampling_rate: Annotated[
+        int, typer.Option(min=LEAST_RATE_HZ, max=LARGEST_RATE_HZ, help="Of the converter, Hz.")
+    ] = SAMPLING_RATE_HZ,
     everything: Annotated[
         bool,
         typer.Option(
@@ -49,20 +55,22 @@ def type_test(
     """
     if plot is not None:
         _check_plot(plot)
-    subjects = _subjects(model, current_range, frequency, phases, everything)
+    subjects = [
+        replace(subject, sampling_rate_hz=sampling_rate)
+        for subject in _subjects(model, current_range, frequency, phases, everything)
+    ]
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("type test", total=steps(subjects))
         report = run(subjects, lambda: progress.advance(task))
+    if as_json:
+        sys.stdout.write(json.dumps(_document(report), ensure_ascii=False) + "\n")
+    else:
+        _print(console(), report)
     if plot is not None:
         from meter_node.type_test.plot import draw
 
         draw(report).savefig(plot, dpi=120)
-    if as_json:
-        sys.stdout.write(json.dumps(_document(report), ensure_ascii=False) + "\n")
-    else:
-        console = Console()
-        _print(console if console.is_terminal else Console(width=PIPED_WIDTH), report)
     if report.missed():
         raise typer.Exit(1)
 
@@ -70,6 +78,7 @@ def type_test(
 def _check_plot(plot: Path) -> None:
     if plot.suffix.lower() != ".png":
         raise ConfigError(f"--plot: {plot} does not end in .png")
+    check_writable("--plot", plot)
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -111,7 +120,8 @@ def _subjects(
 
 
 def _aspect(subject: Subject, name: str) -> object:
-    return subject.frequency_hz if name == "frequency" else getattr(subject.variant, name)
+    # All that the brochure offers are whole hertz.
+    return int(subject.frequency_hz) if name == "frequency" else getattr(subject.variant, name)
 
 
 def _document(report: Report) -> dict[str, object]:
@@ -123,6 +133,7 @@ def _document(report: Report) -> dict[str, object]:
             "phases": subject.variant.phases,
             "range": subject.variant.current_range,
             "frequency_hz": subject.frequency_hz,
+            "sampling_rate_hz": subject.sampling_rate_hz,
             **{key: value for key, value in own.document().items() if key != "points"},
         }
         for subject, own in report.by_subject().items()

@@ -29,6 +29,10 @@ READING_SHARE = 2e-5
 # calibration, and so far after it. More is not tolerance but a mistake.
 LARGEST_SPREAD_PERCENT = 5.0
 LARGEST_RESIDUAL_PERCENT = 1.0
+# A delay turns all points' currents alike: one that is left with more has another power factor.
+LARGEST_RESIDUAL_DEG = 0.1
+# Filters, shunts and converters that sample in turn stay far below; so does the engine's 5 ms.
+LARGEST_DELAY_DEG = 10.0
 ROUNDS = 12
 
 
@@ -133,7 +137,8 @@ def solve(
     Gains, offsets and delay come from one point on. The shunt's α needs points at two temperatures,
     β at three; without them `nominal` has the say. Where `nominal` has self-heating, currents
     twice apart refine it, and its data sheet keeps weight. An inverted shunt gets a negative gain.
-    Raises CalibrationError where a point does not fit the others.
+    Raises CalibrationError where a point does not fit the others, and for a delay that no front-end
+    has.
     """
     if not loads or len(loads) != len(readings):
         raise CalibrationError(f"{len(readings)} recordings of {len(loads)} known loads")
@@ -152,8 +157,11 @@ def _solve_phase(
     ]
     inverted = [abs(angle) > math.pi / 2 for angle in angles]
     if any(inverted) != all(inverted):
-        wrong = 1 + inverted.index(inverted[0] ^ True)
-        raise CalibrationError(f"{name}, point {wrong}: the current's direction is not the others'")
+        wrong = 1 + inverted.index(2 * sum(inverted) <= len(inverted))
+        raise CalibrationError(
+            f"{name}, point {wrong}: the current's direction is not the others'; "
+            "are its power factor and side what they are said to be?"
+        )
     if inverted[0]:
         angles = [angle - math.copysign(math.pi, angle) for angle in angles]
     turns = [2 * math.pi * reading.frequency_hz for reading in readings]
@@ -188,6 +196,8 @@ def _solve_phase(
         ("current", [residual.current_percent for residual in residuals]),
     ):
         _check(name, kind, percents, LARGEST_RESIDUAL_PERCENT)
+    _check_angles(name, [math.degrees(angle) for angle in angles], residuals)
+    _check_delay(name, math.degrees(float(np.median(angles))), solved.current_delay_s)
     return Solution(solved, residuals)
 
 
@@ -197,6 +207,33 @@ def _check(name: str, kind: str, percents: list[float], largest_percent: float) 
         raise CalibrationError(
             f"{name}, point {1 + percents.index(worst)}: its {kind} is {worst:+.2f} % off what the "
             "other points say; is the load what it is said to be?"
+        )
+
+
+def _check_angles(name: str, angles_deg: list[float], residuals: Sequence[Residual]) -> None:
+    """All points that lie off the middle one are named: of two, nobody knows which is wrong."""
+    if max(abs(residual.angle_deg) for residual in residuals) <= LARGEST_RESIDUAL_DEG:
+        return
+    middle_deg = float(np.median(angles_deg))
+    off = {
+        number: angle_deg - middle_deg
+        for number, angle_deg in enumerate(angles_deg, start=1)
+        if abs(angle_deg - middle_deg) > LARGEST_RESIDUAL_DEG
+    }
+    points = " and ".join(map(str, off))
+    angles = " and ".join(f"{angle_deg:+.2f}°" for angle_deg in off.values())
+    raise CalibrationError(
+        f"{name}, point{'s' * (len(off) > 1)} {points}: the current lies {angles} off the middle "
+        "of all points; are power factor and side what they are said to be?"
+    )
+
+
+def _check_delay(name: str, angle_deg: float, delay_s: float) -> None:
+    if abs(angle_deg) > LARGEST_DELAY_DEG:
+        raise CalibrationError(
+            f"{name}: the current lies {angle_deg:+.2f}° ({1e6 * delay_s:+.0f} µs) off where its "
+            f"load says; no front-end delays it by more than {LARGEST_DELAY_DEG:g}°: are power "
+            "factor and side, and each phase's channels, what they are said to be?"
         )
 
 

@@ -15,7 +15,8 @@ class PhaseCalibration:
     `current_offset_codes`: the converter's zero, taken from the current; DC in the mains stays.
     `voltage_offset_codes`: where to begin; after whole cycles the engine follows the mean.
     `current_delay_s`: how much later than its voltage a current sample was really taken (filters
-    and shunt inductance; negative where the current channel is the faster one).
+    and shunt inductance; negative where the current channel is the faster one); the engine takes
+    5 ms either way.
     Shunt: R(T) = R₀ (1 + α ΔT + β ΔT²), where a load that stands warms it over its sensor by
     `self_heating_k_per_a2` times the square of the current, `self_heating_time_s` after a change to
     1 − 1/e of it.

@@ -25,26 +25,48 @@ NANO = 10**9
 SECONDS_PER_HOUR = 3600
 
 
+# Nodes of the delay filter, in samples from the nearest whole one.
+NODES = (-2, -1, 0, 1, 2)
+
+
 @dataclass(frozen=True, slots=True)
 class DelayTaps:
-    """Three taps that delay the voltage to where its current was sampled (Lagrange, order two).
+    """Delays the voltage to where its current was sampled: pairs of (lag, weight).
 
-    Weights of the voltage sample before, at and after the current's; they add up to 2**TAP_BITS.
-    Good to 1e-5 rad of the fundamental at 8 kHz within the one sample that is allowed.
+    The current's sample n meets the voltage's sample n − lag. What is left beyond the nearest whole
+    sample, half a one at most, is Lagrange's polynomial through five samples: good to 3e-6 rad of
+    60 Hz at 2 kHz. The weights add up to 2**TAP_BITS; those that are zero are left out.
     """
 
-    before: int
-    at: int
-    after: int
+    weights: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, delay_samples: float) -> "DelayTaps":
-        """Raises ValueError beyond one sample, where the three taps would no longer do."""
-        if abs(delay_samples) > 1:
-            raise ValueError(f"a current delay of {delay_samples:.3f} samples is more than one")
-        before = round(math.ldexp(delay_samples * (delay_samples + 1) / 2, TAP_BITS))
-        after = round(math.ldexp(delay_samples * (delay_samples - 1) / 2, TAP_BITS))
-        return cls(before, (1 << TAP_BITS) - before - after, after)
+        """Of any delay, negative where the current is the earlier one."""
+        whole = round(delay_samples)
+        place = delay_samples - whole
+        others = {
+            node: round(math.ldexp(_lagrange(node, place), TAP_BITS)) for node in NODES if node
+        }
+        weights = {whole: (1 << TAP_BITS) - sum(others.values())} | {
+            whole + node: weight for node, weight in others.items()
+        }
+        return cls(tuple((lag, weights[lag]) for lag in sorted(weights) if weights[lag]))
+
+    @property
+    def delays(self) -> bool:
+        """Whether there is anything to do."""
+        return self.reach > 0
+
+    @property
+    def reach(self) -> int:
+        """How many samples away from the current's the voltages are, at most."""
+        return max(abs(lag) for lag, _ in self.weights)
+
+
+def _lagrange(node: int, place: float) -> float:
+    """The weight of this node for the value at `place`."""
+    return math.prod((place - other) / (node - other) for other in NODES if other != node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +87,10 @@ def moments(
 ) -> list[Moments]:
     """Sums of codes [phases, n], exact at any length.
 
-    `before` holds the last sample of voltage and current (each [phases]) ahead of these, or None
-    where the stream begins. A delayed product needs two neighbouring samples: it is booked in the
-    segment where the later one lies, so each pair counts once however the stream is cut.
+    `before` holds the samples of voltage and current (each [phases, m]) ahead of these, as many as
+    the taps reach or all since the stream began; None where it begins here. What was before the
+    stream is taken to be as its first sample. A delayed product needs two samples: it is booked in
+    the segment where the later one lies, so each pair counts once however the stream is cut.
     """
     samples = voltage.shape[1]
     u_codes, i_codes = (
@@ -81,21 +104,43 @@ def moments(
     current_sums = [int(total) for total in (i_codes @ ones).tolist()]
     found = []
     for phase, tap in enumerate(taps):
-        product = products[phase] << TAP_BITS
-        voltage_sum = voltage_sums[phase] << TAP_BITS
-        current_sum = current_sums[phase] << TAP_BITS
-        if tap.before or tap.after:
-            u, i = u_codes[phase], i_codes[phase]
-            u_before, i_before = (
-                (int(before[0][phase]), int(before[1][phase])) if before else (int(u[0]), int(i[0]))
+        if tap.delays:
+            u_before, i_before = (before[0][phase], before[1][phase]) if before else (None, None)
+            u = _led(u_codes[phase], u_before, tap.reach)
+            i = _led(i_codes[phase], i_before, tap.reach)
+            found.append(_delayed(u, i, tap))
+        else:
+            found.append(
+                Moments(
+                    samples,
+                    products[phase] << TAP_BITS,
+                    voltage_sums[phase] << TAP_BITS,
+                    current_sums[phase] << TAP_BITS,
+                )
             )
-            early = _dot(u[None, :-1], i[None, 1:])[0] + u_before * int(i[0])
-            late = _dot(u[None, 1:], i[None, :-1])[0] + int(u[0]) * i_before
-            product += tap.before * (early - products[phase]) + tap.after * (late - products[phase])
-            voltage_sum += tap.before * (u_before - int(u[-1]))
-            current_sum += tap.after * (i_before - int(i[-1]))
-        found.append(Moments(samples, product, voltage_sum, current_sum))
     return found
+
+
+def _led(codes: NDArray[np.float64], before: Codes | None, reach: int) -> NDArray[np.float64]:
+    """These codes [n], `reach` of those before them in front; the first one for missing ones."""
+    known = codes[:0] if before is None else before[max(before.size - reach, 0) :]
+    first = known[0] if known.size else codes[0]
+    missing = np.full(reach - known.size, first, dtype=np.float64)
+    return np.concatenate((missing, known, codes))
+
+
+def _delayed(u: NDArray[np.float64], i: NDArray[np.float64], tap: DelayTaps) -> Moments:
+    """Of one phase's codes with `tap.reach` earlier ones in front."""
+    reach, samples = tap.reach, u.size - tap.reach
+    product = voltage = current = 0
+    for lag, weight in tap.weights:
+        # The later of the two lies in the segment, the other one so many samples before it.
+        u_from, i_from = reach - max(lag, 0), reach - max(-lag, 0)
+        left, right = u[u_from : u_from + samples], i[i_from : i_from + samples]
+        product += weight * _dot(left[None], right[None])[0]
+        voltage += weight * int(left.sum())
+        current += weight * int(right.sum())
+    return Moments(samples, product, voltage, current)
 
 
 @lru_cache(maxsize=2)
@@ -138,10 +183,26 @@ def mean_power_w(work: int, samples: int, gain_w: float) -> float:
     return math.ldexp(work / samples, -WORK_BITS) * gain_w
 
 
+@dataclass(frozen=True, slots=True)
+class ReactiveWork:
+    """What a window saw of a segment (`work`, var · samples), and what its unseen end may be."""
+
+    work: float = 0.0
+    end_var: float = 0.0
+    end_samples: float = 0.0
+
+
 class PhaseEnergy:
     """What one phase has registered, kept down to the last remainder."""
 
-    __slots__ = ("_active_divisor", "_active_rest", "_reactive_divisor", "_reactive_rest")
+    __slots__ = (
+        "_active_divisor",
+        "_active_rest",
+        "_ahead",
+        "_last_end",
+        "_reactive_divisor",
+        "_reactive_rest",
+    )
 
     def __init__(self, sampling_rate_hz: int) -> None:
         samples_per_hour = sampling_rate_hz * SECONDS_PER_HOUR
@@ -149,6 +210,9 @@ class PhaseEnergy:
         self._active_rest = 0
         self._reactive_divisor = samples_per_hour << REACTIVE_BITS
         self._reactive_rest = 0
+        self._last_end = 0.0
+        # Work booked too early, of import (False) and export (True), never negative.
+        self._ahead = {False: 0, True: 0}
 
     def book_active(self, work: int, gain_w: float) -> int:
         """Whole nWh of this work (`work_of`), signed, and of what was left over before."""
@@ -156,8 +220,25 @@ class PhaseEnergy:
         whole, self._active_rest = divmod(self._active_rest + nano_work, self._active_divisor)
         return whole
 
-    def book_reactive(self, power_var: float, samples: int) -> int:
-        """Whole nvarh of this power over so many samples, signed, and of what was left over."""
-        nano_work = round(math.ldexp(power_var, REACTIVE_BITS)) * samples * NANO
+    def book_reactive(self, seen: ReactiveWork, again: float) -> int:
+        """Whole nvarh of this work, signed, and of what was left over.
+
+        The end of a segment is booked before a window has seen it. `again` is how many samples of
+        the end before this window has seen now: what they were booked with is taken off, only ever
+        from energy of the same direction, so that nothing runs backwards.
+        """
+        self._ahead[self._last_end < 0] += abs(_steps(self._last_end * again))
+        end_var = seen.end_var if seen.end_var * seen.work > 0 else 0.0
+        work = _steps(seen.work + end_var * seen.end_samples)
+        self._last_end = end_var
+        export = work < 0
+        taken_off = min(abs(work), self._ahead[export])
+        self._ahead[export] -= taken_off
+        nano_work = (work + taken_off if export else work - taken_off) * NANO
         whole, self._reactive_rest = divmod(self._reactive_rest + nano_work, self._reactive_divisor)
         return whole
+
+
+def _steps(work: float) -> int:
+    """In steps of 2**-REACTIVE_BITS var · samples."""
+    return round(math.ldexp(work, REACTIVE_BITS))

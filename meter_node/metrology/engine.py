@@ -18,6 +18,7 @@ from .energy import (
     DelayTaps,
     Moments,
     PhaseEnergy,
+    ReactiveWork,
     mean_power_w,
     moments,
     offset_steps,
@@ -40,6 +41,8 @@ LEAST_SHARE = 0.5
 LEVEL_RATE_HZ = 1000
 # Below this the filters and the interpolation no longer do what is promised.
 LEAST_SAMPLING_RATE_HZ = 2000
+# A quarter of a cycle: a current later than that is no front-end's delay but a wrong connection.
+LONGEST_DELAY_S = 0.005
 
 
 class StreamError(ValueError):
@@ -53,6 +56,7 @@ class Waves:
     voltage_v: float
     current_a: float
     active_power_w: float
+    reactive_power_var: float
     voltage_phasor_v: complex
     current_phasor_a: complex
     voltage_harmonics_v: tuple[float, ...]
@@ -60,6 +64,9 @@ class Waves:
     half_cycle_voltages_v: tuple[float, ...]
     voltage_range_v: tuple[float, float] | None
     clipped: bool
+    reactive_work: ReactiveWork
+    samples_again: float
+    """How many samples of the second before the window takes in."""
 
 
 class Engine:
@@ -68,8 +75,9 @@ class Engine:
     Seconds lie on an absolute grid: second k is samples [k·fs, (k+1)·fs) of the stream, whatever
     the blocks. Energy integrates exactly these samples. RMS, power, fundamental and frequency come
     from whole cycles: from the last crossing that the second before could see to the last one this
-    second can (some 40 ms behind its end, so nothing has to wait). Calibration is frozen per
-    second at the shunt temperature of its first sample.
+    second can (some 40 ms before its end, so nothing has to wait). Reactive energy is what these
+    windows see; for the 40 ms behind them the last stretch's power is taken, and put right with the
+    next second. Calibration is frozen per second at the shunt temperature of its first sample.
 
     The stream may begin anywhere; what is left of that second is booked as a measurement that is
     not `complete`. So is the beginning of a second that a gap cuts off.
@@ -86,7 +94,7 @@ class Engine:
         highest_order: int = HIGHEST_ORDER,
         full_scale_codes: int = CODE_MAX,
     ) -> None:
-        """Raises ValueError where the calibration has other phases or the rate is too low.
+        """Raises ValueError for other phases in the calibration, a low rate, or a long delay.
 
         `starting_current_a`: 0.004 of the basic current for classes 1 and B (IEC 62053-21).
         `highest_order`: of the harmonics. `full_scale_codes`: from where on, either sign, a
@@ -98,6 +106,12 @@ class Engine:
             raise ValueError(
                 f"at least {LEAST_SAMPLING_RATE_HZ} Hz needed, not {sampling_rate_hz} Hz"
             )
+        for number, phase in enumerate(calibration.phases, start=1):
+            if abs(phase.current_delay_s) > LONGEST_DELAY_S:
+                raise ValueError(
+                    f"the current delay of L{number}, {phase.current_delay_s * 1e3:.3f} ms, "
+                    f"is beyond ±{LONGEST_DELAY_S * 1e3:.0f} ms"
+                )
         self._calibration = calibration.phases
         self._phase_count = phases
         self._rate_hz = sampling_rate_hz
@@ -117,11 +131,11 @@ class Engine:
             DelayTaps.of(phase.current_delay_s * sampling_rate_hz) for phase in self._calibration
         )
         self._delays = tuple(
-            (phase, (math.ldexp(tap.before, -TAP_BITS), math.ldexp(tap.at, -TAP_BITS),
-                     math.ldexp(tap.after, -TAP_BITS)))
+            (phase, tuple((lag, math.ldexp(weight, -TAP_BITS)) for lag, weight in tap.weights))
             for phase, tap in enumerate(self._taps)
-            if tap.before or tap.after
-        )  # fmt: skip
+            if tap.delays
+        )
+        self._reach = max(tap.reach for tap in self._taps)
         self._voltage_gains = np.array([phase.voltage_gain_v for phase in self._calibration])
         self._voltage_offsets = [phase.voltage_offset_codes for phase in self._calibration]
         self._energy = [PhaseEnergy(sampling_rate_hz) for _ in range(phases)]
@@ -275,7 +289,8 @@ class Engine:
         before = None
         voltage, current = self._signals[: self._phase_count], self._signals[self._phase_count :]
         if self._seen:
-            before = voltage[:, self._seen - 1], current[:, self._seen - 1]
+            known = slice(max(self._seen - self._reach, 0), self._seen)
+            before = voltage[:, known], current[:, known]
         return moments(
             voltage[:, self._seen : stop], current[:, self._seen : stop], before, self._taps
         )
@@ -325,8 +340,9 @@ class Engine:
 
     def _dead_reckoning(self, stop: int) -> Window | None:
         cycle = self._rate_hz / self._flywheel_hz
-        cycles = math.floor(min(self._fresh, stop - 2 * MARGIN - 2) / cycle)
-        end = float(stop - 1 - MARGIN)
+        margin = MARGIN + self._reach
+        cycles = math.floor(min(self._fresh, stop - 2 * margin - 2) / cycle)
+        end = float(stop - 1 - margin)
         return Window(end - cycles * cycle, end, cycles, tracked=False) if cycles > 0 else None
 
     def _warm_gains(self, sums: CycleSums) -> list[float]:
@@ -372,6 +388,7 @@ class Engine:
         mean, square, product = sums.mean.tolist(), sums.square.tolist(), sums.product.tolist()
         spectrum = self._harmonics.over(self._signals, window) if window else None
         phasors = self._phasors(spectrum, window)
+        reactive = self._reactive(spectrum, window)
         harmonics: list[list[float]] = [[]] * (2 * self._phase_count)
         if spectrum:
             gains = [*self._voltage_gains.tolist(), *map(abs, self._current_gains)]
@@ -392,6 +409,7 @@ class Engine:
                         voltage_v=math.sqrt(max(u_square, 0.0)) * u_gain,
                         current_a=math.sqrt(max(i_square, 0.0)) * abs(i_gain),
                         active_power_w=work * u_gain * i_gain,
+                        reactive_power_var=reactive[0][phase],
                         voltage_phasor_v=phasors[phase],
                         current_phasor_a=phasors[current],
                         voltage_harmonics_v=tuple(harmonics[phase]),
@@ -399,6 +417,8 @@ class Engine:
                         half_cycle_voltages_v=tuple(half_cycles_v[phase]),
                         voltage_range_v=ranges_v[phase],
                         clipped=self._clipped[phase],
+                        reactive_work=reactive[1][phase],
+                        samples_again=max(self._seen - window.start, 0.0) if window else 0.0,
                     ),
                     u_gain * i_gain,
                     energies[phase],
@@ -429,6 +449,34 @@ class Engine:
         back = first.conjugate() / abs(first)
         return [phasor * back for phasor in voltages + currents]
 
+    def _reactive(
+        self, spectrum: Spectrum | None, window: Window | None
+    ) -> tuple[list[float], list[ReactiveWork]]:
+        """Of each phase, before any gate: the fundamental's reactive power in var, and its work."""
+        if not window or not spectrum:
+            return [0.0] * self._phase_count, [ReactiveWork()] * self._phase_count
+        turn_per_s = 2 * math.pi * window.cycles * self._rate_hz / window.length
+        factors = [
+            cmath.rect(calibration.voltage_gain_v * gain, -turn_per_s * calibration.current_delay_s)
+            for gain, calibration in zip(self._current_gains, self._calibration, strict=True)
+        ]
+        # What no window sees of a stream's beginning is taken to be like the first stretch.
+        lead = max(window.start - self._seen, 0.0)
+        end = self._seen + self._fresh - window.stop
+        powers_var, works = [], []
+        for factor, power, first, last in zip(
+            factors,
+            spectrum.power.tolist(),
+            spectrum.first_power.tolist(),
+            spectrum.last_power.tolist(),
+            strict=True,
+        ):
+            power_var = (power * factor).imag
+            work = power_var * window.length + (first * factor).imag * lead
+            powers_var.append(power_var)
+            works.append(ReactiveWork(work, (last * factor).imag, end))
+        return powers_var, works
+
     def _register(
         self, phase: int, waves: Waves, gain_w: float, energies: Moments
     ) -> PhaseMeasurement:
@@ -439,21 +487,21 @@ class Engine:
             offset_steps(self._calibration[phase].current_offset_codes),
         )
         active_power_w = waves.active_power_w
-        reactive_power_var = (waves.voltage_phasor_v * waves.current_phasor_a.conjugate()).imag
+        reactive_power_var = waves.reactive_power_var
         # The window ends some 40 ms before the second does. A load that comes on just then is in
         # the second's own mean already, and must not be lost.
         booked_w = mean_power_w(work, energies.samples, gain_w)
         energy = self._energy[phase]
-        active_energy_nwh = reactive_energy_nvarh = 0
+        active_energy_nwh = 0
         strongest_w = max(abs(active_power_w), abs(booked_w))
         if self._active_gates[phase].decide(strongest_w, waves.voltage_v):
             active_energy_nwh = energy.book_active(work, gain_w)
         else:
             active_power_w = 0.0
-        if self._reactive_gates[phase].decide(reactive_power_var, waves.voltage_v):
-            reactive_energy_nvarh = energy.book_reactive(reactive_power_var, energies.samples)
-        else:
-            reactive_power_var = 0.0
+        reactive_work = waves.reactive_work
+        if not self._reactive_gates[phase].decide(reactive_power_var, waves.voltage_v):
+            reactive_power_var, reactive_work = 0.0, ReactiveWork()
+        reactive_energy_nvarh = energy.book_reactive(reactive_work, waves.samples_again)
         loaded = active_power_w or reactive_power_var
         apparent_power_va = waves.voltage_v * waves.current_a if loaded else 0.0
         return PhaseMeasurement(

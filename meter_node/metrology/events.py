@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from .measurement import Measurement, PhaseMeasurement
 from .polyphase import PhaseOrder
@@ -47,7 +47,8 @@ class QualityEvent:
     whole cycle within it. `magnitude` is the worst value so far in the kind's own unit: the
     residual voltage of a sag, the highest of a swell (V), the current (A), the power of a reversed
     current (W, negative), the displacement or difference of a neutral fault (V); 1 for a wrong
-    phase order.
+    phase order. `interrupted`: samples were missing while it lasted, so that it may have ended, and
+    been worse, where nobody looked.
     """
 
     kind: EventKind
@@ -55,6 +56,7 @@ class QualityEvent:
     start_ns: int
     end_ns: int | None
     magnitude: float
+    interrupted: bool = False
 
     @property
     def duration_s(self) -> float | None:
@@ -109,12 +111,22 @@ class OpenEvent(TypedDict):
     start_ns: int
     worst: float
     reported: bool
+    interrupted: NotRequired[bool]
 
 
 class Watch:
     """One value held against one limit."""
 
-    __slots__ = ("_kind", "_limit", "_phase", "_reported", "_sign", "_start_ns", "_worst")
+    __slots__ = (
+        "_interrupted",
+        "_kind",
+        "_limit",
+        "_phase",
+        "_reported",
+        "_sign",
+        "_start_ns",
+        "_worst",
+    )
 
     def __init__(self, kind: EventKind, phase: int | None, limit: Limit, *, low: bool) -> None:
         self._kind = kind
@@ -125,6 +137,7 @@ class Watch:
         self._start_ns: int | None = None
         self._worst = 0.0
         self._reported = False
+        self._interrupted = False
 
     @property
     def name(self) -> tuple[str, int | None]:
@@ -146,6 +159,7 @@ class Watch:
             if signed <= self._limit.level:
                 return
             self._start_ns, self._worst, self._reported = start_ns, value, False
+            self._interrupted = False
         elif signed <= self._limit.release:
             over_ns = back_ns if back_ns > self._start_ns else start_ns
             # Not reported and yet too old: it ended where nobody looked, in a gap.
@@ -159,6 +173,10 @@ class Watch:
             self._reported = True
             yield self._event(None)
 
+    def miss(self) -> None:
+        """Samples are missing: what has begun may have ended there."""
+        self._interrupted = self._start_ns is not None
+
     def state(self) -> OpenEvent | None:
         """The event that has begun, None where none has."""
         if self._start_ns is None:
@@ -169,19 +187,23 @@ class Watch:
             start_ns=self._start_ns,
             worst=self._worst,
             reported=self._reported,
+            interrupted=self._interrupted,
         )
 
     def restore(self, kept: OpenEvent) -> None:
         """Goes on with an event of before."""
         self._start_ns, self._worst = kept["start_ns"], kept["worst"]
         self._reported = kept["reported"]
+        self._interrupted = kept.get("interrupted", False)
 
     def _is_due(self, at_ns: int) -> bool:
         return self._start_ns is not None and at_ns - self._start_ns >= self._limit.delay_s * NANO
 
     def _event(self, end_ns: int | None) -> QualityEvent:
         assert self._start_ns is not None
-        return QualityEvent(self._kind, self._phase, self._start_ns, end_ns, self._worst)
+        return QualityEvent(
+            self._kind, self._phase, self._start_ns, end_ns, self._worst, self._interrupted
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +302,7 @@ class Detector:
             if order and phases > 1
             else None
         )
+        self._seen_to_ns: int | None = None
         by_name = {(event["kind"], event["phase"]): event for event in kept}
         for watch in self._all():
             if event := by_name.get(watch.name):
@@ -287,6 +310,10 @@ class Detector:
 
     def advance(self, measurement: Measurement) -> list[QualityEvent]:
         """The events of the next measurement, in order of time. Raises nothing."""
+        if self._seen_to_ns is not None and measurement.start_ns - self._seen_to_ns > LEAST_NS:
+            for watch in self._all():
+                watch.miss()
+        self._seen_to_ns = measurement.end_ns
         found = [*self._by_half_cycle(measurement), *self._by_second(measurement)]
         return sorted(found, key=lambda event: event.end_ns or event.start_ns)
 

@@ -1,7 +1,8 @@
 """The no-load lock of one register of one phase. Knows nothing of how power was measured."""
 
-# EN 50470-3 lets registration start at 0.004 Itr; the lock lies safely below it, and its two levels
-# apart, so that a load between them doesn't chatter. With 5 A: off below 8 mA, on above 10 mA.
+# EN 50470-3 lets registration start at 0.04 Itr, which is 0.004 Ib (Itr is a tenth of Ib); the lock
+# lies safely below it, and its two levels apart, so that a load between them doesn't chatter. With
+# Ib 5 A: off below 8 mA, on above 10 mA.
 STOP_SHARE = 0.4
 RESUME_SHARE = 0.5
 

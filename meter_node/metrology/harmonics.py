@@ -24,21 +24,31 @@ HIGHEST_SHARE = 0.45
 STRETCH_S = 0.2
 # So many samples behind a window are touched, though none of them counts.
 SPARE = ROWS + 2
+# Where a stretch's voltage differs from the mean by more than this share of the strongest phase's,
+# power is taken by the cycle: below, what moves within a stretch is worth some 1e-4 of the power.
+UNSTEADY_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
     """Of one window, in codes: `fundamental` [channels], complex RMS phasors, over all of it.
 
+    `power` [channels / 2], complex, of the fundamental: the mean of each voltage times its
+    current's conjugate, stretch by stretch, or cycle by cycle where the voltage is unsteady. A
+    drifting frequency or a jump turns or shrinks the phasors of the whole: their product misses
+    power. `first_power`, `last_power`: of the first and the last stretch.
     `rms` [channels, orders], order 1 first: the root of the mean of the stretches' squares.
     """
 
     fundamental: NDArray[np.complex128]
+    power: NDArray[np.complex128]
+    first_power: NDArray[np.complex128]
+    last_power: NDArray[np.complex128]
     rms: NDArray[np.float64]
 
 
 class Harmonics:
-    """Spectra of `channels` rows of a buffer."""
+    """Spectra of `channels` rows of a buffer: voltages, then as many currents."""
 
     def __init__(self, channels: int, nominal_frequency_hz: float, highest_order: int) -> None:
         self._stretch_cycles = round(STRETCH_S * nominal_frequency_hz)
@@ -69,10 +79,26 @@ class Harmonics:
         sums = turned.sum(axis=2)
         places = np.exp(np.array(firsts) * (-1j * angle)) * (math.sqrt(2) / window.length)
         # What makes a mean square, and the mean over stretches, of each stretch's sum.
-        shares = np.array([2 / (stop - start) ** 2 / stretches for start, stop in pairwise(edges)])
+        lengths = np.array([stop - start for start, stop in pairwise(edges)])
+        shares = 2 / stretches / lengths**2
         squares = sums.real**2 + sums.imag**2
+        placed = sums[:, :, 0] * places
+        fundamental = placed.sum(axis=1)
+        phasors = placed * (window.length / lengths)
+        phases = channels // 2
+        voltages, currents = phasors[:phases], phasors[phases:]
+        means = fundamental[:phases, None]
+        powers = voltages * currents.conj()
+        if abs(voltages - means).max() > UNSTEADY_SHARE * abs(means).max():
+            power = _power_by_cycle(signals, window)
+        else:
+            power = powers @ (lengths / window.length)
         return Spectrum(
-            (sums[:, :, 0] * places).sum(axis=1), np.sqrt((squares * shares[:, None]).sum(axis=1))
+            fundamental,
+            power,
+            powers[:, 0],
+            powers[:, -1],
+            np.sqrt((squares * shares[:, None]).sum(axis=1)),
         )
 
     def _edges(self, window: Window) -> list[float]:
@@ -114,6 +140,31 @@ class Harmonics:
         np.copyto(self._work, rows, casting="same_kind")
         _weigh(self._work, inside)
         return firsts, self._work
+
+
+def _power_by_cycle(signals: NDArray[np.float64], window: Window) -> NDArray[np.complex128]:
+    """`Spectrum.power`, complex [channels / 2], from the phasors of single cycles."""
+    cycle = window.length / window.cycles
+    first, stop = math.floor(window.start), math.floor(window.stop) + 2
+    turned = signals[:, first:stop] * _turning(-2 * math.pi / cycle, stop - first)
+    places = window.start - first + cycle * np.arange(window.cycles + 1)
+    before = np.minimum(places.astype(np.intp), stop - first - 2)
+    late = places - before
+    here, after = turned[:, before], turned[:, before + 1]
+    # The integral of the polygon through the samples: whole samples, and what differs at the edges.
+    edges = here / 2 + late * (here + late / 2 * (after - here))
+    integrals = np.add.reduceat(turned, before, axis=1)[:, :-1] + np.diff(edges, axis=1)
+    voltages, currents = np.split(integrals, 2)
+    power = np.vecdot(currents, voltages) * (2 / cycle / window.length)
+    return np.asarray(power, dtype=np.complex128)
+
+
+def _turning(angle: float, count: int) -> NDArray[np.complex128]:
+    """exp(j · angle · n) [count], by the row: most of it is one product."""
+    row = math.isqrt(count) + 1
+    rows = np.exp(1j * angle * row * np.arange(row))
+    turning = np.outer(rows, np.exp(1j * angle * np.arange(row))).ravel()
+    return np.asarray(turning[:count], dtype=np.complex128)
 
 
 def _weigh(work: NDArray[np.float32], inside: list[tuple[float, float]]) -> None:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from .cycles import Window
 
-# Outside a window this many samples are still touched (a delayed voltage needs its neighbours).
+# Outside a window this many samples are still touched; a delayed voltage's whole lag comes on top.
 MARGIN = 2
 
-type Delays = tuple[tuple[int, tuple[float, float, float]], ...]
+type Delays = tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def means_over(
 ) -> CycleSums:
     """Of float64 [2 · phases, n], MARGIN samples at least around the window; `ones` [n] are ones.
 
-    `delays` names the phases whose voltage is to be delayed, with the weights of the sample before,
-    at and after; only the product feels them (a phasor can be turned exactly).
+    `delays` names the phases whose voltage is to be delayed, with pairs of (lag in samples, weight)
+    as in `DelayTaps`; only the product feels them (a phasor can be turned exactly).
     """
     phases = signals.shape[0] // 2
     first, stop = math.floor(window.start), math.floor(window.stop) + 2
@@ -58,12 +58,10 @@ def means_over(
         current[a] @ current[b] + less[phases + a, phases + b]
         for a, b in combinations(range(phases), 2)
     ]
-    for phase, (before, at, after) in delays:
-        delayed = (
-            before * signals[phase, first - 1 : stop - 1]
-            + at * voltage[phase]
-            + after * signals[phase, first + 1 : stop + 1]
-        )
+    for phase, lags in delays:
+        delayed = np.zeros(stop - first)
+        for lag, weight in lags:
+            delayed += weight * signals[phase, first - lag : stop - lag]
         delayed[ends] *= weights
         product[phase] = delayed @ current[phase]
     scale = 1 / window.length

@@ -70,13 +70,13 @@ class ComtradeRecording:
 
     def __init__(self, path: Path) -> None:
         """Either file of the two. Raises SourceError for what does not do, OSError."""
-        self._path = _sibling(path, "cfg")
+        self.path = _sibling(path, "cfg")
         self._data_path = _sibling(path, "dat")
-        text = self._path.read_text("utf-8-sig", errors="replace")
+        text = self.path.read_text("utf-8-sig", errors="replace")
         try:
             self._cfg = configuration(text)
         except SourceError as error:
-            raise SourceError(f"{self._path}: {error}") from None
+            raise SourceError(f"{self.path}: {error}") from None
         self._are_codes = self._cfg.format == "BINARY"
         self.missing_code = MISSING_16 if self._are_codes else None
         self.channels = [_channel(analog, self._are_codes) for analog in self._cfg.analogs]
@@ -94,7 +94,10 @@ class ComtradeRecording:
         due = 0
         for numbers_, ticks, data in self._rows(samples):
             if self._cfg.rate_hz is None:
-                indices = places.of(ticks * self._cfg.tick_s)
+                try:
+                    indices = places.of(ticks * self._cfg.tick_s)
+                except SourceError as error:
+                    raise SourceError(f"{self._data_path}: {error}") from None
             else:
                 first_number = int(numbers_[0]) if first_number is None else first_number
                 indices = numbers_ - first_number

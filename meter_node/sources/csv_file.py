@@ -41,7 +41,7 @@ class CsvRecording:
 
     def __init__(self, path: Path, sampling_rate_hz: int | None) -> None:
         """Reads the first lines. Raises SourceError for a header that does not do, OSError."""
-        self._path = path
+        self.path = path
         with self._open() as file:
             remarks, header, self._lines_before = _preamble(file, path)
             lines = list(islice(file, FIRST_LINES))
@@ -79,14 +79,14 @@ class CsvRecording:
                 try:
                     indices = places.of(table[:, self._time_column] * self._time_unit_s)
                 except SourceError as error:
-                    raise SourceError(f"{self._path}: {error}") from None
+                    raise SourceError(f"{self.path}: {error}") from None
                 yield from stretches_of(indices, data)
 
     def _take_column(self, place: int, title: str) -> None:
         found = _COLUMN.fullmatch(title)
         if not found:
             raise SourceError(
-                f"{self._path}: column {place + 1}, {title.strip()!r}, has no unit: "
+                f"{self.path}: column {place + 1}, {title.strip()!r}, has no unit: "
                 "write for example U1 [V], I1 [A], U1 [codes] or t [s]"
             )
         name, unit = found["name"], found["unit"]
@@ -97,7 +97,7 @@ class CsvRecording:
             self.channels.append(Channel(name or str(place + 1), factor=FACTORS[unit]))
         else:
             raise SourceError(
-                f"{self._path}: {name} is in {unit!r}; known are "
+                f"{self.path}: {name} is in {unit!r}; known are "
                 f"{', '.join(chain(FACTORS, SECONDS))}"
             )
 
@@ -105,13 +105,13 @@ class CsvRecording:
         """The file's own goes first: whether it is the one that was given, others check."""
         if (text := remarks.get("sampling_rate_hz")) is not None:
             if not text.isdecimal() or int(text) == 0:
-                raise SourceError(f"{self._path}: sampling_rate_hz {text!r} is no whole number")
+                raise SourceError(f"{self.path}: sampling_rate_hz {text!r} is no whole number")
             return int(text)
         if self._time_column is None:
             if given_hz is not None:
                 return given_hz
             raise SourceError(
-                f"{self._path}: no sampling rate: neither a remark '# sampling_rate_hz = 8000' "
+                f"{self.path}: no sampling rate: neither a remark '# sampling_rate_hz = 8000' "
                 "nor a column t [s]"
             )
         table = self._table(lines, self._lines_before + 1)
@@ -120,7 +120,7 @@ class CsvRecording:
         except SourceError as error:
             if given_hz is not None:
                 return given_hz
-            raise SourceError(f"{self._path}: {error}") from None
+            raise SourceError(f"{self.path}: {error}") from None
 
     def _table(self, lines: list[str], first_line: int) -> NDArray[np.float64]:
         kept = [(number, line) for number, line in enumerate(lines, first_line) if line.strip()]
@@ -130,12 +130,12 @@ class CsvRecording:
             [line for _, line in kept],
             self._delimiter,
             self._columns,
-            lambda place: f"{self._path}: line {kept[place][0]}",
+            lambda place: f"{self.path}: line {kept[place][0]}",
             decimal_comma=self._delimiter != ",",
         )
 
     def _open(self) -> TextIO:
-        return self._path.open(encoding="utf-8-sig", errors="replace")
+        return self.path.open(encoding="utf-8-sig", errors="replace")
 
 
 def _preamble(file: TextIO, path: Path) -> tuple[dict[str, str], str, int]:

@@ -25,7 +25,7 @@ class NumpyRecording:
 
     def __init__(self, path: Path, sampling_rate_hz: int | None) -> None:
         """Reads the header of .npy, all of .npz. Raises SourceError for what does not do."""
-        self._path = path
+        self.path = path
         extra: dict[str, NDArray[Any]] = {}
         try:
             # Never pickles: a recording must not be able to run anything.
@@ -40,8 +40,10 @@ class NumpyRecording:
             raise SourceError(f"{path}: {str(error).strip(chr(39))}") from None
         gains = self._gains(extra, len(names))
         self.channels = [
-            _channel(name, array, gain)
-            for name, array, gain in zip(names, self._arrays, gains, strict=True)
+            self._channel(number, name, array, gain)
+            for number, (name, array, gain) in enumerate(
+                zip(names, self._arrays, gains, strict=True), start=1
+            )
         ]
         rate = self._number(extra, "sampling_rate_hz")
         if rate is None and sampling_rate_hz is None:
@@ -63,8 +65,17 @@ class NumpyRecording:
         if name not in extra:
             return None
         if extra[name].size != 1 or extra[name].dtype.kind not in "iuf":
-            raise SourceError(f"{self._path}: {name} is not one number")
+            raise SourceError(f"{self.path}: {name} is not one number")
         return float(extra[name].item())
+
+    def _channel(self, number: int, name: str, array: NDArray[Any], gain: float | None) -> Channel:
+        if array.dtype.kind == "f":
+            return Channel(name, factor=1.0)
+        if array.dtype.kind not in "iu":
+            what = f"channel {number} {name}".strip()
+            raise SourceError(f"{self.path}: {what}: {array.dtype} is neither codes nor values")
+        bits = min(8 * array.dtype.itemsize, CODE_BITS)
+        return Channel(name, gain=gain, limits=rails(bits))
 
     def _gains(self, extra: dict[str, NDArray[Any]], channels: int) -> list[float | None]:
         found: list[float | None] = []
@@ -75,7 +86,7 @@ class NumpyRecording:
             values = np.atleast_1d(extra[name]).tolist()
             if len(values) not in (1, channels // 2):
                 raise SourceError(
-                    f"{self._path}: {len(values)} of {name} for {channels // 2} phases"
+                    f"{self.path}: {len(values)} of {name} for {channels // 2} phases"
                 )
             found += values * (channels // 2) if len(values) == 1 else values
         return found or [None] * channels if len(found) == channels else [None] * channels
@@ -98,12 +109,3 @@ def _of_archive(arrays: dict[str, NDArray[Any]]) -> tuple[list[NDArray[Any]], li
         raise ValueError(f"voltage is {voltage.shape} and current {current.shape}")
     phases = range(1, voltage.shape[0] + 1)
     return [*voltage, *current], [f"{kind}{n}" for kind in "UI" for n in phases]
-
-
-def _channel(name: str, array: NDArray[Any], gain: float | None) -> Channel:
-    if array.dtype.kind == "f":
-        return Channel(name, factor=1.0)
-    if array.dtype.kind not in "iu":
-        raise SourceError(f"{name or 'a channel'}: {array.dtype} is neither codes nor values")
-    bits = min(8 * array.dtype.itemsize, CODE_BITS)
-    return Channel(name, gain=gain, limits=rails(bits))

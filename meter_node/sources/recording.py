@@ -27,6 +27,11 @@ class Recording(Protocol):
     """What a format's reader has to know; everything else is the same for all of them."""
 
     @property
+    def path(self) -> Path:
+        """Where it is, for what is to be said of it."""
+        ...
+
+    @property
     def channels(self) -> Sequence[Channel]:
         """In the order of the rows that `stretches` gives."""
         ...
@@ -87,35 +92,40 @@ class RecordedSource:
     def __init__(self, recording: Recording, options: Options, *, block_samples: int = 0) -> None:
         """Blocks of so many samples at the most, a second if 0. Raises SourceError."""
         self._recording = recording
-        channels = recording.channels
-        places = rows([channel.name for channel in channels], options.channels, options.phases)
-        self._rows = [*places.voltage, *places.current]
-        self._channels = [channels[row] for row in self._rows]
-        for channel in self._channels:
-            if channel.unusable:
-                raise SourceError(f"{channel.name}: {channel.unusable}")
-        count = len(places.voltage)
-        self._roles = [f"{kind}{n + 1}" for kind in "UI" for n in range(count)]
-        self._calibration = options.scaling.of_channels(
-            self._channels[:count], self._channels[count:]
-        )
+        try:
+            self._choose(recording.channels, options)
+        except SourceError as error:
+            raise self._error(str(error)) from None
         if options.sampling_rate_hz not in (None, recording.sampling_rate_hz):
-            raise SourceError(
-                f"the recording is sampled at {recording.sampling_rate_hz} Hz, "
-                f"not at {options.sampling_rate_hz} Hz"
+            raise self._error(
+                f"sampled at {recording.sampling_rate_hz} Hz, not at {options.sampling_rate_hz} Hz"
             )
         start_ns = recording.start_ns if options.start_ns is None else options.start_ns
         self.start_ns = start_ns or 0
         self._block_samples = block_samples or recording.sampling_rate_hz
         temperature_c = recording.shunt_temperature_c
         self._temperature_c = NOMINAL_TEMPERATURE_C if temperature_c is None else temperature_c
-        full_scales = [options.scaling.voltage_full_scale_v] * count
-        full_scales += [options.scaling.current_full_scale_a] * count
+        full_scales = [options.scaling.voltage_full_scale_v] * self.phases
+        full_scales += [options.scaling.current_full_scale_a] * self.phases
         self._codes_per_value = [
             (channel.factor or 0.0) * CODES_OF_A_PEAK / full_scale
             for channel, full_scale in zip(self._channels, full_scales, strict=True)
         ]
         self._missing_stretches = 0
+
+    def _choose(self, channels: Sequence[Channel], options: Options) -> None:
+        """Which of the channels are used, and what they are worth."""
+        places = rows([channel.name for channel in channels], options.channels, options.phases)
+        self._rows = [*places.voltage, *places.current]
+        self._channels = [channels[row] for row in self._rows]
+        for channel in self._channels:
+            if channel.unusable:
+                raise SourceError(f"channel {channel.name}: {channel.unusable}")
+        count = len(places.voltage)
+        self._roles = [f"{kind}{n + 1}" for kind in "UI" for n in range(count)]
+        self._calibration = options.scaling.of_channels(
+            self._channels[:count], self._channels[count:]
+        )
 
     @property
     def calibration(self) -> Calibration:
@@ -197,31 +207,37 @@ class RecordedSource:
                 values = np.rint(values * self._codes_per_value[row])
             elif data.dtype.kind == "f" and (values != np.rint(values)).any():
                 place = first + int(np.flatnonzero(values != np.rint(values))[0])
-                raise SourceError(f"{role}: sample {place} is no whole code")
+                raise self._error(f"{role}: sample {place} is no whole code")
             over = (values > high) | (values < low)
             if over.any():
                 at = int(np.flatnonzero(over)[0])
-                raise SourceError(self._too_large(role, first + at, data[row, at], channel.factor))
+                raise self._error(self._too_large(role, first + at, data[row, at], channel.factor))
             codes[row] = values
         return codes
 
     def _too_large(self, role: str, place: int, value: float, factor: float | None) -> str:
         if factor is None:
             return f"{role}: sample {place} is {int(value)}, more than {CODE_BITS} bits"
-        name, unit = {
-            "U": ("voltage_full_scale_v", "V"),
-            "I": ("current_full_scale_a", "A"),
+        key, option, unit = {
+            "U": ("voltage_full_scale_v", "--voltage-full-scale", "V"),
+            "I": ("current_full_scale_a", "--current-full-scale", "A"),
         }[role[0]]
-        return f"{role}: sample {place} is {value * factor:g} {unit}; raise {name} above that"
+        return (
+            f"{role}: sample {place} is {value * factor:g} {unit}; "
+            f"raise {key} (measure: {option}) above that"
+        )
 
     def _missing(self, first: int, samples: int, why: str) -> Damage:
         self._missing_stretches += 1
         if self._missing_stretches > MOST_MISSING_STRETCHES:
-            raise SourceError(
+            raise self._error(
                 f"samples are missing in more than {MOST_MISSING_STRETCHES} places "
                 f"up to sample {first}: this is hardly the recording's format"
             )
         return Damage(Kind.MISSING, first, samples, self._time_ns(first), why)
+
+    def _error(self, text: str) -> SourceError:
+        return SourceError(f"{self._recording.path}: {text}")
 
     def _time_ns(self, sample: int) -> int:
         return self.start_ns + sample * NANO // self.sampling_rate_hz

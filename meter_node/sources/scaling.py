@@ -15,6 +15,13 @@ CURRENT_FULL_SCALE_A = 250.0
 CODES_OF_A_PEAK = 1 << (CODE_BITS - 1)
 
 
+# How a gain is called in a configuration, and as an option of the command line.
+SPELLINGS = {
+    "U": "voltage_gain_v (measure: --voltage-gain)",
+    "I": "current_gain_a (measure: --current-gain)",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Scaling:
     """Volts and amperes a code; each tuple has one value for all phases, or one for each.
@@ -61,10 +68,10 @@ class Scaling:
     def _phase(self, phase: int, u: Channel, i: Channel) -> PhaseCalibration:
         return PhaseCalibration(
             voltage_gain_v=_gain(
-                u, self.voltage_gain_v, phase, self.voltage_full_scale_v, "voltage_gain_v"
+                f"U{phase + 1}", u, self.voltage_gain_v, phase, self.voltage_full_scale_v
             ),
             current_gain_a=_gain(
-                i, self.current_gain_a, phase, self.current_full_scale_a, "current_gain_a"
+                f"I{phase + 1}", i, self.current_gain_a, phase, self.current_full_scale_a
             ),
             voltage_offset_codes=u.offset_codes or _of_phase(self.voltage_offset_codes, phase),
             current_offset_codes=i.offset_codes or _of_phase(self.current_offset_codes, phase),
@@ -73,14 +80,18 @@ class Scaling:
 
 
 def _gain(
-    channel: Channel, configured: tuple[float, ...], phase: int, full_scale: float, key: str
+    role: str, channel: Channel, configured: tuple[float, ...], phase: int, full_scale: float
 ) -> float:
     if channel.factor is not None:
         return full_scale / CODES_OF_A_PEAK
     if configured:
         return _of_phase(configured, phase)
     if channel.gain is None:
-        raise SourceError(f"{channel.name} is in codes: give {key} or a calibration")
+        own = f" ({channel.name})" if channel.name not in ("", role) else ""
+        raise SourceError(
+            f"{role}{own} is in codes: give {SPELLINGS[role[0]]}, or calibration_file "
+            "(measure: --calibration)"
+        )
     return channel.gain
 
 

@@ -23,7 +23,7 @@ class WavRecording:
 
     def __init__(self, path: Path) -> None:
         """Reads the header. Raises SourceError for what is no such file, OSError."""
-        self._path = path
+        self.path = path
         with self._open() as file:
             self._width = file.getsampwidth()
             self._count = file.getnchannels()
@@ -48,7 +48,7 @@ class WavRecording:
 
     def _open(self) -> wave.Wave_read:
         try:
-            return wave.open(str(self._path), "rb")
+            return wave.open(str(self.path), "rb")
         except (wave.Error, EOFError) as error:
             hint = " (float samples: convert them to 24 bit)" if "format: 3" in str(error) else ""
-            raise SourceError(f"{self._path}: no PCM WAV file: {error}{hint}") from None
+            raise SourceError(f"{self.path}: no PCM WAV file: {error}{hint}") from None

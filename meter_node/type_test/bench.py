@@ -146,7 +146,9 @@ class Bench:
         )
 
 
-def arithmetic(variant: Variant, nominal_frequency_hz: float) -> Bench:
+def arithmetic(
+    variant: Variant, nominal_frequency_hz: float, sampling_rate_hz: int = SAMPLING_RATE_HZ
+) -> Bench:
     """The bench of the arithmetic alone."""
     return Bench(
         variant,
@@ -154,13 +156,20 @@ def arithmetic(variant: Variant, nominal_frequency_hz: float) -> Bench:
         (EXACT,) * variant.phases,
         EXACT.calibration(variant.phases),
         seed=0,
+        sampling_rate_hz=sampling_rate_hz,
     )
 
 
-def front_end(variant: Variant, nominal_frequency_hz: float, seed: int = 1) -> Bench:
+def front_end(
+    variant: Variant,
+    nominal_frequency_hz: float,
+    sampling_rate_hz: int = SAMPLING_RATE_HZ,
+    seed: int = 1,
+) -> Bench:
     """The bench of a specimen within its tolerances, calibrated."""
     chance = np.random.default_rng(seed)
-    bench = specimen(variant, nominal_frequency_hz, seed, chance)
+    uncalibrated = specimen(variant, nominal_frequency_hz, seed, chance)
+    bench = replace(uncalibrated, sampling_rate_hz=sampling_rate_hz)
     solutions = calibrated(bench, chance)
     return replace(bench, calibration=Calibration(tuple(it.calibration for it in solutions)))
 

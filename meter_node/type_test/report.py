@@ -21,7 +21,7 @@ MOST_OF_LIMIT: dict[Stage, float] = {"arithmetic": 0.1, "front_end": 1.0}
 
 HEADINGS: dict[Stage, str] = {"arithmetic": "arithmetic", "front_end": "front-end"}
 
-BENCHES: dict[Stage, Callable[[Variant, float], Bench]] = {
+BENCHES: dict[Stage, Callable[[Variant, float, int], Bench]] = {
     "arithmetic": bench.arithmetic,
     "front_end": bench.front_end,
 }
@@ -29,18 +29,19 @@ BENCHES: dict[Stage, Callable[[Variant, float], Bench]] = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is tested: a variant at a nominal frequency."""
+    """What is tested: a variant at a nominal frequency, sampled so often."""
 
     variant: Variant
     frequency_hz: float
+    sampling_rate_hz: int = bench.SAMPLING_RATE_HZ
 
     def __str__(self) -> str:
         """As a heading."""
         variant = self.variant
-        return (
-            f"{variant.model} {variant.phases} × 230 V {variant.current_range} A "
-            f"{self.frequency_hz:g} Hz"
-        )
+        name = f"{variant.model} {variant.phases} × 230 V {variant.current_range} A"
+        usual = self.sampling_rate_hz == bench.SAMPLING_RATE_HZ
+        sampled = "" if usual else f", sampled at {self.sampling_rate_hz} Hz"
+        return f"{name} {self.frequency_hz:g} Hz{sampled}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def _plan(subject: Subject) -> Plan:
 
 def _results(subject: Subject) -> Iterator[Result]:
     for stage, make in BENCHES.items():
-        meter = make(subject.variant, subject.frequency_hz)
+        meter = make(subject.variant, subject.frequency_hz, subject.sampling_rate_hz)
         for point in _plan(subject).points():
             load = point.loads[0]
             yield Result(

@@ -171,9 +171,32 @@ def test_a_current_sampled_late_is_put_right(delay_s: float, frequency_hz: float
     assert reactive_nvarh == pytest.approx(5 * 1150 * math.sin(lag_rad) / 3600 * 1e9, rel=5e-5)
 
 
-def test_a_delay_of_more_than_a_sample_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"1\.600 samples"):
-        Engine(calibration(current_delay_s=200e-6), 1, 8000)
+@pytest.mark.parametrize("frequency_hz", [50.0, 60.0])
+@pytest.mark.parametrize("rate_hz", [2000, 8000, 64_000])
+@pytest.mark.parametrize("delay_samples", [0.5, 0.9, -1.49, 2.5, -3.3, 10.0])
+def test_a_delay_of_many_samples_is_put_right_at_every_rate(
+    delay_samples: float, rate_hz: int, frequency_hz: float
+) -> None:
+    # At a power factor of 0.25 half a sample of 2 kHz left alone would be 37 % of power.
+    delay_s, lag_rad = delay_samples / rate_hz, math.acos(0.25)
+    voltage = wave(U_V, frequency_hz, 0.3, rate_hz=rate_hz)
+    current = wave(5.0, frequency_hz, 0.3 - lag_rad, rate_hz=rate_hz, late_s=-delay_s)
+    engine = Engine(calibration(current_delay_s=delay_s), 1, rate_hz, frequency_hz)
+    _, *seconds = engine.push(block([voltage], [current], rate_hz))
+    for second in seconds:
+        assert second.phases[0].active_power_w == pytest.approx(1150 * 0.25, rel=5e-5)
+        assert second.phases[0].reactive_power_var == pytest.approx(
+            1150 * math.sin(lag_rad), rel=5e-5
+        )
+    # The first second lacks what was sampled before the stream began.
+    active_nwh, _ = energy_sums(seconds, 0)
+    assert active_nwh == pytest.approx(2 * 1150 * 0.25 / 3600 * 1e9, rel=5e-5)
+
+
+def test_a_delay_of_more_than_a_quarter_of_a_cycle_is_refused() -> None:
+    Engine(calibration(current_delay_s=-5e-3), 1, 8000)
+    with pytest.raises(ValueError, match=r"current delay of L1, 5\.100 ms, is beyond ±5 ms"):
+        Engine(calibration(current_delay_s=5.1e-3), 1, 8000)
 
 
 @pytest.mark.parametrize("temperature_c", [-40.0, 23.0, 70.0])

@@ -163,6 +163,41 @@ def test_a_point_of_the_other_direction_is_named() -> None:
         solve(loads, readings, Calibration((DATA_SHEET,)))
 
 
+def test_a_wrong_power_factor_is_named() -> None:
+    # acos 0.5 - acos 0.6 = 60° - 53.13° = 6.87°.
+    readings = [read(recording(*point), 50.0) for point in POINTS]
+    loads = [load for load, _ in POINTS]
+    loads[1] = replace(loads[1], lag_rad=math.acos(0.6))
+    with pytest.raises(CalibrationError, match=r"L1, point 2: the current lies \+6\.87° off"):
+        solve(loads, readings, Calibration((DATA_SHEET,)))
+
+
+def test_of_two_points_that_contradict_each_other_both_are_named() -> None:
+    lag_rad = math.acos(0.8)
+    points = (POINTS[0], (KnownLoad(230.0, 5.0, lag_rad), 23.0))
+    readings = [read(recording(*point), 50.0) for point in points]
+    loads = [points[0][0], replace(points[1][0], lag_rad=-lag_rad)]
+    # 2 · acos 0.8 = 73.74°, 36.87° on each side.
+    with pytest.raises(
+        CalibrationError, match=r"L1, points 1 and 2: the current lies -36\.87° and \+36\.87° off"
+    ):
+        solve(loads, readings, Calibration((DATA_SHEET,)))
+
+
+def test_a_delay_that_no_front_end_has_is_refused() -> None:
+    reading = read(recording(*POINTS[1]), 50.0)
+    wrong = [replace(POINTS[1][0], lag_rad=0.0)]
+    with pytest.raises(CalibrationError, match=r"L1: the current lies \+60\.25° .* off where"):
+        solve(wrong, [reading], Calibration((DATA_SHEET,)))
+
+
+@pytest.mark.parametrize("delay_s", [-500e-6, 500e-6])
+def test_a_delay_of_several_samples_is_found(delay_s: float) -> None:
+    # 500 µs at 50 Hz are 9°, the most that a front-end is believed to have is 10°.
+    found = solved(POINTS, replace(TRUE, current_delay_s=delay_s)).calibration
+    assert found.current_delay_s == pytest.approx(delay_s, abs=1e-7)
+
+
 def test_a_clipped_or_silent_or_short_recording_is_refused() -> None:
     good = recording(*POINTS[0])
     with pytest.raises(CalibrationError, match="current is clipped"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter_node.metrology import Engine, Measurement, SampleBlock
+from meter_node.metrology import Calibration, Engine, Measurement, SampleBlock
 from meter_node.metrology.energy import DelayTaps, moments
 from tests.meter_node.metrology.waveforms import (
     CURRENT_GAIN_A,
@@ -79,18 +79,22 @@ def busy_recording() -> SampleBlock:
 
 
 # From here on each piece of the recording is at another temperature, as a source would say it.
+# A tenth of a sample, seven samples late, four early.
+DELAYS_S = (40e-6, 3.37e-3, -1.8e-3)
 TEMPERATURES_C = {0: -40.0, 1300: 10.0, 1301: 31.5, 3900: 70.0}
 
 
 def measure_in_cuts(recording: SampleBlock, cuts: list[int]) -> list[Measurement]:
     corrections = {
-        "current_delay_s": 40e-6,
         "voltage_offset_codes": 1200.0,
         "current_offset_codes": -800.25,
         "shunt_alpha_per_k": 20e-6,
         "shunt_beta_per_k2": -0.4e-6,
     }
-    engine = Engine(calibration(3, **corrections), 3, RATE_HZ)
+    phases = tuple(
+        calibration(1, **corrections, current_delay_s=delay_s).phases[0] for delay_s in DELAYS_S
+    )
+    engine = Engine(Calibration(phases), 3, RATE_HZ)
     edges = sorted({0, *TEMPERATURES_C, *cuts, recording.samples})
     seconds = []
     temperature_c = 23.0
@@ -137,9 +141,38 @@ def test_full_scale_at_high_rates_does_not_overflow(rate_hz: int) -> None:
 
 def test_sums_over_any_length_of_the_most_negative_code_are_exact() -> None:
     lowest = np.full((1, 300_000), -(2**23), dtype=np.int32)
-    found = moments(lowest, lowest, None, (DelayTaps.of(0.0),))[0]
-    assert found.product == (300_000 * 2**46) << 30
-    assert found.voltage == found.current == (-300_000 * 2**23) << 30
+    for delay_samples in (0.0, 0.4, -7.3):
+        found = moments(lowest, lowest, None, (DelayTaps.of(delay_samples),))[0]
+        assert found.product == (300_000 * 2**46) << 30
+        assert found.voltage == found.current == (-300_000 * 2**23) << 30
+
+
+@given(st.floats(-12, 12), st.lists(st.integers(1, 399), max_size=5, unique=True))
+def test_delayed_products_add_up_to_the_same_integers_however_they_are_cut(
+    delay_samples: float, cuts: list[int]
+) -> None:
+    u, i = np.random.default_rng(6).integers(-(2**23), 2**23, (2, 1, 400), dtype=np.int32)
+    taps = (DelayTaps.of(delay_samples),)
+    whole = moments(u, i, None, taps)[0]
+    parts = [
+        moments(
+            u[:, start:stop],
+            i[:, start:stop],
+            (u[:, :start], i[:, :start]) if start else None,
+            taps,
+        )[0]
+        for start, stop in pairwise([0, *sorted(cuts), 400])
+    ]
+    for field in ("samples", "product", "voltage", "current"):
+        assert sum(getattr(part, field) for part in parts) == getattr(whole, field)
+
+
+def test_a_delay_of_whole_samples_pairs_each_current_with_that_much_earlier_a_voltage() -> None:
+    u, i = np.random.default_rng(7).integers(-(2**23), 2**23, (2, 1, 50), dtype=np.int64)
+    codes = u.astype(np.int32), i.astype(np.int32)
+    late = moments(codes[0], codes[1], None, (DelayTaps.of(3.0),))[0]
+    before_the_stream = int(u[0, 0]) * int(i[0, :3].sum())
+    assert late.product == (int(u[0, :-3] @ i[0, 3:]) + before_the_stream) << 30
 
 
 def test_converter_noise_does_not_creep_at_115_percent_of_voltage() -> None:

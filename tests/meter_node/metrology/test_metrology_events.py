@@ -17,7 +17,7 @@ from meter_node.metrology import (
     PhaseMeasurement,
     QualityEvent,
 )
-from tests.meter_node.metrology.waveforms import START_NS, block, calibration, wave
+from tests.meter_node.metrology.waveforms import START_NS, block, calibration, part, wave
 
 NANO = 10**9
 THIRD = 2 * math.pi / 3
@@ -282,3 +282,25 @@ def test_a_supply_that_went_down_with_the_meter_was_a_power_cut_when_it_returns(
 def test_an_undisturbed_supply_has_no_events() -> None:
     voltages = [wave(U_V * 1.05, 50.1, -THIRD * phase, seconds=4) for phase in range(3)]
     assert watch(voltages, currents=[voltage / 20 for voltage in voltages]) == []
+
+
+def test_a_sag_that_samples_are_missing_of_says_so_when_it_ends() -> None:
+    # Low until 1.5 s; what follows is healthy, and begins at 1.5 s or after a gap, at 2.25 s.
+    voltage = dip(wave(U_V, 50, seconds=4), 1.2, 1.5, 0.5)
+    recording = block([voltage], [np.zeros(voltage.size)])
+    for resumes, interrupted in ((12_000, False), (18_000, True)):
+        engine, detector = Engine(calibration(), 1, 8000), Detector(1)
+        pieces = part(recording, 0, 12_000), part(recording, resumes, recording.samples)
+        seconds = [second for piece in pieces for second in engine.push(piece)]
+        events = [event for second in seconds for event in detector.advance(second)]
+        begun, ended = of_kind(events, EventKind.SAG)
+        assert not begun.interrupted
+        assert ended.interrupted is interrupted
+
+
+def test_an_interrupted_event_stays_so_in_what_is_kept() -> None:
+    before = Detector(1)
+    before.advance(a_second(0, (90.0,)))
+    before.advance(a_second(60, (90.0,)))
+    after = Detector(1, kept=json.loads(json.dumps(before.state())))
+    assert {event.interrupted for event in after.advance(a_second(61, (230.0,)))} == {True}

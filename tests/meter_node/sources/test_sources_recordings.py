@@ -296,7 +296,7 @@ def text_file(path: Path, text: str) -> Path:
 REFUSED: list[tuple[str, Callable[[Path], Path], Options, str]] = [
     ("a.mp3", lambda p: text_file(p, ""), Options(), "ends in .wav, .cfg"),
     ("a.wav", lambda p: text_file(p, "RIFF"), Options(), "no PCM WAV file"),
-    ("b.wav", lambda p: write_wav(p, codes(), 3), Options(), "give voltage_gain_v"),
+    ("b.wav", lambda p: write_wav(p, codes(), 3), Options(), "U1 is in codes: give voltage"),
     ("c.wav", lambda p: write_wav(p, codes()[:3], 3), Options(scaling=GAINS), "no channel for U1"),
     ("d.wav", lambda p: write_wav(p, codes(), 3), Options(phases=3, scaling=GAINS), "for U3, I3"),
     ("e.wav", lambda p: write_wav(p, codes(), 3), Options({"U1": 9, "I1": 1}), "no channel 9"),

@@ -203,3 +203,11 @@ def test_a_report_for_programs_has_what_it_promises(monkeypatch: pytest.MonkeyPa
     assert {"quantity", "current_a", "power_factor", "condition", "limit_percent",
             "error_percent", "share"} <= set(first)  # fmt: skip
     assert SETTLING_S >= 1
+
+
+@pytest.mark.parametrize("sampling_rate_hz", [2000, 4000, 64_000])
+def test_the_arithmetic_holds_at_every_sampling_rate(sampling_rate_hz: int) -> None:
+    bench = arithmetic(Variant("162M", 1), 50.0, sampling_rate_hz)
+    for factor in (ONE, HALF):
+        # A tenth of class 0.2S, 0.2 % at a power factor of 1 (0.3 % at 0.5).
+        assert abs(bench.error_percent(Load("active", 5.0, factor, (1.0,), 50.0))) < 0.02

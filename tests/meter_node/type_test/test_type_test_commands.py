@@ -67,7 +67,7 @@ def test_one_variant_is_tested_unless_all_are_asked_for() -> None:
 def test_what_the_brochure_does_not_offer_is_refused_with_what_it_does(
     arguments: tuple[object, ...],
 ) -> None:
-    with pytest.raises(ConfigError, match=r"there is no meter of .*162M, 382M.*50"):
+    with pytest.raises(ConfigError, match=r"there is no meter of .*162M, 382M.*frequency: 50, 60;"):
         asked(*arguments)
 
 
@@ -79,6 +79,61 @@ def test_a_picture_is_drawn_of_what_was_found(
     ran = CliRunner().invoke(app, ["type-test", "--model", "162M", "--plot", str(picture)])
     assert ran.exit_code == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_is_drawn_after_the_results_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(_: Report) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(cli_type_test, "run", lambda *_: reported(0.001))
+    monkeypatch.setattr("meter_node.type_test.plot.draw", full)
+    ran = CliRunner().invoke(
+        app, ["type-test", "--model", "162M", "--json", "--plot", str(tmp_path / "errors.png")]
+    )
+    assert isinstance(ran.exception, OSError)
+    assert json.loads(ran.stdout)["ok"]
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def work(*_: object) -> None:
+        raise AssertionError("worked in vain")
+
+    monkeypatch.setattr(cli_type_test, "run", work)
+    monkeypatch.setattr(cli_calibrate, "_simulated", work)
+    for arguments, option in (
+        (["type-test", "--plot", str(tmp_path / "no" / "x.png")], "--plot"),
+        (["calibrate", "--simulated", "1", "-o", str(tmp_path / "no" / "x.json")], "--output"),
+        (["calibrate", "--simulated", "1", "-o", str(tmp_path)], "--output"),
+    ):
+        ran = CliRunner().invoke(app, arguments)
+        assert isinstance(ran.exception, ConfigError)
+        assert str(ran.exception).startswith(f"{option}: {tmp_path}")
+
+
+def test_a_piped_table_has_its_headings_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_type_test, "run", lambda *_: reported(0.001))
+    text = CliRunner().invoke(app, ["type-test", "--model", "162M"]).stdout
+    assert text.count("arithmetic: A") == 2
+    assert text.count("front-end: A") == 2
+    assert "…" not in text
+
+
+def test_another_sampling_rate_is_asked_for_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for: list[Subject] = []
+
+    def run(subjects: list[Subject], _: object) -> Report:
+        asked_for.extend(subjects)
+        return reported(0.001)
+
+    monkeypatch.setattr(cli_type_test, "run", run)
+    assert CliRunner().invoke(app, ["type-test", "--sampling-rate", "4000"]).exit_code == 0
+    assert [subject.sampling_rate_hz for subject in asked_for] == [4000]
+    assert str(asked_for[0]) == "382M 3 × 230 V 5(65) A 50 Hz, sampled at 4000 Hz"
+    assert CliRunner().invoke(app, ["type-test", "--sampling-rate", "1999"]).exit_code == 2
 
 
 def test_a_picture_that_is_no_png_is_refused() -> None:
@@ -130,6 +185,17 @@ def test_recordings_of_known_loads_become_a_calibration(tmp_path: Path) -> None:
     assert found.current_gain_a == pytest.approx(nominal.current_gain_a, rel=2e-3)
     assert 360 * 50 * abs(found.current_delay_s - true.current_delay_s) < 0.01
     assert found.self_heating_k_per_a2 == 0.0033
+
+
+def test_a_wrong_power_factor_writes_no_calibration(tmp_path: Path) -> None:
+    recorded(tmp_path, "ib-pf1.npz", ONE)
+    recorded(tmp_path, "ib-pf05.npz", HALF)
+    loads, path = tmp_path / "loads.toml", tmp_path / "found.json"
+    loads.write_text(cli_calibrate.EXAMPLE.replace("power_factor = 0.5", "power_factor = 0.6"))
+    ran = CliRunner().invoke(app, ["calibrate", str(loads), "-o", str(path)])
+    assert isinstance(ran.exception, SourceError)
+    assert "L1, points 1 and 2" in str(ran.exception)
+    assert not path.exists()
 
 
 def test_the_example_is_shown() -> None:
