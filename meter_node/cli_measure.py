@@ -19,7 +19,6 @@ from rich.table import Table
 
 from meter_node.cli_output import console
 from meter_node.cli_summary import (
-    ENERGIES,
     NANO,
     OF_PHASES,
     OF_SUPPLY,
@@ -30,6 +29,7 @@ from meter_node.cli_summary import (
     summarise,
 )
 from meter_node.config import ConfigError
+from meter_node.meter.meter import BOOKED
 from meter_node.meter.variant import CURRENT_RANGES, Variant
 from meter_node.metrology import Engine, SampleBlock
 from meter_node.sources import Damage, SourceError, calibration_file
@@ -177,7 +177,7 @@ def _document(recording: Path, source: RecordedSource, summary: Summary) -> dict
         "total": {
             **powers,
             "power_factor": power_factor(powers["active_power_w"], powers["apparent_power_va"]),
-            **{_nano(name): sum(summary.energies(name)) for name in ENERGIES},
+            **{_nano(name): sum(summary.energies(name)) for name in BOOKED},
         },
         "damage": [
             {
@@ -259,7 +259,7 @@ def _print(console: Console, recording: Path, source: RecordedSource, summary: S
     table.add_section()
     _add_supply(table, summary)
     table.add_section()
-    for name in ENERGIES:
+    for name in BOOKED:
         energies = summary.energies(name)
         unit = "varh" if "reactive" in name else "Wh"
         cells = [f"{energy / NANO:.6f}" for energy in (*energies, sum(energies))]

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from meter_node.meter.meter import BOOKED
 from meter_node.metrology import (
     Detector,
     Engine,
@@ -143,16 +144,6 @@ OF_SUPPLY: tuple[Quantity[Measurement], ...] = (
         lambda second: second.current_deviation_percent,
     ),
 )
-ENERGIES: dict[str, Callable[[PhaseMeasurement], int]] = {
-    "import_active_energy": lambda phase: phase.import_active_energy_nwh,
-    "export_active_energy": lambda phase: phase.export_active_energy_nwh,
-    "import_reactive_energy": lambda phase: phase.import_reactive_energy_nvarh,
-    "export_reactive_energy": lambda phase: phase.export_reactive_energy_nvarh,
-    "reactive_energy_q1": lambda phase: phase.reactive_energy_q1_nvarh,
-    "reactive_energy_q2": lambda phase: phase.reactive_energy_q2_nvarh,
-    "reactive_energy_q3": lambda phase: phase.reactive_energy_q3_nvarh,
-    "reactive_energy_q4": lambda phase: phase.reactive_energy_q4_nvarh,
-}
 
 
 @dataclass(slots=True)
@@ -200,7 +191,7 @@ class PhaseSummary:
 
     def __init__(self) -> None:
         self.means = {quantity.key: Mean(quantity.square) for quantity in OF_PHASES}
-        self.energies = dict.fromkeys(ENERGIES, 0)
+        self.energies = dict.fromkeys(BOOKED, 0)
         self.lowest_voltage_v = math.inf
         self.highest_voltage_v = 0.0
         self.voltage_harmonics = Harmonics()
@@ -212,7 +203,7 @@ class PhaseSummary:
         """The next second's."""
         for quantity in OF_PHASES:
             self.means[quantity.key].add(quantity.value(phase), seconds)
-        for name, of_phase in ENERGIES.items():
+        for name, of_phase in BOOKED.items():
             self.energies[name] += of_phase(phase)
         self.lowest_voltage_v = min(self.lowest_voltage_v, phase.lowest_voltage_v)
         self.highest_voltage_v = max(self.highest_voltage_v, phase.highest_voltage_v)

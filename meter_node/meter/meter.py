@@ -13,7 +13,7 @@ from meter_node.meter.snapshot import ROLLOVER_NWH, Snapshot
 from meter_node.meter.variant import Variant
 from meter_node.metrology.measurement import Measurement, PhaseMeasurement
 
-_BOOKED: dict[str, Callable[[PhaseMeasurement], int]] = {
+BOOKED: dict[str, Callable[[PhaseMeasurement], int]] = {
     "import_active_energy": lambda phase: phase.import_active_energy_nwh,
     "export_active_energy": lambda phase: phase.export_active_energy_nwh,
     "import_reactive_energy": lambda phase: phase.import_reactive_energy_nvarh,
@@ -72,7 +72,7 @@ class Meter:
         for quantity in QUANTITIES:
             if quantity.d != TIME_INTEGRAL:
                 continue
-            booked = _BOOKED[quantity.name]
+            booked = BOOKED[quantity.name]
             total = 0
             for number, phase in enumerate(measurement.phases, start=1):
                 energy = booked(phase)
