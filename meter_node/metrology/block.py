@@ -66,19 +66,6 @@ class DigitalInputs:
     button_pressed: bool = False
 
 
-def codes_of(name: str, values: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Values in codes, float64 [phases, n], as a converter would give them: rounded and clipped.
-
-    For sources whose samples are numbers of another kind. Raises ValueError, with `name`, phase and
-    sample, where one is no number: it is not for a source to guess what was there.
-    """
-    finite = np.isfinite(values)
-    if not finite.all():
-        phase, sample = np.argwhere(~finite)[0].tolist()
-        raise ValueError(f"{name} of L{phase + 1} is not a number at sample {sample}")
-    return np.clip(np.rint(values), CODE_MIN, CODE_MAX).astype(np.int32)
-
-
 def _peak_of(name: str, codes: NDArray[np.int32]) -> int:
     if codes.dtype != np.int32:
         raise TypeError(f"{name} must be int32, not {codes.dtype}")

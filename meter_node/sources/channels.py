@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .codes import CODE_BITS, rails
+from meter_node.metrology.block import CODE_BITS
+
+from .codes import rails
 from .items import SourceError
 
 MOST_PHASES = 3

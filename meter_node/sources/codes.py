@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-CODE_BITS = 24
-CODE_MAX = (1 << (CODE_BITS - 1)) - 1
 # One sample at the converter's end may be a true peak; a sine that is cut stays there.
 CLIPPED_RUN = 3
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meter_node.metrology import DigitalInputs
+from meter_node.metrology.block import CODE_BITS
 
-from .codes import CODE_BITS, pack, rails, unpack
+from .codes import pack, rails, unpack
 
 # Its last byte is no ASCII and no UTF-8: no line of text has it.
 MAGIC = b"MNS\xb1"

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .codes import CODE_BITS, rails
+from meter_node.metrology.block import CODE_BITS
+
+from .codes import rails
 from .items import SourceError
 
 TIMESTAMP = "in_timestamp"

@@ -15,10 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 import serial_asyncio_fast
 
 from meter_node.metrology import Calibration, DigitalInputs, SampleBlock
+from meter_node.metrology.block import CODE_MAX
 
 from . import Item, Source
 from .channels import Channel
-from .codes import CODE_MAX
 from .iio import Device, ScanLayout, code_limits, code_shift
 from .items import Break, SourceError
 from .reception import ScanReception, StreamReception
@@ -205,7 +205,9 @@ class IioSource:
             try:
                 layout = await asyncio.to_thread(self._start)
                 reception = ScanReception(self.sampling_rate_hz, layout, self._names)
-                async with aclosing(_read_pipe(self._path.open("rb", buffering=0))) as chunks:
+                # A pipe in the device's place opens only once somebody writes: not on the loop.
+                file = await asyncio.to_thread(self._path.open, "rb", buffering=0)
+                async with aclosing(_read_pipe(file)) as chunks:
                     async for data in chunks:
                         for item in reception.feed(data, self._now_ns()):
                             attempt = 0
@@ -288,3 +290,4 @@ async def _read_pipe(file: IO[bytes]) -> AsyncGenerator[bytes]:
             yield data
     finally:
         transport.close()
+        await asyncio.sleep(0)  # it closes the file only then; whoever writes next needs it closed

@@ -8,8 +8,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from meter_node.metrology.block import CODE_BITS
+
 from .channels import Channel
-from .codes import CODE_BITS, rails
+from .codes import rails
 from .items import SourceError
 
 

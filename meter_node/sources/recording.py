@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meter_node.metrology import Calibration, DigitalInputs, SampleBlock
+from meter_node.metrology.block import CODE_BITS, CODE_MAX
 
 from .channels import Channel, rows
 from .clipping import with_clipping
-from .codes import CODE_BITS, CODE_MAX, rails, runs
+from .codes import rails, runs
 from .items import Damage, Kind, SourceError
 from .scaling import CODES_OF_A_PEAK, Scaling
 

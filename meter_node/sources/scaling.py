@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meter_node.metrology import Calibration, PhaseCalibration
+from meter_node.metrology.block import CODE_BITS
 
 from .channels import Channel
-from .codes import CODE_BITS
 from .items import SourceError
 
 # Recordings in volts and amperes become codes of these peaks over 23 bits: 0.12 mV and 30 µA.

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meter_node.metrology import Detector, Engine, Measurement, NeutralGuard, SampleBlock
-from meter_node.metrology.block import CODE_MAX, CODE_MIN, codes_of
+from meter_node.metrology.block import CODE_MAX, CODE_MIN
 from meter_node.metrology.engine import StreamError
 from tests.meter_node.metrology.waveforms import START_NS, block, calibration, part, wave
 
@@ -18,20 +18,6 @@ RECORDING = block(
     [wave(5, 50, -2.094 * p - 0.3, seconds=4, rate_hz=RATE_HZ) for p in range(3)],
     RATE_HZ,
 )
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_value_that_is_no_number_is_refused_by_name_and_place(value: float) -> None:
-    values = np.zeros((2, 10))
-    values[1, 7] = value
-    with pytest.raises(ValueError, match="voltage of L2 is not a number at sample 7"):
-        codes_of("voltage", values)
-
-
-def test_values_beyond_the_range_become_its_ends() -> None:
-    codes = codes_of("current", np.array([[1e9, -1e9, 1.6, -0.4]]))
-    assert codes.dtype == np.int32
-    assert codes.tolist() == [[CODE_MAX, CODE_MIN, 2, 0]]
 
 
 def test_a_clipped_converter_flags_its_phase_and_second_alone() -> None:
