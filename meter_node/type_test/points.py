@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import pairwise
+from itertools import pairwise, product
 
 from meter_node.meter.variant import Variant
 
@@ -141,6 +141,11 @@ class Plan:
         base_a, maximum_a = self.variant.base_current_a, self.variant.maximum_current_a
         return (*(share * base_a for share in TEST_CURRENTS), maximum_a / 2, float(maximum_a))
 
+    def _influenced_a(self) -> tuple[float, ...]:
+        """Where influences are applied: the standards name 0.1 Ib (PF 0.5: 0.2 Ib) to Imax."""
+        base_a = self.variant.base_current_a
+        return ITR * base_a, float(base_a), float(self.variant.maximum_current_a)
+
     def _accuracy(self, quantity: Quantity, factors: tuple[Factor, ...]) -> Iterator[Point]:
         several = self.variant.phases > 1
         loadings: list[tuple[str, dict[Quantity, tuple[Limit, ...]], int | None]] = [
@@ -169,9 +174,9 @@ class Plan:
                 yield Point("exported", Kind.ERROR, (load,), limits)
 
     def _repeatability(self) -> Iterator[Point]:
-        base_a, maximum_a = self.variant.base_current_a, self.variant.maximum_current_a
+        base_a = self.variant.base_current_a
         for factor in (ONE, HALF):
-            for current_a in (ITR * base_a, float(base_a), float(maximum_a)):
+            for current_a in self._influenced_a():
                 limits = {
                     of_class: REPEATABILITY_SHARE * percent
                     for of_class, percent in limits_at(
@@ -186,9 +191,8 @@ class Plan:
 
     def _varied(self, quantity: Quantity, condition: str, change: Change) -> Iterator[Point]:
         """At Itr, Ib and Imax, for each factor that the influence has a limit for."""
-        base_a, maximum_a = self.variant.base_current_a, self.variant.maximum_current_a
         for factor, limits in INFLUENCE[quantity][condition].items():
-            for current_a in (ITR * base_a, float(base_a), float(maximum_a)):
+            for current_a in self._influenced_a():
                 load = self.load(quantity, current_a, factor)
                 yield Point(condition, Kind.VARIATION, (change(load), load), limits)
 
@@ -204,8 +208,10 @@ class Plan:
     def _temperature(self) -> Iterator[Point]:
         condition = "temperature, per K"
         for quantity, influences in INFLUENCE.items():
-            for factor, limits in influences[condition].items():
-                load = self.load(quantity, float(self.variant.base_current_a), factor)
+            for (factor, limits), current_a in product(
+                influences[condition].items(), self._influenced_a()
+            ):
+                load = self.load(quantity, current_a, factor)
                 for cold_c, warm_c in pairwise(TEMPERATURES_C):
                     loads = (at_temperature(warm_c)(load), at_temperature(cold_c)(load))
                     yield Point(condition, Kind.PER_KELVIN, loads, limits)
