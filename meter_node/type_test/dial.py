@@ -31,7 +31,7 @@ DIAL_S = 30
 # The pulses of the last second go out in the next; a few more let a queue run empty.
 DRAIN_S = 5
 NO_LOAD_RATE_HZ = 2000
-REACTIVE_STARTING_SHARE = 0.005  # [M]
+REACTIVE_STARTING_SHARE = 0.005  # [M], see limits.
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,11 @@ def _spread(loads: Sequence[Load], error_of: ErrorOf) -> float:
 
 
 def _composite(loads: Sequence[Load], error_of: ErrorOf) -> float:
-    """√(e² + δ²(T) + δ²(U) + δ²(f)), as WELMEC 11.1 and EN 50470-3 have it [M]."""
+    """√(e² + δ²(T) + δ²(U) + δ²(f)).
+
+    Directive 2014/32/EU, annex V, point 3: each effect by itself, all others at their reference.
+    How they are put together is a picture in the copies that were read; the root of squares is [M].
+    """
     own = loads[0]
     largest: dict[str, float] = {}
     for load in loads[1:]:
@@ -141,10 +145,10 @@ class Plan:
         base_a, maximum_a = self.variant.base_current_a, self.variant.maximum_current_a
         return (*(share * base_a for share in TEST_CURRENTS), maximum_a / 2, float(maximum_a))
 
-    def _influenced_a(self) -> tuple[float, ...]:
-        """Where influences are applied: the standards name 0.1 Ib (PF 0.5: 0.2 Ib) to Imax."""
+    def _influenced_a(self, least: float = ITR) -> tuple[float, ...]:
+        """Where influences are applied: from this share of Ib to Imax."""
         base_a = self.variant.base_current_a
-        return ITR * base_a, float(base_a), float(self.variant.maximum_current_a)
+        return least * base_a, float(base_a), float(self.variant.maximum_current_a)
 
     def _accuracy(self, quantity: Quantity, factors: tuple[Factor, ...]) -> Iterator[Point]:
         several = self.variant.phases > 1
@@ -190,9 +194,12 @@ class Plan:
                 yield Point("repeatability", Kind.SPREAD, loads, limits)
 
     def _varied(self, quantity: Quantity, condition: str, change: Change) -> Iterator[Point]:
-        """At Itr, Ib and Imax, for each factor that the influence has a limit for."""
+        """For each factor that the influence has a limit for.
+
+        From 0.05 Ib on at a factor of 1, and from 0.1 Ib at 0.5: IEC 62053-21:2003, table 8.
+        """
         for factor, limits in INFLUENCE[quantity][condition].items():
-            for current_a in self._influenced_a():
+            for current_a in self._influenced_a(IMIN if factor[0] == 1 else ITR):
                 load = self.load(quantity, current_a, factor)
                 yield Point(condition, Kind.VARIATION, (change(load), load), limits)
 
@@ -206,6 +213,7 @@ class Plan:
                 yield from self._varied(quantity, "frequency ±2 %", at_frequency(share))
 
     def _temperature(self) -> Iterator[Point]:
+        """From 0.1 Ib on, as IEC 62053-21:2003, table 8, and at 0.5 as class 0.2S, from 0.1 In."""
         condition = "temperature, per K"
         for quantity, influences in INFLUENCE.items():
             for (factor, limits), current_a in product(
