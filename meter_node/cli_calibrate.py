@@ -44,7 +44,7 @@ frequency_hz = 50
 [shunt]                          # from its data sheet; what the points tell is put in its place
 alpha_per_k = 0.0
 beta_per_k2 = -0.5e-6
-self_heating_k_per_a2 = 0.0033   # thermal resistance (K/W) times resistance (ohm)
+self_heating_k_per_a2 = 0.0013   # thermal resistance (K/W) times resistance (ohm)
 self_heating_time_s = 60
 reference_temperature_c = 23
 

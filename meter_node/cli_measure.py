@@ -199,6 +199,7 @@ def _document(recording: Path, source: RecordedSource, summary: Summary) -> dict
                 "start": moment(event.start_ns),
                 "end": moment(event.end_ns),
                 "magnitude": event.magnitude,
+                "interrupted": event.interrupted,
             }
             for event in summary.events
         ],
@@ -308,7 +309,10 @@ def _print_faults(console: Console, summary: Summary) -> None:
         where = "all phases" if event.phase is None else f"L{event.phase}"
         when = "" if event.duration_s is None else f" for {event.duration_s:.3f} s"
         since_s = summary.since_s(event.start_ns)
-        console.print(f"{event.kind.value} on {where} at {since_s:.3f} s{when}", highlight=False)
+        # It may have ended, and been worse, where samples are missing.
+        gap = ", interrupted by missing samples" if event.interrupted else ""
+        told = f"{event.kind.value} on {where} at {since_s:.3f} s{when}{gap}"
+        console.print(told, highlight=False)
 
 
 def _number(value: float | None, decimals: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from meter_node.meter.meter import Meter
 from meter_node.meter.pulse import NWH_PER_KWH, PulseOutput, PulseSettings
 
-from .bench import NWH_PER_J, SETTLING_S, Bench
+from .bench import SETTLING_S, Bench
 from .limits import (
     BALANCED,
     NO_LOAD_K,
@@ -31,7 +31,7 @@ DIAL_S = 30
 # The pulses of the last second go out in the next; a few more let a queue run empty.
 DRAIN_S = 5
 NO_LOAD_RATE_HZ = 2000
-REACTIVE_STARTING_SHARE = 0.005  # [M]
+REACTIVE_STARTING_SHARE = 0.005  # [M], see limits.
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def starting(
         second.active_energy_nwh if quantity == "active" else second.reactive_energy_nvarh
         for second in counted
     ]
-    error = 100 * (sum(energies) / (load.power * STARTING_S * NWH_PER_J) - 1)
+    error = 100 * (sum(energies) / bench.true_energy(load, STARTING_S) - 1)
     if not all(energies):
         error = -100.0
     return Reading(quantity, load.current_a, factor, "starting", error, limits)
@@ -111,7 +111,7 @@ def register_and_pulses(bench: Bench) -> Iterator[Reading]:
         pulses += len(output.release(shown - registered, now_ns, now_ns + 10**9))
         registered, now_ns = shown, now_ns + 10**9
     pulses += len(output.release(0, now_ns, now_ns + DRAIN_S * 10**9))
-    error = 100 * (registered / (load.power * DIAL_S * NWH_PER_J) - 1)
+    error = 100 * (registered / bench.true_energy(load, DIAL_S) - 1)
     share = load.current_a / variant.base_current_a
     limits = limits_at(BALANCED["active"], ONE, share)
     yield Reading("active", load.current_a, ONE, "register", error, limits)

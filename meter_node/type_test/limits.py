@@ -1,9 +1,17 @@
 """The standards' limits as tables. Must not know what was measured.
 
-Sources, as `facts/metrology.md` names them: EN 50470-3 (A, B), IEC 62053-21 (1, 2), IEC 62053-22
-(0.2S), IEC 62053-23 (reactive 2), the Measuring Instruments Directive 2014/32/EU, annex V. Currents
-are shares of Ib: the meters are connected directly, so the In of class 0.2S is read as Ib, and Itr
-is a tenth of Ib. [M] marks what was written from memory and not compared with a text.
+Currents are shares of Ib: the meters are connected directly, so the In of class 0.2S is read as Ib,
+and Itr is a tenth of Ib. Sources:
+
+- IEC 62053-21:2003, tables 6 to 8 (classes 1, 2), IEC 62053-22:2003 and :2020 (0.2S), IEC 62053-23
+  (reactive 2, sin φ of 1 and 0.5), read in extracts and in reports of tests by them;
+- Directive 2014/32/EU, annex V, point 3 and table 2 (the errors over temperature);
+- EN 50470-3 (A, B): balanced limits as test reports quote them. Its class A is class 2 of the IEC,
+  its class B class 1, and where its own table was not seen, theirs stands here.
+
+[M] marks what was written from memory and found in none of them. Of IEC 62053-23 only its scope and
+the tables named above were to be had; of KEMA's certificate 1290-19 and NMi's reports 11200858 and
+16200819, which test by it, only the first pages.
 """
 
 from __future__ import annotations
@@ -89,8 +97,9 @@ ONE_PHASE_LOADED: dict[Quantity, tuple[Limit, ...]] = {
         Limit("1", (HALF,), 0.2, 2.0),
         Limit("2", (ONE,), 0.1, 3.0),
         Limit("2", (HALF,), 0.2, 3.0),
-        Limit("B", (ONE, HALF), ITR, 2.0),  # [M]
-        Limit("A", (ONE, HALF), ITR, 3.0),  # [M]
+        # Those of classes 1 and 2.
+        Limit("B", (ONE, HALF), ITR, 2.0),
+        Limit("A", (ONE, HALF), ITR, 3.0),
     ),
     "reactive": (
         Limit("reactive 2", SINE_ONE, 0.1, 3.0),  # [M]
@@ -158,8 +167,8 @@ INFLUENCE: dict[Quantity, Influences] = {
 }
 """Variation of the error (%) that an influence may bring, against reference conditions."""
 
-# IEC 62053-22:2020, 7.8 and its sisters set a limit of their own; not having seen it, the test asks
-# for a tenth of the error limit. [M]
+# IEC 62053-21 and -22:2020, 7.8, have a limit of their own for it, which was not seen. This is a
+# choice: the spread may not use more than a tenth of what the error may.
 REPEATABILITY_SHARE = 0.1
 
 STARTING_SHARE = 0.004
@@ -167,7 +176,11 @@ STARTING_SHARE = 0.004
 
 NO_LOAD_VOLTAGE = 1.15
 NO_LOAD_K = 600.0
-"""Class 1 [M]: at most one pulse in K · 10⁶ / (k · m · Un · Imax) minutes."""
+"""Class 1: at most one pulse in K · 10⁶ / (k · m · Un · Imax) minutes at 1.15 Un.
+
+That and the quantities in it are IEC 62053-21:2003's (CLOU, "How long does a no-load test take?");
+the 600 is [M]. It says that less than m · Un · Imax / 10⁴ creeps: 60 000 / (k · minutes) watts.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import pairwise
+from itertools import pairwise, product
 
 from meter_node.meter.variant import Variant
 
@@ -89,7 +89,11 @@ def _spread(loads: Sequence[Load], error_of: ErrorOf) -> float:
 
 
 def _composite(loads: Sequence[Load], error_of: ErrorOf) -> float:
-    """√(e² + δ²(T) + δ²(U) + δ²(f)), as WELMEC 11.1 and EN 50470-3 have it [M]."""
+    """√(e² + δ²(T) + δ²(U) + δ²(f)).
+
+    Directive 2014/32/EU, annex V, point 3: each effect by itself, all others at their reference.
+    How they are put together is a picture in the copies that were read; the root of squares is [M].
+    """
     own = loads[0]
     largest: dict[str, float] = {}
     for load in loads[1:]:
@@ -141,6 +145,11 @@ class Plan:
         base_a, maximum_a = self.variant.base_current_a, self.variant.maximum_current_a
         return (*(share * base_a for share in TEST_CURRENTS), maximum_a / 2, float(maximum_a))
 
+    def _influenced_a(self, least: float = ITR) -> tuple[float, ...]:
+        """Where influences are applied: from this share of Ib to Imax."""
+        base_a = self.variant.base_current_a
+        return least * base_a, float(base_a), float(self.variant.maximum_current_a)
+
     def _accuracy(self, quantity: Quantity, factors: tuple[Factor, ...]) -> Iterator[Point]:
         several = self.variant.phases > 1
         loadings: list[tuple[str, dict[Quantity, tuple[Limit, ...]], int | None]] = [
@@ -169,9 +178,9 @@ class Plan:
                 yield Point("exported", Kind.ERROR, (load,), limits)
 
     def _repeatability(self) -> Iterator[Point]:
-        base_a, maximum_a = self.variant.base_current_a, self.variant.maximum_current_a
+        base_a = self.variant.base_current_a
         for factor in (ONE, HALF):
-            for current_a in (ITR * base_a, float(base_a), float(maximum_a)):
+            for current_a in self._influenced_a():
                 limits = {
                     of_class: REPEATABILITY_SHARE * percent
                     for of_class, percent in limits_at(
@@ -185,10 +194,12 @@ class Plan:
                 yield Point("repeatability", Kind.SPREAD, loads, limits)
 
     def _varied(self, quantity: Quantity, condition: str, change: Change) -> Iterator[Point]:
-        """At Itr, Ib and Imax, for each factor that the influence has a limit for."""
-        base_a, maximum_a = self.variant.base_current_a, self.variant.maximum_current_a
+        """For each factor that the influence has a limit for.
+
+        From 0.05 Ib on at a factor of 1, and from 0.1 Ib at 0.5: IEC 62053-21:2003, table 8.
+        """
         for factor, limits in INFLUENCE[quantity][condition].items():
-            for current_a in (ITR * base_a, float(base_a), float(maximum_a)):
+            for current_a in self._influenced_a(IMIN if factor[0] == 1 else ITR):
                 load = self.load(quantity, current_a, factor)
                 yield Point(condition, Kind.VARIATION, (change(load), load), limits)
 
@@ -202,10 +213,13 @@ class Plan:
                 yield from self._varied(quantity, "frequency ±2 %", at_frequency(share))
 
     def _temperature(self) -> Iterator[Point]:
+        """From 0.1 Ib on, as IEC 62053-21:2003, table 8, and at 0.5 as class 0.2S, from 0.1 In."""
         condition = "temperature, per K"
         for quantity, influences in INFLUENCE.items():
-            for factor, limits in influences[condition].items():
-                load = self.load(quantity, float(self.variant.base_current_a), factor)
+            for (factor, limits), current_a in product(
+                influences[condition].items(), self._influenced_a()
+            ):
+                load = self.load(quantity, current_a, factor)
                 for cold_c, warm_c in pairwise(TEMPERATURES_C):
                     loads = (at_temperature(warm_c)(load), at_temperature(cold_c)(load))
                     yield Point(condition, Kind.PER_KELVIN, loads, limits)

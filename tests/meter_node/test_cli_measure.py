@@ -238,6 +238,24 @@ def test_events_have_times_where_the_start_is_known(
     assert event["start"] == "2026-01-01T00:00:00.000+00:00"
 
 
+def test_an_event_that_samples_are_missing_of_says_so_in_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 160 V for 4 s, then 230 V. Where the last half second of it is missing, who knows its end?
+    low = np.where(np.arange(6 * RATE_HZ) < 4 * RATE_HZ, 160 / 230, 1.0)
+    turn = 2 * math.pi * 50 * np.arange(low.size) / RATE_HZ
+    voltage = 230 * math.sqrt(2) * np.sin(turn) * low
+    for missing, interrupted in ((0, False), (RATE_HZ // 2, True)):
+        voltage[4 * RATE_HZ - missing : 4 * RATE_HZ] = np.nan
+        path = tmp_path / f"{missing}.npz"
+        np.savez(path, voltage=[voltage], current=[np.sin(turn)], sampling_rate_hz=RATE_HZ)
+        told, text = measured(monkeypatch, capsys, str(path))
+        ended = [event for event in told["events"] if event["duration_s"] is not None]
+        assert [event["kind"] for event in ended] == ["sag"]
+        assert [event["interrupted"] for event in ended] == [interrupted]
+        assert ("interrupted by missing samples" in text) is interrupted
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "reason"),
     [

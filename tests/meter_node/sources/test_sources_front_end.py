@@ -8,7 +8,10 @@ import pytest
 from meter_node.sources.front_end import (
     CODE_LIMIT,
     DATA_SHEET,
+    DATA_SHEET_CRYSTAL,
     DATA_SHEET_TOLERANCE,
+    HG324_TOLERANCE,
+    Crystal,
     FrontEnd,
     Tolerance,
 )
@@ -74,9 +77,24 @@ def test_specimens_stay_within_every_tolerance_and_differ() -> None:
     made = [DATA_SHEET.made(DATA_SHEET_TOLERANCE, chance) for _ in range(200)]
     shunts = [one.shunt_ohm / DATA_SHEET.shunt_ohm - 1 for one in made]
     assert 0.04 < max(map(abs, shunts)) <= 0.05
-    assert max(abs(one.shunt_alpha_per_k) for one in made) <= 325e-6
-    assert max(abs(one.current_delay_s) for one in made) <= 30e-6
-    assert max(abs(one.sensor_error_k) for one in made) <= 2
+    # 50 ppm/K of the shunt and 20 of the reference; 3 nH over 200 µΩ; 3 to 10 K/W of 200 µΩ.
+    assert max(abs(one.shunt_alpha_per_k) for one in made) <= 70e-6
+    assert all(-1e-6 <= one.shunt_beta_per_k2 <= 0 for one in made)
+    assert max(abs(one.current_delay_s) for one in made) <= 15e-6
+    assert all(0.6e-3 <= one.self_heating_k_per_a2 <= 2e-3 for one in made)
+    assert max(abs(one.sensor_error_k) for one in made) <= 1
+
+
+def test_a_crystal_is_within_its_data_sheet_from_cold_to_hot() -> None:
+    # CTS HG324, codes 2 and 3: ±20 ppm at 25 °C, and ±30 ppm of that over temperature.
+    chance = np.random.default_rng(5)
+    for crystal in (DATA_SHEET_CRYSTAL.made(HG324_TOLERANCE, chance) for _ in range(50)):
+        assert abs(crystal.fast_at(25)) <= 20e-6
+        for temperature_c in range(-40, 75, 5):
+            assert abs(crystal.fast_at(temperature_c) - crystal.fast_at(25)) <= 30e-6
+    # -65 K: 1.7'/60 · 5.08 · 65 - 0.45e-3 · 65² - 108.6e-6 · 65³ = 9.36 - 1.90 - 29.82 ppm.
+    assert DATA_SHEET_CRYSTAL.fast_at(-40) == pytest.approx(-22.37e-6, abs=0.01e-6)
+    assert Crystal().fast_at(-40) == 0
 
 
 def test_without_tolerance_a_specimen_is_as_its_data_sheets_say() -> None:

@@ -184,7 +184,7 @@ def test_recordings_of_known_loads_become_a_calibration(tmp_path: Path) -> None:
     assert found.voltage_gain_v == pytest.approx(nominal.voltage_gain_v, rel=1e-4)
     assert found.current_gain_a == pytest.approx(nominal.current_gain_a, rel=2e-3)
     assert 360 * 50 * abs(found.current_delay_s - true.current_delay_s) < 0.01
-    assert found.self_heating_k_per_a2 == 0.0033
+    assert found.self_heating_k_per_a2 == 0.0013
 
 
 def test_a_wrong_power_factor_writes_no_calibration(tmp_path: Path) -> None:
