@@ -102,11 +102,8 @@ def mean_raw(key: str, integral: int, seconds: int) -> int | None:
     if seconds <= 0:
         return None
     divisor = seconds * NANO
-    scaler = BY_KEY[key].quantity.scaler
-    if scaler < 0:
-        integral *= 10**-scaler
-    else:
-        divisor *= 10**scaler
+    # Of no quantity that has means is the scaler above 0.
+    integral *= 10 ** -BY_KEY[key].quantity.scaler
     return (2 * integral + divisor) // (2 * divisor)
 
 

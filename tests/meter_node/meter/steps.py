@@ -93,7 +93,7 @@ class Registers:
     def read(self, key: str) -> int | None:
         """A register in units of its scaler."""
         if key in self.energies_nwh:
-            return self.energies_nwh[key] // (NANO * 10 ** BY_KEY[key].quantity.scaler)
+            return int(self.energies_nwh[key] // (NANO * 10 ** BY_KEY[key].quantity.scaler))
         if key == "frequency" and self.frequency_hz is not None:
             return round(self.frequency_hz * 1000)
         return None
