@@ -90,7 +90,9 @@ class Integrals:
     def of(self, key: str) -> int:
         """The sum of one register, in 10^-9 of its unit times seconds. Raises KeyError."""
         place, phases = self._parts[key]
-        total = sum(self._sums[phase][place] for phase in phases)
+        total = 0
+        for phase in phases:
+            total += self._sums[phase][place]
         return total * (1000 if place <= _APPARENT else SECONDS_PER_HOUR)
 
 
@@ -166,9 +168,7 @@ class Averages:
 
     def resume(self, start_s: int) -> None:
         """Power is back: to be called before `Integrals` has the step that begins then."""
-        begin_s = self._windows.begin_s
-        closed = self._windows.resume(start_s)
-        if closed or self._windows.begin_s != begin_s:
+        if self._windows.resume(start_s):
             self._take_base()
 
     def advance(self, step: Step) -> None:

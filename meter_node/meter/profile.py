@@ -237,10 +237,8 @@ class Profile:
         """
         if self._last_raw is None:
             self._last_raw = self._read_energies(read)
-        begin_s = self._windows.begin_s
-        closed = self._windows.resume(start_s)
-        rows = [self._row(window, read) for window in closed]
-        if closed or self._windows.begin_s != begin_s:
+        rows = [self._row(window, read) for window in self._windows.resume(start_s)]
+        if rows:
             self._take_base()
         return rows
 

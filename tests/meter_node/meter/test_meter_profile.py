@@ -396,6 +396,14 @@ def test_means_of_a_partly_dark_interval_are_those_of_its_light() -> None:
     ]
 
 
+def test_means_of_an_interval_with_a_cut_in_it_are_those_of_both_its_ends() -> None:
+    metering = Metering(AnalysisSettings(captures=("voltage_l1", "import_active_power_l1")))
+    metering.feed(minutes(NOON_S, NOON_S + 300, 1200.0, voltage_v=220.0))
+    metering.feed(minutes(NOON_S + 600, NOON_S + 900, 600.0, voltage_v=240.0, gap=True))
+    # Five minutes of each: 230 V and 900 W
+    assert values(metering.rows) == [(23_000, 9_000)]
+
+
 def test_an_interval_inside_one_step_has_no_mean_of_its_own() -> None:
     metering = Metering(AnalysisSettings(interval_min=5, captures=("voltage_l1", IMPORT)))
     # 3 × 1.2 kW for ten minutes; what a step measured belongs to where it begins.
