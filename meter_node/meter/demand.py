@@ -1,0 +1,248 @@
+"""Block demand: mean power of whole intervals, and the month's highest with its time.
+
+Registers 1.4.0 and 2.4.0 (running), 1.5.0 and 2.5.0 (last interval), 1.6.0 and 2.6.0 (month's
+maximum). All are integer milliwatts, by integer arithmetic from nWh, truncated. Must not know which
+summation feeds it, nor tariffs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from meter_node.meter.local_time import LocalTime
+from meter_node.meter.step import Step
+from meter_node.meter.windows import Windows, check_interval, month_of, next_month_s
+
+DEMAND_INTERVALS_MIN = (5, 10, 15, 20, 30, 60)
+# nWh in an hour to milliwatts.
+_NWH_PER_MWH = 10**6
+SECONDS_PER_HOUR = 3600
+
+
+class DemandSettings(BaseModel):
+    """The interval of demand: 5, 10, 15, 20, 30 or 60 min."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    interval_min: int = 15
+
+    @field_validator("interval_min")
+    @classmethod
+    def _possible(cls, interval_min: int) -> int:
+        return check_interval(interval_min, DEMAND_INTERVALS_MIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A demand in mW and the end of its interval: UTC, and local time less UTC then.
+
+    The stamp itself knows no daylight saving; who shows it adds the offset.
+    """
+
+    demand_mw: int
+    time_s: int
+    offset_s: int
+
+
+class DirectionDemand:
+    """Demand of one direction, import or export."""
+
+    __slots__ = ("_energy_nwh", "_windows", "last", "maximum", "previous_maximum")
+
+    def __init__(self, windows: Windows, kept: Mapping[str, Any] | None = None) -> None:
+        self._windows = windows
+        kept = kept or {}
+        self._energy_nwh: int = kept.get("energy_nwh", 0)
+        self.last = _peak(kept.get("last"))
+        """The last whole interval; None before the first."""
+        self.maximum = _peak(kept.get("maximum"))
+        """The highest whole interval of the month; None before its first. Of equals the first."""
+        self.previous_maximum = _peak(kept.get("previous_maximum"))
+        """That of the month before."""
+
+    def state(self) -> dict[str, Any]:
+        """All that has to outlive a power cut."""
+        return {
+            "energy_nwh": self._energy_nwh,
+            "last": _plain(self.last),
+            "maximum": _plain(self.maximum),
+            "previous_maximum": _plain(self.previous_maximum),
+        }
+
+    @property
+    def running_mw(self) -> int:
+        """The interval's energy so far over the whole interval: it grows from 0 to the demand."""
+        return _demand_mw(self._energy_nwh, self._windows.interval_s)
+
+    @property
+    def projected_mw(self) -> int | None:
+        """What the interval comes to if it goes on as so far; None before its first second."""
+        measured_s = self._windows.measured_s
+        return _demand_mw(self._energy_nwh, measured_s) if measured_s > 0 else None
+
+    def add(self, energy_nwh: int) -> None:
+        """Book to the running interval."""
+        self._energy_nwh += energy_nwh
+
+    def close(self, end_s: int, offset_s: int) -> None:
+        """End a whole interval."""
+        self.last = Peak(self.running_mw, end_s, offset_s)
+        self.maximum = _higher(self.maximum, self.last)
+        self._energy_nwh = 0
+
+    def drop(self) -> None:
+        """End an interval that was not measured wholly: it sets nothing."""
+        self._energy_nwh = 0
+
+    def begin_month(self) -> None:
+        """Put the maximum away as the previous month's."""
+        self.previous_maximum, self.maximum = self.maximum, None
+
+    def reopen_month(self) -> None:
+        """Go back to the previous month, whose maximum is the higher of both."""
+        self.maximum = _higher(self.previous_maximum, self.maximum)
+        self.previous_maximum = None
+
+    def begin_anew(self) -> None:
+        """Forget running, last and the month's maximum: the interval has another length."""
+        self._energy_nwh = 0
+        self.last = self.maximum = None
+
+
+class Demand:
+    """Import and export demand.
+
+    Rules: an interval with a part in the dark, or cut by a step of the clock, sets no maximum
+    (facts, expectation 7); the interval that ends at local midnight of the first belongs to the
+    month before. The maximum begins anew with the first step after that midnight, so that a
+    snapshot at midnight still has it; with a clock that is not valid a month never ends. A clock
+    set back into the month before reopens that one.
+    """
+
+    def __init__(
+        self,
+        settings: DemandSettings,
+        local: LocalTime,
+        kept: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Begin anew, or go on from a `state`: one of another interval as `reconfigure` does."""
+        self.settings = settings
+        self._local = local
+        kept = kept or {}
+        same = kept.get("interval_min") == settings.interval_min
+        self._windows = Windows(settings.interval_min, local, kept.get("windows") if same else None)
+        self.imported = DirectionDemand(self._windows, kept.get("import"))
+        self.exported = DirectionDemand(self._windows, kept.get("export"))
+        self._month: int | None = kept.get("month")
+        self._month_end_s: int = kept.get("month_end_s", 0)
+        if kept and not same:
+            self.imported.begin_anew()
+            self.exported.begin_anew()
+
+    def state(self) -> dict[str, Any]:
+        """All that has to outlive a power cut."""
+        return {
+            "interval_min": self.settings.interval_min,
+            "windows": self._windows.state(),
+            "import": self.imported.state(),
+            "export": self.exported.state(),
+            "month": self._month,
+            "month_end_s": self._month_end_s,
+        }
+
+    @property
+    def registers_mw(self) -> dict[str, int]:
+        """The six registers by key, in mW; 0 where there is no interval yet."""
+        values: dict[str, int] = {}
+        for name, demand in (("import", self.imported), ("export", self.exported)):
+            values[f"{name}_active_demand"] = demand.running_mw
+            values[f"{name}_active_demand_last"] = demand.last.demand_mw if demand.last else 0
+            values[f"{name}_active_demand_maximum"] = (
+                demand.maximum.demand_mw if demand.maximum else 0
+            )
+        return values
+
+    def advance(self, step: Step, import_nwh: int, export_nwh: int) -> None:
+        """Book a step's energies, both at least 0, of the summation that feeds 1.8.0."""
+        windows = self._windows
+        if not windows.follows(step) and (windows.resume(step.start_s) or not windows.measured_s):
+            self.imported.drop()
+            self.exported.drop()
+        if step.start_s >= self._month_end_s and (step.clock_valid or self._month is None):
+            self._begin_month(step.start_s)
+        if import_nwh:
+            self.imported.add(import_nwh)
+        if export_nwh:
+            self.exported.add(export_nwh)
+        for window in windows.advance(step):
+            if windows.is_whole(window):
+                offset_s = self._local.offset_s(window.end_s)
+                self.imported.close(window.end_s, offset_s)
+                self.exported.close(window.end_s, offset_s)
+            else:
+                self.imported.drop()
+                self.exported.drop()
+
+    def clock_changed(self, old_s: int, new_s: int) -> None:
+        """The clock was set: the running interval is cut, and so sets no maximum."""
+        self._windows.clock_changed(old_s, new_s)
+        self.imported.drop()
+        self.exported.drop()
+        if self._month is None:
+            return
+        month = month_of(self._local, new_s)
+        if month < self._month:
+            if month == self._month - 1:
+                self.imported.reopen_month()
+                self.exported.reopen_month()
+            self._month = month
+            self._month_end_s = next_month_s(self._local, new_s)
+
+    def reconfigure(self, settings: DemandSettings) -> None:
+        """Take another interval. Running, last and the month's maximum begin anew.
+
+        Demands over intervals of different lengths cannot be compared; what the maximum was is in
+        the snapshot that billing takes before parameters change.
+        """
+        if settings == self.settings:
+            return
+        self.settings = settings
+        last_s = self._windows.last_s
+        fresh = Windows(settings.interval_min, self._local)
+        if last_s is not None:
+            fresh.resume(last_s)
+        self._windows = fresh
+        self.imported = DirectionDemand(fresh, self.imported.state())
+        self.exported = DirectionDemand(fresh, self.exported.state())
+        self.imported.begin_anew()
+        self.exported.begin_anew()
+
+    def _begin_month(self, start_s: int) -> None:
+        month = month_of(self._local, start_s)
+        if self._month is not None and month != self._month:
+            self.imported.begin_month()
+            self.exported.begin_month()
+        self._month = month
+        self._month_end_s = next_month_s(self._local, start_s)
+
+
+def _demand_mw(energy_nwh: int, seconds: int) -> int:
+    return energy_nwh * SECONDS_PER_HOUR // (seconds * _NWH_PER_MWH)
+
+
+def _higher(one: Peak | None, other: Peak | None) -> Peak | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.demand_mw > one.demand_mw else one
+
+
+def _plain(peak: Peak | None) -> list[int] | None:
+    return None if peak is None else [peak.demand_mw, peak.time_s, peak.offset_s]
+
+
+def _peak(plain: list[int] | None) -> Peak | None:
+    return None if plain is None else Peak(*plain)
