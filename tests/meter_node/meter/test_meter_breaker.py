@@ -412,6 +412,24 @@ def test_a_mode_that_the_standard_does_not_know_is_refused() -> None:
         BreakerSettings(control_mode=7)
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"button_hold_s": 0}, "a button held for 0 s; possible are 1 to 60 s"),
+        ({"feedback_delay_ms": 60_001}, "a feedback delay of 60001 ms"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        BreakerSettings(**settings)
+
+
+@pytest.mark.parametrize("cause", [Cause.NEUTRAL, Cause.REMOTE, Cause.MANUAL])
+def test_causes_of_others_are_not_the_meter_s_to_take_away(cause: Cause) -> None:
+    with pytest.raises(ValueError, match="not for the meter"):
+        breaker(5).cause_gone(cause, NOW_S)
+
+
 class BreakerMachine(RuleBasedStateMachine):
     """Anybody commands anything, at any time, with restarts in between."""
 

@@ -231,6 +231,35 @@ def test_an_emergency_lowers_the_threshold_for_its_time() -> None:
     assert (one.threshold, one.emergency) == (5000, None)
 
 
+def test_an_active_emergency_moves_with_the_clock_and_one_to_come_does_not() -> None:
+    active, to_come = (limiter(emergency_w=2000, emergency_groups=(7,)) for _ in range(2))
+    active.activate_emergency(7, START_S, 50, START_S)
+    to_come.activate_emergency(7, START_S + 100, 50, START_S)
+    for one in (active, to_come):
+        one.clock_changed(START_S, START_S + 3600)
+    assert active.emergency == (7, START_S + 3600, 50)
+    assert to_come.emergency == (7, START_S + 100, 50)
+
+
+def test_an_emergency_threshold_taken_away_ends_the_emergency() -> None:
+    one = limiter(emergency_w=2000, emergency_groups=(7,))
+    one.activate_emergency(7, START_S, 50, START_S)
+    (event,) = one.configure(LimiterSettings(normal_w=5000), START_S)
+    assert event.detail == "5000 W, normal"
+    assert (one.emergency_active, one.emergency) == (False, None)
+
+
+def test_the_window_of_the_retries_moves_with_the_clock() -> None:
+    supply = Supply(mode=5, over_s=10, waiting_s=20, retries=1, window_s=600)
+    supply.run(30)
+    old_s = supply.time.now_s
+    supply.time.now_s = old_s + 3600
+    supply.limiter.clock_changed(old_s, old_s + 3600)
+    # Still within the window of the first trip: this one is final.
+    supply.run(10)
+    assert supply.run(20) == ["breaker_ready"]
+
+
 def test_an_emergency_at_once_is_in_force_at_once_and_repeating_it_is_harmless() -> None:
     one = limiter(emergency_w=2000, emergency_groups=(7,))
     assert names(one.activate_emergency(7, START_S, 50, START_S)) == ["limiter_changed"]
