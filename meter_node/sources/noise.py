@@ -3,6 +3,7 @@
 Asked for one instant or for an array of them, the answers are the same to the last bit.
 """
 
+import math
 from functools import lru_cache
 from typing import overload
 
@@ -54,9 +55,9 @@ def flicker(seed: int, stream: int, time_s: Instants, period_s: float) -> Instan
 def flicker(seed: int, stream: int, time_s: float | Instants, period_s: float) -> float | Instants:
     """A value within −1…1 that jumps every `period_s`."""
     if isinstance(time_s, np.ndarray):
-        slots = np.floor_divide(time_s, period_s).astype(np.int64)
+        slots = np.floor(time_s / period_s).astype(np.int64)
         return 2 * uniform(seed, stream, slots) - 1
-    return 2 * uniform(seed, stream, int(time_s // period_s)) - 1
+    return 2 * uniform(seed, stream, math.floor(time_s / period_s)) - 1
 
 
 def _wander_all(seed: int, stream: int, time_s: Instants, period_s: float) -> Instants:
