@@ -28,8 +28,10 @@ from meter_node import (
     bridge,
     cli_calibrate,
     cli_measure,
+    cli_simulate,
     cli_type_test,
     config,
+    data_directory,
     keys,
     node,
     replay,
@@ -82,12 +84,8 @@ def init(
     model: Annotated[Model, typer.Option(help="162M: one phase, 382M: three.")] = Model.THREE_PHASE,
 ) -> None:
     """Make a data directory: an example configuration, and keys. Nothing there is overwritten."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = data_directory.write_configuration(data_dir, model.value)
     path = data_dir / config.FILE_NAME
-    made = not path.exists()
-    if made:
-        path.touch(mode=0o600)  # a password may come to stand in it
-        path.write_text(config.EXAMPLE.format(model=model.value, seed=1), "utf-8")
     settings = config.load(path)
     keys.load_or_make(data_dir, [meter.name for meter in settings.meter])
     _out.print(f"{path}: {'written' if made else 'was there, left as it is'}", highlight=False)
@@ -249,6 +247,7 @@ def replay_command(
 app.command()(cli_measure.measure)
 app.command()(cli_calibrate.calibrate)
 app.command()(cli_type_test.type_test)
+app.command()(cli_simulate.simulate)
 
 
 @app.command()

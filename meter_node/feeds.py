@@ -53,8 +53,9 @@ def make(settings: config.SourceConfig, phases: int) -> LiveSource:
     assert_never(settings)
 
 
-def _simulated(settings: config.SimulatedSourceConfig, phases: int) -> Callable[[int], Source]:
-    house = House(
+def house(settings: config.SimulatedSourceConfig, phases: int) -> House:
+    """The house that a configuration describes, for a meter of so many phases."""
+    return House(
         HouseConfig(
             phases=phases,
             nominal_frequency_hz=settings.nominal_frequency_hz,
@@ -66,7 +67,11 @@ def _simulated(settings: config.SimulatedSourceConfig, phases: int) -> Callable[
             longitude_deg=settings.longitude_deg,
         )
     )
-    return lambda start_ns: SimulatedSource(house, FrontEnd(), SIMULATED_RATE_HZ, start_ns)
+
+
+def _simulated(settings: config.SimulatedSourceConfig, phases: int) -> Callable[[int], Source]:
+    simulated = house(settings, phases)
+    return lambda start_ns: SimulatedSource(simulated, FrontEnd(), SIMULATED_RATE_HZ, start_ns)
 
 
 def _recorded(settings: config.RecordingSourceConfig, phases: int) -> Callable[[int], Source]:

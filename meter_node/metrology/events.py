@@ -144,6 +144,11 @@ class Watch:
         """What tells it from the other watches."""
         return self._kind.value, self._phase
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an event has begun, reported or not."""
+        return self._start_ns is not None
+
     def concerns(self, worst: float) -> bool:
         """Whether a stretch whose worst value is this one can change anything."""
         return self._start_ns is not None or self._sign * worst > self._limit.level
@@ -273,6 +278,44 @@ _BY_SECOND = (
 )
 
 
+class _Bounds:
+    """What a measurement keeps within while no limit is near: then no watch needs to look at it."""
+
+    __slots__ = ("_least_v", "_least_w", "_most_a", "_most_v", "_order")
+
+    def __init__(self, limits: Limits) -> None:
+        low = (limits.sag, limits.interruption, limits.power_cut)
+        low_second = (limits.under_voltage, limits.missing_phase)
+        high = (limits.swell, limits.over_voltage)
+        levels_v = [limit.level for limit in (*low, *low_second) if limit]
+        if limits.current_without_voltage:
+            levels_v.append(limits.voltage_present_v)
+        self._least_v = max(levels_v, default=-inf)
+        self._most_v = min((limit.level for limit in high if limit), default=inf)
+        self._most_a = limits.over_current.level if limits.over_current else inf
+        self._least_w = limits.reversed_current.level if limits.reversed_current else -inf
+        self._order = limits.expected_phase_order if limits.wrong_phase_order else None
+
+    def hold(self, measurement: Measurement) -> bool:
+        """Whether nothing in it can begin an event."""
+        least_v, most_v = self._least_v, self._most_v
+        for phase in measurement.phases:
+            if phase.voltage_range_v:
+                low_v, high_v = phase.voltage_range_v
+                if not (low_v >= least_v and high_v <= most_v):
+                    return False
+            # What is no number holds no bound.
+            if not (
+                least_v <= phase.voltage_v <= most_v
+                and phase.current_a <= self._most_a
+                and phase.active_power_w >= self._least_w
+            ):
+                return False
+        if self._order is None or len(measurement.phases) == 1:
+            return True
+        return measurement.phase_order is self._order
+
+
 class Detector:
     """Watches one meter's measurements; see `Limits` for what, `QualityEvent` for what comes out.
 
@@ -302,11 +345,13 @@ class Detector:
             if order and phases > 1
             else None
         )
+        self._bounds = _Bounds(self._limits)
         self._seen_to_ns: int | None = None
         by_name = {(event["kind"], event["phase"]): event for event in kept}
         for watch in self._all():
             if event := by_name.get(watch.name):
                 watch.restore(event)
+        self._is_open = self._any_open()
 
     def advance(self, measurement: Measurement) -> list[QualityEvent]:
         """The events of the next measurement, in order of time. Raises nothing."""
@@ -314,7 +359,10 @@ class Detector:
             for watch in self._all():
                 watch.miss()
         self._seen_to_ns = measurement.end_ns
+        if not self._is_open and self._bounds.hold(measurement):
+            return []
         found = [*self._by_half_cycle(measurement), *self._by_second(measurement)]
+        self._is_open = self._any_open()
         return sorted(found, key=lambda event: event.end_ns or event.start_ns)
 
     def state(self) -> list[OpenEvent]:
@@ -329,6 +377,9 @@ class Detector:
             assert limit
             number = None if phase is None else phase + 1
             yield phase, Watch(rule.kind, number, limit, low=rule.low)
+
+    def _any_open(self) -> bool:
+        return any(watch.is_open for watch in self._all())
 
     def _all(self) -> Iterator[Watch]:
         for _, watch, _ in self._fast:

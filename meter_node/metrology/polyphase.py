@@ -9,6 +9,7 @@ from itertools import pairwise
 
 PHASES = 3
 TURN = cmath.rect(1.0, 2 * math.pi / PHASES)
+BACK = TURN.conjugate()
 
 
 class PhaseOrder(Enum):
@@ -31,8 +32,8 @@ def symmetrical_components(phasors: Sequence[complex]) -> tuple[complex, complex
     l1, l2, l3 = phasors
     return (
         (l1 + l2 + l3) / PHASES,
-        (l1 + TURN * l2 + TURN * TURN * l3) / PHASES,
-        (l1 + TURN * TURN * l2 + TURN * l3) / PHASES,
+        (l1 + TURN * l2 + BACK * l3) / PHASES,
+        (l1 + BACK * l2 + TURN * l3) / PHASES,
     )
 
 
@@ -45,7 +46,8 @@ def phase_order(voltages_v: Sequence[complex], least_v: float) -> PhaseOrder | N
     if len(present) < 2:
         return None
     if len(present) == PHASES:
-        _, positive, negative = map(abs, symmetrical_components(voltages_v))
+        l1, l2, l3 = voltages_v
+        positive, negative = abs(l1 + TURN * l2 + BACK * l3), abs(l1 + BACK * l2 + TURN * l3)
         if max(positive, negative) < 2 * min(positive, negative):
             return None
         return PhaseOrder.L1_L2_L3 if positive > negative else PhaseOrder.L1_L3_L2

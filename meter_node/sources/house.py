@@ -1,15 +1,20 @@
 """What a house draws and feeds in at any instant. Knows nothing of samples, meters or clocks.
 
 Everything is a pure function of the instant and the seed, so a simulation that was stopped goes on
-where the world would be by now. Habits follow the sun (UTC + longitude / 15°): no time zones here.
+where the world would be by now. What changes all the time is asked for one instant (seconds since
+1970, UTC) or for an array of them, so that waveforms and phasors are of the same house. Habits
+follow the sun (UTC + longitude / 15°): no time zones here.
 """
 
 import cmath
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .noise import uniform, wander
+import numpy as np
+
+from .noise import Instants, flicker, uniform, wander
 from .sun import clear_sky_plane_kw_per_m2
 
 NANO = 10**9
@@ -18,6 +23,8 @@ DAY_S = 86_400
 YEAR_S = 365.2425 * DAY_S
 
 HARMONIC_ORDERS = (3, 5, 7)
+# The street's voltage, HARMONIC_ORDERS over the fundamental, as EN 50160 would find it well within.
+VOLTAGE_HARMONICS = (0.004, 0.015, 0.008)
 NOMINAL_VOLTAGE_V = 230.0
 # The house's share of the street's cable: 16 A pull its voltage down by 3 V.
 GRID_RESISTANCE_OHM = 0.19
@@ -31,6 +38,9 @@ HOURLY_SHAPE = (
     1.12, 1.07, 1.03, 1.04, 1.13, 1.31, 1.47, 1.50, 1.42, 1.29, 1.14, 0.91,
 )  # fmt: skip
 HOURLY_MEAN = sum(HOURLY_SHAPE) / len(HOURLY_SHAPE)
+# From the middle of the last hour of the day before to that of the first of the day after.
+_SHAPE_HOURS = np.arange(-0.5, 25.0)
+_SHAPE = np.array((HOURLY_SHAPE[-1], *HOURLY_SHAPE, HOURLY_SHAPE[0])) / HOURLY_MEAN
 WINTER_SHARE = 0.15  # so much more in mid January, so much less in mid July
 
 # How what doesn't switch is spread over the phases.
@@ -67,9 +77,19 @@ def _harmonics_per_w(kind: LoadKind) -> tuple[complex, complex, complex]:
     return third, fifth, seventh
 
 
-_HARMONICS_PER_W = {
-    kind: _harmonics_per_w(kind) for kind in (HEATER, MOTOR, HOUSEHOLD, CHARGER, INVERTER)
-}
+KINDS = (HEATER, MOTOR, HOUSEHOLD, CHARGER, INVERTER)
+HARMONICS_PER_W = {kind: _harmonics_per_w(kind) for kind in KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A load that is there, whole, from `start_s` up to `stop_s` (UTC), on a phase from 0."""
+
+    start_s: float
+    stop_s: float
+    phase: int
+    kind: LoadKind
+    power_w: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,22 @@ CAR_SHORTEST_S, CAR_LONGEST_S = 3600.0, 3 * 3600.0
 
 # One stream of chance for each thing that is left to it; phases and appliances count on from there.
 _FREQUENCY, _VOLTAGE, _BASE, _CLOUDS, _FRIDGE, _CAR, _APPLIANCES = range(100, 800, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drift:
+    """One restlessness of a value: how far, how fast, by which of the value's streams."""
+
+    amount: float
+    period_s: float
+    stream: int
+
+
+_FREQUENCY_DRIFTS = (_Drift(0.014, 300.0, 0), _Drift(0.006, 20.0, 1))
+_VOLTAGE_DRIFTS = (_Drift(4.0, 900.0, 0), _Drift(1.0, 20.0, 10))
+_BASE_DRIFTS = (_Drift(0.15, 1200.0, 0), _Drift(0.05, 60.0, 1))
+_BASE_FLICKER = _Drift(0.02, 3.0, 2)
+_CLOUD_DRIFTS = (_Drift(0.45, 6.0 * HOUR_S, 0), _Drift(0.20, 900.0, 1), _Drift(0.08, 30.0, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +187,7 @@ class House:
     def __init__(self, config: HouseConfig) -> None:
         self.config = config
         self._base_shares = BASE_SHARES[config.phases]
+        self._solar_offset_s = config.longitude_deg / 360 * DAY_S
         # A thrifty house cooks less often; the pulses themselves stay what they are.
         self._habit = min(config.annual_consumption_kwh / REFERENCE_ANNUAL_KWH, 1.0)
         pulses_w = sum(item.power_w * item.duration_s * item.probability for item in APPLIANCES)
@@ -165,34 +202,72 @@ class House:
         """Every phase, L1 first, at this instant (UTC, ns since 1970)."""
         time_s = at_ns / NANO
         drawn: list[list[tuple[LoadKind, float]]] = [
-            [(HOUSEHOLD, self._base_power_w(time_s, phase))] for phase in range(self.config.phases)
+            [(HOUSEHOLD, base_w)] for base_w in self.base_powers_w(time_s)
         ]
-        if self._fridge_runs(time_s):
-            drawn[0].append((MOTOR, FRIDGE_W))
-        solar_time_s = time_s + self.config.longitude_deg / 360 * DAY_S
-        today = int(solar_time_s // DAY_S)
-        for day in (today - 1, today):
-            for start_s, stop_s, phase, kind, power_w in self._pulses_of_day(day):
-                if start_s <= solar_time_s < stop_s:
-                    drawn[phase].append((kind, power_w))
+        for pulse in self._pulses_about(time_s, time_s):
+            if pulse.start_s <= time_s < pulse.stop_s:
+                drawn[pulse.phase].append((pulse.kind, pulse.power_w))
         if self.config.solar_peak_w:
-            share_w = self._solar_power_w(time_s) / self.config.phases
+            share_w = float(self.solar_power_w(time_s)) / self.config.phases
             for phase_loads in drawn:
                 phase_loads.append((INVERTER, -share_w))
-        frequency_hz = self.frequency_hz(at_ns)
+        frequency_hz = self.frequency_hz(time_s)
         return tuple(
             self._phase_load(time_s, phase, frequency_hz, phase_loads)
             for phase, phase_loads in enumerate(drawn)
         )
 
-    def frequency_hz(self, at_ns: int) -> float:
+    def pulses(self, start_s: float, stop_s: float) -> list[Pulse]:
+        """What is switched on at some time from start up to stop (UTC)."""
+        return [
+            pulse
+            for pulse in self._pulses_about(start_s, stop_s)
+            if pulse.start_s < stop_s and pulse.stop_s > start_s
+        ]
+
+    def frequency_hz[T: (float, Instants)](self, time_s: T) -> T:
         """Within 20 mHz of the nominal one."""
-        seed, time_s = self.config.seed, at_ns / NANO
-        return (
-            self.config.nominal_frequency_hz
-            + 0.014 * wander(seed, _FREQUENCY, time_s, 300.0)
-            + 0.006 * wander(seed, _FREQUENCY + 1, time_s, 20.0)
+        return self.config.nominal_frequency_hz + self._drift(_FREQUENCY, _FREQUENCY_DRIFTS, time_s)
+
+    def idle_voltage_v[T: (float, Instants)](self, time_s: T, phase: int) -> T:
+        """What the phase (from 0) has without load; RMS of the fundamental."""
+        return NOMINAL_VOLTAGE_V + self._drift(_VOLTAGE + phase, _VOLTAGE_DRIFTS, time_s)
+
+    def base_powers_w[T: (float, Instants)](self, time_s: T) -> list[T]:
+        """What is always on, phase by phase: the Danish day and year, and a restlessness."""
+        solar_hour = (time_s / HOUR_S + self.config.longitude_deg / 15) % 24
+        year_shape = 1 + WINTER_SHARE * np.cos(2 * math.pi * (time_s / YEAR_S - 15 / 365))
+        usual_w = self._base_w * np.interp(solar_hour, _SHAPE_HOURS, _SHAPE) * year_shape
+        return [
+            usual_w * share * (1 + self._unrest(time_s, phase))
+            for phase, share in enumerate(self._base_shares)
+        ]
+
+    def solar_power_w[T: (float, Instants)](self, time_s: T) -> T:
+        """The inverter's output: panels at 35° towards the equator, 15 % lost, clouds passing."""
+        config = self.config
+        light_kw_per_m2 = clear_sky_plane_kw_per_m2(
+            time_s, config.latitude_deg, config.longitude_deg, tilt_deg=35.0
         )
+        cover = 0.45 + self._drift(_CLOUDS, _CLOUD_DRIFTS, time_s)
+        clear_share = 1 - 0.8 * np.minimum(np.maximum(cover, 0.0), 1.0)
+        share: T = np.minimum(0.85 * light_kw_per_m2 * clear_share, 1.0)
+        return share * config.solar_peak_w
+
+    def _unrest[T: (float, Instants)](self, time_s: T, phase: int) -> T:
+        """Of what is always on: a few per cent, a little of it every few seconds."""
+        stream = _BASE + 10 * phase
+        part = _BASE_FLICKER
+        quick = flicker(self.config.seed, stream + part.stream, time_s, part.period_s)
+        return self._drift(stream, _BASE_DRIFTS, time_s) + part.amount * quick
+
+    def _drift[T: (float, Instants)](self, stream: int, parts: tuple[_Drift, ...], time_s: T) -> T:
+        first, *others = parts
+        seed = self.config.seed
+        total = first.amount * wander(seed, stream + first.stream, time_s, first.period_s)
+        for part in others:
+            total += part.amount * wander(seed, stream + part.stream, time_s, part.period_s)
+        return total
 
     def _phase_load(
         self,
@@ -201,18 +276,15 @@ class House:
         frequency_hz: float,
         drawn: list[tuple[LoadKind, float]],
     ) -> PhaseLoad:
-        seed = self.config.seed
         active_power_w = sum(power_w for _, power_w in drawn)
         reactive_power_var = sum(kind.reactive_share * power_w for kind, power_w in drawn)
         voltage_v = (
-            NOMINAL_VOLTAGE_V
-            + 4.0 * wander(seed, _VOLTAGE + phase, time_s, 900.0)
-            + 1.0 * wander(seed, _VOLTAGE + 10 + phase, time_s, 20.0)
+            self.idle_voltage_v(time_s, phase)
             - GRID_RESISTANCE_OHM * active_power_w / NOMINAL_VOLTAGE_V
         )
         third, fifth, seventh = 0j, 0j, 0j
         for kind, power_w in drawn:
-            per_w = _HARMONICS_PER_W[kind]
+            per_w = HARMONICS_PER_W[kind]
             third += power_w * per_w[0]
             fifth += power_w * per_w[1]
             seventh += power_w * per_w[2]
@@ -221,29 +293,25 @@ class House:
             active_power_w, reactive_power_var, voltage_v, frequency_hz, harmonic_currents_a
         )
 
-    def _base_power_w(self, time_s: float, phase: int) -> float:
-        """What is always on: the Danish day and year, and a restlessness of a few per cent."""
-        seed, stream = self.config.seed, _BASE + 10 * phase
-        hour, place = divmod((time_s / HOUR_S + self.config.longitude_deg / 15) % 24 - 0.5, 1.0)
-        here, there = HOURLY_SHAPE[int(hour) % 24], HOURLY_SHAPE[(int(hour) + 1) % 24]
-        day_shape = (here + (there - here) * place) / HOURLY_MEAN
-        year_shape = 1 + WINTER_SHARE * math.cos(2 * math.pi * (time_s / YEAR_S - 15 / 365))
-        restless = (
-            1
-            + 0.15 * wander(seed, stream, time_s, 1200.0)
-            + 0.05 * wander(seed, stream + 1, time_s, 60.0)
-            + 0.02 * (2 * uniform(seed, stream + 2, int(time_s // 3)) - 1)
-        )
-        return self._base_w * self._base_shares[phase] * day_shape * year_shape * restless
+    def _pulses_about(self, start_s: float, stop_s: float) -> Iterator[Pulse]:
+        """All that may be on then, and more."""
+        for cycle in range(int(start_s // FRIDGE_PERIOD_S), int(stop_s // FRIDGE_PERIOD_S) + 1):
+            yield self._fridge_pulse(cycle)
+        first, last = self._solar_day(start_s), self._solar_day(stop_s)
+        for day in range(first - 1, last + 1):
+            yield from self._pulses_of_day(day)
 
-    def _fridge_runs(self, time_s: float) -> bool:
-        cycle, place = divmod(time_s / FRIDGE_PERIOD_S, 1.0)
-        start = (1 - FRIDGE_DUTY) * uniform(self.config.seed, _FRIDGE, int(cycle))
-        return start <= place < start + FRIDGE_DUTY
+    def _solar_day(self, time_s: float) -> int:
+        return int((time_s + self._solar_offset_s) // DAY_S)
 
-    def _plan_day(self, day: int) -> tuple[tuple[float, float, int, LoadKind, float], ...]:
-        """Start, stop (seconds of solar time), phase, kind and power of the day's pulses."""
-        seed, midnight_s = self.config.seed, float(day * DAY_S)
+    def _fridge_pulse(self, cycle: int) -> Pulse:
+        place = (1 - FRIDGE_DUTY) * uniform(self.config.seed, _FRIDGE, cycle)
+        start_s = (cycle + place) * FRIDGE_PERIOD_S
+        return Pulse(start_s, start_s + FRIDGE_DUTY * FRIDGE_PERIOD_S, 0, MOTOR, FRIDGE_W)
+
+    def _plan_day(self, day: int) -> tuple[Pulse, ...]:
+        """What the house switches on in one day of solar time."""
+        seed, midnight_s = self.config.seed, day * DAY_S - self._solar_offset_s
         pulses = []
         for number, item in enumerate(APPLIANCES):
             stream = _APPLIANCES + 2 * number
@@ -251,7 +319,8 @@ class House:
                 chance = 2 * uniform(seed, stream + 1, day) - 1
                 start_s = midnight_s + (item.hour + item.spread_h * chance) * HOUR_S
                 phase = item.phase % self.config.phases
-                pulses.append((start_s, start_s + item.duration_s, phase, HEATER, item.power_w))
+                stop_s = start_s + item.duration_s
+                pulses.append(Pulse(start_s, stop_s, phase, HEATER, item.power_w))
         if self.config.car and uniform(seed, _CAR, day) < CAR_PROBABILITY:
             chance = 2 * uniform(seed, _CAR + 1, day) - 1
             start_s = midnight_s + (CAR_HOUR + CAR_SPREAD_H * chance) * HOUR_S
@@ -260,24 +329,7 @@ class House:
             )
             power_w = CAR_CURRENT_A * NOMINAL_VOLTAGE_V
             pulses += [
-                (start_s, start_s + duration_s, phase, CHARGER, power_w)
+                Pulse(start_s, start_s + duration_s, phase, CHARGER, power_w)
                 for phase in range(self.config.phases)
             ]
         return tuple(pulses)
-
-    def _solar_power_w(self, time_s: float) -> float:
-        """The inverter's output: panels at 35° towards the equator, 15 % lost, clouds passing."""
-        config = self.config
-        light_kw_per_m2 = clear_sky_plane_kw_per_m2(
-            time_s, config.latitude_deg, config.longitude_deg, tilt_deg=35.0
-        )
-        if not light_kw_per_m2:
-            return 0.0
-        cover = (
-            0.45
-            + 0.45 * wander(config.seed, _CLOUDS, time_s, 6 * HOUR_S)
-            + 0.20 * wander(config.seed, _CLOUDS + 1, time_s, 900.0)
-            + 0.08 * wander(config.seed, _CLOUDS + 2, time_s, 30.0)
-        )
-        clear_share = 1 - 0.8 * min(max(cover, 0.0), 1.0)
-        return min(0.85 * light_kw_per_m2 * clear_share, 1.0) * config.solar_peak_w

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 from meter_node.metrology import Calibration, DigitalInputs, SampleBlock
 
 from .front_end import CODE_LIMIT, FrontEnd
-from .house import HARMONIC_ORDERS, House, PhaseLoad
+from .house import HARMONIC_ORDERS, VOLTAGE_HARMONICS, House, PhaseLoad
 from .noise import wander
 
 NANO = 10**9
-# The street's voltage, HARMONIC_ORDERS over the fundamental, as EN 50160 would find it well within.
-VOLTAGE_HARMONICS = (0.004, 0.015, 0.008)
 ORDERS = (1, *HARMONIC_ORDERS)
 _TEMPERATURE = 900  # the stream of chance of the shunt's temperature
 
@@ -94,8 +92,8 @@ class SimulatedSource:
     def _angles(self, start_ns: int, count: int) -> NDArray[np.float64]:
         """L1's voltage angle at each sample; the frequency moves evenly through the block."""
         stop_ns = start_ns + count * NANO // self._rate_hz
-        here = 2 * math.pi * self._house.frequency_hz(start_ns) / self._rate_hz
-        there = 2 * math.pi * self._house.frequency_hz(stop_ns) / self._rate_hz
+        here = 2 * math.pi * self._house.frequency_hz(start_ns / NANO) / self._rate_hz
+        there = 2 * math.pi * self._house.frequency_hz(stop_ns / NANO) / self._rate_hz
         places = np.arange(count + 1)
         angles = self._angle + places * (here + (there - here) / (2 * count) * places)
         self._angle = float(angles[-1]) % (2 * math.pi)

@@ -1,11 +1,14 @@
 """Sags, swells, interruptions, power cuts and disturbances, through the engine or by the second."""
 
+import cmath
 import json
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meter_node.metrology import (
     Detector,
@@ -304,3 +307,59 @@ def test_an_interrupted_event_stays_so_in_what_is_kept() -> None:
     before.advance(a_second(60, (90.0,)))
     after = Detector(1, kept=json.loads(json.dumps(before.state())))
     assert {event.interrupted for event in after.advance(a_second(61, (230.0,)))} == {True}
+
+
+CRITICAL_V = st.sampled_from([0.0, 11.5, 150.0, 190.0, 206.9, 207.0, 230.0, 253.0, 253.1, math.nan])
+CRITICAL_A = st.sampled_from([0.0, 0.3, 5.0, 68.25, 68.3])
+CRITICAL_W = st.sampled_from([0.0, 900.0, -19.0, -20.0, -21.0])
+
+
+@st.composite
+def any_supply(draw: st.DrawFn) -> list[Measurement]:
+    """Seconds and minutes near every limit, some with gaps between them."""
+    found, at_ns = [], START_NS
+    order = draw(st.sampled_from([-THIRD, THIRD]))
+    for _ in range(draw(st.integers(1, 6))):
+        at_ns += draw(st.sampled_from([0, 0, 5 * NANO]))
+        end_ns = at_ns + draw(st.sampled_from([1, 60])) * NANO
+        phases = []
+        for phase in range(3):
+            voltage_v = draw(CRITICAL_V)
+            spread = draw(st.sampled_from([None, (voltage_v, voltage_v), (200.0, 260.0)]))
+            phases.append(
+                PhaseMeasurement(
+                    voltage_v,
+                    draw(CRITICAL_A),
+                    draw(CRITICAL_W),
+                    0.0,
+                    0.0,
+                    1.0,
+                    0,
+                    0,
+                    voltage_phasor_v=cmath.rect(voltage_v, order * phase),
+                    voltage_range_v=spread,
+                )
+            )
+        found.append(Measurement(at_ns, end_ns, 50.0, tuple(phases)))
+        at_ns = end_ns
+    return found
+
+
+@given(
+    supply=any_supply(),
+    limits=st.sampled_from(
+        [
+            Limits(),
+            Limits(reversed_current=None, wrong_phase_order=None),
+            Limits(sag=None, under_voltage=None, missing_phase=None, power_cut=None),
+        ]
+    ),
+)
+def test_a_quick_glance_misses_nothing(supply: list[Measurement], limits: Limits) -> None:
+    quick, thorough = Detector(3, limits), Detector(3, limits)
+    for second in supply:
+        told = quick.advance(second)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("meter_node.metrology.events._Bounds.hold", lambda *_: False)
+            assert repr(thorough.advance(second)) == repr(told)
+        assert repr(quick.state()) == repr(thorough.state())

@@ -67,7 +67,7 @@ def test_the_meter_reads_what_the_house_does() -> None:
     for block in islice(source.blocks(), 6):
         (second,) = engine.push(block)
         loads = HOUSE.loads(second.start_ns)
-        later = HOUSE.frequency_hz(second.end_ns)
+        later = HOUSE.frequency_hz(second.end_ns / NANO)
         assert second.complete
         assert second.frequency_hz == pytest.approx((loads[0].frequency_hz + later) / 2, abs=5e-4)
         for phase, load in zip(second.phases, loads, strict=True):
@@ -92,7 +92,7 @@ def test_a_restarted_source_goes_on_with_the_same_house() -> None:
 
 def test_the_phases_follow_each_other_by_a_third_of_a_turn() -> None:
     block = a_source(noise_codes=0.0).next_block()
-    turning = np.exp(-2j * np.pi * HOUSE.frequency_hz(START_NS) / 8000 * np.arange(8000))
+    turning = np.exp(-2j * np.pi * HOUSE.frequency_hz(START_NS / NANO) / 8000 * np.arange(8000))
     phasors = (block.voltage - block.voltage.mean(axis=1, keepdims=True)) @ turning
     lags_deg = np.degrees(np.angle(phasors[0] / phasors)) % 360
     assert lags_deg.tolist() == pytest.approx([0, 120, 240], abs=0.5)

@@ -1,0 +1,161 @@
+"""meter-node simulate: a past in a data directory that a node can go on from."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meter_node import cli, config, keys, node, store
+
+# The three days around the night of 2025-03-30, when Danish clocks went from 02:00 to 03:00.
+SPRING = ("--start", "2025-03-29", "--days", "3")
+NANO = 10**9
+
+
+def run(monkeypatch: pytest.MonkeyPatch, data_dir: Path, *arguments: str) -> int:
+    arguments = ("simulate", "--data-dir", str(data_dir), *arguments)
+    monkeypatch.setattr(sys, "argv", ["meter-node", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.fixture
+def told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> dict[str, Any]:
+    """Three days of spring, in a directory that was not there."""
+    assert run(monkeypatch, tmp_path / "data", *SPRING, "--json") == 0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+def test_a_data_directory_is_made_and_has_the_registers(
+    told: dict[str, Any], tmp_path: Path
+) -> None:
+    data_dir = tmp_path / "data"
+    settings = config.load(data_dir / config.FILE_NAME)
+    own_keys = keys.load(data_dir).meters[settings.meter[0].name]
+    database = store.Store(data_dir / node.DATABASE)
+    kept = database.kept(own_keys.system_title)
+    database.close()
+    assert kept.time_ns // NANO == 1_743_458_400  # 2025-04-01 00:00 in Copenhagen is 22:00 UTC
+    assert kept.energies_nwh["import_active_energy"] // NANO == told["import_wh"] > 0
+    assert kept.energies_nwh["export_active_energy"] // NANO == told["export_wh"] > 0
+    # Seven tenths of a year's three days to thrice that, for 4000 kWh less what the sun gave.
+    assert 10_000 < told["import_wh"] < 50_000
+
+
+def test_three_local_days_with_a_night_of_spring_have_71_hours(told: dict[str, Any]) -> None:
+    assert (told["start"], told["end"]) == (
+        "2025-03-28T23:00:00+00:00",
+        "2025-03-31T22:00:00+00:00",
+    )
+    assert told["quarter_hours"] + len(told["dark_quarter_hours"]) == 71 * 4
+    assert told["daily_snapshots"] == 3
+
+
+def test_the_change_of_local_time_is_listed(told: dict[str, Any]) -> None:
+    assert told["daylight_saving"] == [
+        {
+            "at": "2025-03-30T01:00:00+00:00",
+            "local": "2025-03-30T03:00:00+02:00",
+            "offset_s": 7200,
+        }
+    ]
+
+
+def test_the_same_past_is_the_same_again(
+    told: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, tmp_path / "another", *SPRING, "--json") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again | {"seconds": 0} == told | {"seconds": 0}
+
+
+def test_without_a_start_it_ends_with_the_last_whole_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_750_000_059.5)  # 2025-06-15 15:07:39.5 UTC
+    assert run(monkeypatch, tmp_path, "--days", "1", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["end"] == "2025-06-15T15:07:00+00:00"
+    assert document["start"] == "2025-06-14T15:00:00+00:00"
+    assert document["daily_snapshots"] == 1
+    assert document["quarter_hours"] + len(document["dark_quarter_hours"]) == 96
+
+
+def test_what_was_metered_is_never_metered_twice(
+    told: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, tmp_path / "data", *SPRING) == 2
+    assert "has metered until 2025-03-31T22:00:00+00:00 already" in capsys.readouterr().err
+
+
+def test_it_goes_on_where_a_simulation_ended(
+    told: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ("--start", "2025-04-01", "--days", "1", "--json")
+    assert run(monkeypatch, tmp_path / "data", *arguments) == 0
+    more = json.loads(capsys.readouterr().out)
+    assert more["start"] == told["end"]
+    assert more["import_wh"] > told["import_wh"]
+
+
+def test_days_that_are_not_over_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, tmp_path, "--start", "2199-01-01", "--days", "1") == 2
+    assert "not over yet" in capsys.readouterr().err
+
+
+def test_a_meter_that_is_not_there_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, tmp_path, *SPRING, "--meter", "barn") == 2
+    assert "no meter 'barn'; there are: house" in capsys.readouterr().err
+
+
+def test_only_a_simulated_house_has_a_past(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / config.FILE_NAME).write_text(
+        '[[meter]]\nname = "flat"\nmodel = "162M"\n'
+        '[meter.source]\nkind = "recording"\nfile = "flat.wav"\n'
+    )
+    assert run(monkeypatch, tmp_path, *SPRING) == 2
+    assert "flat measures a source of kind 'recording'" in capsys.readouterr().err
+
+
+def test_lost_keys_are_not_replaced_by_new_ones(
+    told: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "data" / keys.FILE_NAME).unlink()
+    assert run(monkeypatch, tmp_path / "data", "--start", "2025-04-01", "--days", "1") == 1
+    assert "there are no keys" in capsys.readouterr().err
+
+
+def test_for_people_it_is_told_in_three_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, tmp_path, "--start", "2025-03-29", "--days", "1") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert "1440 steps" in lines[0]
