@@ -287,13 +287,9 @@ class Engine:
 
     def _moments(self, stop: int) -> list[Moments]:
         before = None
-        voltage, current = self._signals[: self._phase_count], self._signals[self._phase_count :]
-        if self._seen:
-            known = slice(max(self._seen - self._reach, 0), self._seen)
-            before = voltage[:, known], current[:, known]
-        return moments(
-            voltage[:, self._seen : stop], current[:, self._seen : stop], before, self._taps
-        )
+        if self._seen and self._reach:
+            before = self._signals[:, max(self._seen - self._reach, 0) : self._seen]
+        return moments(self._signals[:, self._seen : stop], before, self._taps)
 
     def _note_clipping(self, voltage: NDArray[np.int32], current: NDArray[np.int32]) -> None:
         """Notes which phases' converters stand at the end of their range."""
