@@ -1,7 +1,7 @@
 """Energy as integers: every sample counted once, the remainder carried. Knows nothing of cycles."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -39,6 +39,11 @@ class DelayTaps:
     """
 
     weights: tuple[tuple[int, int], ...]
+    reach: int = field(init=False, repr=False)
+    """How many samples away from the current's the voltages are, at most."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reach", max(abs(lag) for lag, _ in self.weights))
 
     @classmethod
     def of(cls, delay_samples: float) -> "DelayTaps":
@@ -58,11 +63,6 @@ class DelayTaps:
         """Whether there is anything to do."""
         return self.reach > 0
 
-    @property
-    def reach(self) -> int:
-        """How many samples away from the current's the voltages are, at most."""
-        return max(abs(lag) for lag, _ in self.weights)
-
 
 def _lagrange(node: int, place: float) -> float:
     """The weight of this node for the value at `place`."""
@@ -79,44 +79,30 @@ class Moments:
     current: int
 
 
-def moments(
-    voltage: Codes,
-    current: Codes,
-    before: tuple[Codes, Codes] | None,
-    taps: tuple[DelayTaps, ...],
-) -> list[Moments]:
-    """Sums of codes [phases, n], exact at any length.
+def moments(codes: Codes, before: Codes | None, taps: tuple[DelayTaps, ...]) -> list[Moments]:
+    """Sums of codes [2 · phases, n], voltages first, exact at any length.
 
-    `before` holds the samples of voltage and current (each [phases, m]) ahead of these, as many as
-    the taps reach or all since the stream began; None where it begins here. What was before the
-    stream is taken to be as its first sample. A delayed product needs two samples: it is booked in
-    the segment where the later one lies, so each pair counts once however the stream is cut.
+    `before` [2 · phases, m] holds the samples ahead of these, as many as the taps reach or all
+    since the stream began; None where it begins here. What was before the stream is taken to be as
+    its first sample. A delayed product needs two samples: it is booked in the segment where the
+    later one lies, so each pair counts once however the stream is cut.
     """
-    samples = voltage.shape[1]
-    u_codes, i_codes = (
-        voltage.astype(np.float64, copy=False),
-        current.astype(np.float64, copy=False),
-    )
-    products = _dot(u_codes, i_codes)
+    phases, samples = len(taps), codes.shape[1]
+    codes = codes.astype(np.float64, copy=False)
+    products = _dot(codes[:phases], codes[phases:])
     # Of 24-bit codes 2**30 add up exactly.
-    ones = _ones(samples)
-    voltage_sums = [int(total) for total in (u_codes @ ones).tolist()]
-    current_sums = [int(total) for total in (i_codes @ ones).tolist()]
+    sums = [int(total) << TAP_BITS for total in (codes @ _ones(samples)).tolist()]
     found = []
     for phase, tap in enumerate(taps):
         if tap.delays:
-            u_before, i_before = (before[0][phase], before[1][phase]) if before else (None, None)
-            u = _led(u_codes[phase], u_before, tap.reach)
-            i = _led(i_codes[phase], i_before, tap.reach)
+            u, i = (
+                _led(codes[row], None if before is None else before[row], tap.reach)
+                for row in (phase, phases + phase)
+            )
             found.append(_delayed(u, i, tap))
         else:
             found.append(
-                Moments(
-                    samples,
-                    products[phase] << TAP_BITS,
-                    voltage_sums[phase] << TAP_BITS,
-                    current_sums[phase] << TAP_BITS,
-                )
+                Moments(samples, products[phase] << TAP_BITS, sums[phase], sums[phases + phase])
             )
     return found
 

@@ -27,7 +27,7 @@ from .energy import (
 from .frequency import LongFrequency
 from .gate import NoLoadGate
 from .half_cycles import HalfCycles
-from .harmonics import HIGHEST_ORDER, SPARE, Harmonics, Spectrum
+from .harmonics import HIGHEST_ORDER, Harmonics, Spectrum
 from .measurement import LEAST_VOLTAGE_V, Measurement, PhaseMeasurement
 from .shunt import ShuntHeat
 from .window import MARGIN, CycleSums, means_over, plain_means
@@ -121,11 +121,11 @@ class Engine:
         self._level_step = sampling_rate_hz // LEVEL_RATE_HZ
         self._full_scale_codes = full_scale_codes
         capacity = self._tracker.lookback + sampling_rate_hz
-        self._harmonics = Harmonics(2 * phases, nominal_frequency_hz, highest_order)
+        self._harmonics = Harmonics(nominal_frequency_hz, highest_order)
         self._half_cycles = HalfCycles(phases, capacity)
         self._ones = np.ones(capacity)
         # Codes as float64, which holds them exactly: voltages, then currents.
-        self._signals = np.zeros((2 * phases, capacity + SPARE))
+        self._signals = np.zeros((2 * phases, capacity))
         self._clipped = [False] * phases
         self._taps = tuple(
             DelayTaps.of(phase.current_delay_s * sampling_rate_hz) for phase in self._calibration
@@ -234,7 +234,7 @@ class Engine:
         if window:
             sums = means_over(self._signals, window, self._ones, self._delays)
             if window.tracked:
-                self._voltage_offsets = sums.mean[: self._phase_count].tolist()
+                self._voltage_offsets = sums.mean[: self._phase_count]
         else:
             sums = plain_means(self._signals[:, self._seen : stop])
         complete = self._fresh == self._rate_hz
@@ -287,13 +287,9 @@ class Engine:
 
     def _moments(self, stop: int) -> list[Moments]:
         before = None
-        voltage, current = self._signals[: self._phase_count], self._signals[self._phase_count :]
-        if self._seen:
-            known = slice(max(self._seen - self._reach, 0), self._seen)
-            before = voltage[:, known], current[:, known]
-        return moments(
-            voltage[:, self._seen : stop], current[:, self._seen : stop], before, self._taps
-        )
+        if self._seen and self._reach:
+            before = self._signals[:, max(self._seen - self._reach, 0) : self._seen]
+        return moments(self._signals[:, self._seen : stop], before, self._taps)
 
     def _note_clipping(self, voltage: NDArray[np.int32], current: NDArray[np.int32]) -> None:
         """Notes which phases' converters stand at the end of their range."""
@@ -313,8 +309,8 @@ class Engine:
         fresh = self._signals[: self._phase_count, self._seen : stop]
         # Some of the samples tell well enough which phases there are.
         some = fresh[:, :: self._level_step].copy()
-        squares, means = np.vecdot(some, some).tolist(), some.sum(axis=1).tolist()
         count = some.shape[1]
+        squares, means = np.vecdot(some, some).tolist(), (some @ self._ones[:count]).tolist()
         levels_v = [
             math.sqrt(max(square / count - offset * (2 * mean / count - offset), 0.0))
             * calibration.voltage_gain_v
@@ -348,8 +344,8 @@ class Engine:
     def _warm_gains(self, sums: CycleSums) -> list[float]:
         """Amperes a code at the temperatures with which the shunts went into this second."""
         ambient_c, seconds = self._shunt_temperature_c, self._fresh / self._rate_hz
-        means = sums.mean[self._phase_count :].tolist()
-        squares = sums.square[self._phase_count :].tolist()
+        means = sums.mean[self._phase_count :]
+        squares = sums.square[self._phase_count :]
         gains = []
         for calibration, heat, mean, square in zip(
             self._calibration, self._heat, means, squares, strict=True
@@ -365,14 +361,14 @@ class Engine:
         """The RMS of the sum of the phase currents; their delays' differences are not felt."""
         gains = self._current_gains
         offsets = [phase.current_offset_codes for phase in self._calibration]
-        means = sums.mean[self._phase_count :].tolist()
-        squares = sums.square[self._phase_count :].tolist()
+        means = sums.mean[self._phase_count :]
+        squares = sums.square[self._phase_count :]
         total = sum(
             gain * gain * (square - offset * (2 * mean - offset))
             for gain, square, offset, mean in zip(gains, squares, offsets, means, strict=True)
         )
         pairs = combinations(range(self._phase_count), 2)
-        for (a, b), cross in zip(pairs, sums.cross.tolist(), strict=True):
+        for (a, b), cross in zip(pairs, sums.cross, strict=True):
             product = cross - offsets[a] * means[b] - offsets[b] * (means[a] - offsets[a])
             total += 2 * gains[a] * gains[b] * product
         return math.sqrt(max(total, 0.0))
@@ -385,7 +381,7 @@ class Engine:
         half_cycles_v: list[list[float]],
         ranges_v: list[tuple[float, float] | None],
     ) -> tuple[PhaseMeasurement, ...]:
-        mean, square, product = sums.mean.tolist(), sums.square.tolist(), sums.product.tolist()
+        mean, square, product = sums.mean, sums.square, sums.product
         spectrum = self._harmonics.over(self._signals, window) if window else None
         phasors = self._phasors(spectrum, window)
         reactive = self._reactive(spectrum, window)
@@ -431,15 +427,14 @@ class Engine:
         if not window or not spectrum:
             return [0j] * (2 * self._phase_count)
         turn_per_s = 2 * math.pi * window.cycles * self._rate_hz / window.length
-        fundamental = spectrum.fundamental.tolist()
         voltages = [
             phasor * calibration.voltage_gain_v
-            for phasor, calibration in zip(fundamental, self._calibration, strict=False)
+            for phasor, calibration in zip(spectrum.fundamental, self._calibration, strict=False)
         ]
         currents = [
             phasor * gain * cmath.rect(1.0, turn_per_s * calibration.current_delay_s)
             for phasor, gain, calibration in zip(
-                fundamental[self._phase_count :],
+                spectrum.fundamental[self._phase_count :],
                 self._current_gains,
                 self._calibration,
                 strict=True,
@@ -466,9 +461,9 @@ class Engine:
         powers_var, works = [], []
         for factor, power, first, last in zip(
             factors,
-            spectrum.power.tolist(),
-            spectrum.first_power.tolist(),
-            spectrum.last_power.tolist(),
+            spectrum.power,
+            spectrum.first_power,
+            spectrum.last_power,
             strict=True,
         ):
             power_var = (power * factor).imag

@@ -4,17 +4,21 @@ A Fourier sum at the harmonics themselves, not a transform over a fixed grid: a 
 cycles at whatever frequency, so nothing leaks and nothing is resampled. Each stretch lies in
 ROWS rows; all rows of all channels meet one small table in one matrix product, and each row is
 turned to its place after. Codes of 24 bits are exact in a float32, which is three times as fast
-here and leaves an error of some 1e-7 of the fundamental.
+here and leaves an error of some 1e-7 of the fundamental. A window's few fundamental phasors are
+Python's complex numbers: so few cost more in arrays.
 """
 
+import cmath
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cycles import Window
+from .window import end_shares
 
 ROWS = 8
 HIGHEST_ORDER = 40
@@ -22,8 +26,6 @@ HIGHEST_ORDER = 40
 HIGHEST_SHARE = 0.45
 # IEC 61000-4-7: 10 cycles at 50 Hz, 12 at 60 Hz. A drifting frequency smears a longer stretch.
 STRETCH_S = 0.2
-# So many samples behind a window are touched, though none of them counts.
-SPARE = ROWS + 2
 # Where a stretch's voltage differs from the mean by more than this share of the strongest phase's,
 # power is taken by the cycle: below, what moves within a stretch is worth some 1e-4 of the power.
 UNSTEADY_SHARE = 0.01
@@ -40,23 +42,23 @@ class Spectrum:
     `rms` [channels, orders], order 1 first: the root of the mean of the stretches' squares.
     """
 
-    fundamental: NDArray[np.complex128]
-    power: NDArray[np.complex128]
-    first_power: NDArray[np.complex128]
-    last_power: NDArray[np.complex128]
-    rms: NDArray[np.float64]
+    fundamental: list[complex]
+    power: list[complex]
+    first_power: list[complex]
+    last_power: list[complex]
+    rms: NDArray[np.float32]
 
 
 class Harmonics:
-    """Spectra of `channels` rows of a buffer: voltages, then as many currents."""
+    """Spectra of a buffer's rows: voltages, then as many currents."""
 
-    def __init__(self, channels: int, nominal_frequency_hz: float, highest_order: int) -> None:
+    def __init__(self, nominal_frequency_hz: float, highest_order: int) -> None:
         self._stretch_cycles = round(STRETCH_S * nominal_frequency_hz)
         self._highest_order = highest_order
-        self._work = np.zeros((channels, 0, 0), dtype=np.float32)
+        self._work = np.empty(0, dtype=np.float32)
 
     def over(self, signals: NDArray[np.float64], window: Window) -> Spectrum:
-        """Of float64 [channels, n], contiguous, SPARE samples at least behind the window.
+        """Of float64 [channels, n], two samples at least behind the window.
 
         The window is cut into stretches of whole cycles of some 200 ms. `orders` ends where
         HIGHEST_SHARE of the rate does.
@@ -65,11 +67,11 @@ class Harmonics:
         highest = int(HIGHEST_SHARE * window.length / window.cycles)
         orders = max(min(self._highest_order, highest), 1)
         edges = self._edges(window)
-        firsts, work = self._gather(signals, edges)
+        work = self._gather(signals, edges)
         channels, stretches, length = work.shape
         row = length // ROWS
         # One place more than a row has: what turns a row to the place of the row before.
-        table = np.ascontiguousarray(_powers(np.exp(-1j * angle * np.arange(row + 1)), orders).T)
+        table = np.ascontiguousarray(_powers(_turning(-angle, row + 1), orders).T)
         turns = np.ones((ROWS, orders), dtype=np.complex64)
         turns[1:] = _powers(table[row], ROWS - 1)
         # Real and imaginary parts lie side by side: one real product gives complex rows.
@@ -77,28 +79,32 @@ class Harmonics:
         turned = rows.view(np.complex64).reshape(channels, stretches, ROWS, orders)
         turned *= turns
         sums = turned.sum(axis=2)
-        places = np.exp(np.array(firsts) * (-1j * angle)) * (math.sqrt(2) / window.length)
+        lengths = [stop - start for start, stop in pairwise(edges)]
         # What makes a mean square, and the mean over stretches, of each stretch's sum.
-        lengths = np.array([stop - start for start, stop in pairwise(edges)])
-        shares = 2 / stretches / lengths**2
-        squares = sums.real**2 + sums.imag**2
-        placed = sums[:, :, 0] * places
-        fundamental = placed.sum(axis=1)
-        phasors = placed * (window.length / lengths)
+        shares = [2 / stretches / length**2 for length in lengths]
+        squares = np.array(shares, dtype=np.float32) @ np.square(sums.view(np.float32))
+        places = [
+            cmath.rect(math.sqrt(2) / length, -angle * math.floor(start))
+            for start, length in zip(edges, lengths, strict=False)
+        ]
+        phasors = [list(map(mul, values, places)) for values in sums[:, :, 0].tolist()]
+        weights = [length / window.length for length in lengths]
+        fundamental = [sum(map(mul, values, weights)) for values in phasors]
         phases = channels // 2
-        voltages, currents = phasors[:phases], phasors[phases:]
-        means = fundamental[:phases, None]
-        powers = voltages * currents.conj()
-        if abs(voltages - means).max() > UNSTEADY_SHARE * abs(means).max():
+        powers = [
+            [u * i.conjugate() for u, i in zip(voltages, currents, strict=True)]
+            for voltages, currents in zip(phasors[:phases], phasors[phases:], strict=True)
+        ]
+        if _is_unsteady(phasors[:phases], fundamental):
             power = _power_by_cycle(signals, window)
         else:
-            power = powers @ (lengths / window.length)
+            power = [sum(map(mul, values, weights)) for values in powers]
         return Spectrum(
             fundamental,
             power,
-            powers[:, 0],
-            powers[:, -1],
-            np.sqrt((squares * shares[:, None]).sum(axis=1)),
+            [values[0] for values in powers],
+            [values[-1] for values in powers],
+            np.sqrt(squares[:, ::2] + squares[:, 1::2]),
         )
 
     def _edges(self, window: Window) -> list[float]:
@@ -109,40 +115,39 @@ class Harmonics:
             window.start + cycle * (number * window.cycles // count) for number in range(count + 1)
         ]
 
-    def _gather(
-        self, signals: NDArray[np.float64], edges: list[float]
-    ) -> tuple[list[int], NDArray[np.float32]]:
-        """Where each stretch's rows begin [stretches], and its samples [channels, stretches, n].
+    def _gather(self, signals: NDArray[np.float64], edges: list[float]) -> NDArray[np.float32]:
+        """The samples of each stretch, from the one before it on: [channels, stretches, n].
 
-        All begin evenly spaced, the shortest stretch apart, so that one strided view takes them.
-        What is not in a stretch is weighted with zero, the samples at its ends with their share.
+        Those at its ends are weighted with the share that lies in it; behind it are zeros.
         """
         stretches = list(pairwise(edges))
-        step = math.floor(min(stop - start for start, stop in stretches))
-        first = math.floor(edges[0])
-        firsts = [first + step * number for number in range(len(stretches))]
-        inside = [
-            (start - at, stop - at) for at, (start, stop) in zip(firsts, stretches, strict=True)
-        ]
-        longest = math.floor(max(stop for _, stop in inside)) + 2
-        shape = signals.shape[0], len(stretches), math.ceil(longest / ROWS) * ROWS
-        if self._work.shape != shape:
-            self._work = np.zeros(shape, dtype=np.float32)
-        row_stride, stride = signals.strides
-        # What as_strided does, without the detour that costs it more than the copying.
-        rows = np.ndarray(
-            shape,
-            signals.dtype,
-            buffer=signals,
-            offset=first * stride,
-            strides=(row_stride, step * stride, stride),
-        )
-        np.copyto(self._work, rows, casting="same_kind")
-        _weigh(self._work, inside)
-        return firsts, self._work
+        spans = [(math.floor(start), math.floor(stop) + 2) for start, stop in stretches]
+        counts = [stop - first for first, stop in spans]
+        shape = signals.shape[0], len(spans), math.ceil(max(counts) / ROWS) * ROWS
+        if self._work.size < math.prod(shape):
+            self._work = np.empty(math.prod(shape), dtype=np.float32)
+        work = self._work[: math.prod(shape)].reshape(shape)
+        for number, ((first, stop), count) in enumerate(zip(spans, counts, strict=True)):
+            work[:, number, :count] = signals[:, first:stop]
+            work[:, number, count:] = 0
+        numbers = np.arange(len(spans))[:, None]
+        ends = np.array([(0, 1, count - 2, count - 1) for count in counts])
+        shares = [end_shares(start, stop) for start, stop in stretches]
+        work[:, numbers, ends] *= np.array(shares, dtype=np.float32)
+        return work
 
 
-def _power_by_cycle(signals: NDArray[np.float64], window: Window) -> NDArray[np.complex128]:
+def _is_unsteady(phasors: list[list[complex]], means: list[complex]) -> bool:
+    """Whether the voltages' phasors by the stretch [phases][stretches] differ from their means."""
+    largest = max(abs(mean) for mean in means[: len(phasors)])
+    return any(
+        abs(value - mean) > UNSTEADY_SHARE * largest
+        for values, mean in zip(phasors, means, strict=False)
+        for value in values
+    )
+
+
+def _power_by_cycle(signals: NDArray[np.float64], window: Window) -> list[complex]:
     """`Spectrum.power`, complex [channels / 2], from the phasors of single cycles."""
     cycle = window.length / window.cycles
     first, stop = math.floor(window.start), math.floor(window.stop) + 2
@@ -156,7 +161,8 @@ def _power_by_cycle(signals: NDArray[np.float64], window: Window) -> NDArray[np.
     integrals = np.add.reduceat(turned, before, axis=1)[:, :-1] + np.diff(edges, axis=1)
     voltages, currents = np.split(integrals, 2)
     power = np.vecdot(currents, voltages) * (2 / cycle / window.length)
-    return np.asarray(power, dtype=np.complex128)
+    values: list[complex] = power.tolist()
+    return values
 
 
 def _turning(angle: float, count: int) -> NDArray[np.complex128]:
@@ -165,29 +171,6 @@ def _turning(angle: float, count: int) -> NDArray[np.complex128]:
     rows = np.exp(1j * angle * row * np.arange(row))
     turning = np.outer(rows, np.exp(1j * angle * np.arange(row))).ravel()
     return np.asarray(turning[:count], dtype=np.complex128)
-
-
-def _weigh(work: NDArray[np.float32], inside: list[tuple[float, float]]) -> None:
-    """Leaves of each stretch's samples what lies in it, as in `end_weights`."""
-    length = work.shape[2]
-    last_head = math.floor(max(start for start, _ in inside)) + 2
-    first_tail = math.floor(min(stop for _, stop in inside))
-    heads, tails = [], []
-    for start, stop in inside:
-        begin, end = math.floor(start), math.floor(stop)
-        late, over = start - begin, stop - end
-        heads.append(
-            [0.0] * begin
-            + [(1 - late) ** 2 / 2, 1 - late * late / 2]
-            + [1.0] * (last_head - begin - 2)
-        )
-        tails.append(
-            [1.0] * (end - first_tail)
-            + [1 - (1 - over) ** 2 / 2, over * over / 2]
-            + [0.0] * (length - end - 2)
-        )
-    work[:, :, :last_head] *= np.array(heads, dtype=np.float32)
-    work[:, :, first_tail:] *= np.array(tails, dtype=np.float32)
 
 
 def _powers(base: NDArray[np.complexfloating], orders: int) -> NDArray[np.complex64]:

@@ -28,10 +28,10 @@ class CycleSums:
     `cross`, of each pair of currents (L1·L2, L1·L3, L2·L3, as far as there are phases), [pairs].
     """
 
-    mean: NDArray[np.float64]
-    square: NDArray[np.float64]
-    product: NDArray[np.float64]
-    cross: NDArray[np.float64]
+    mean: list[float]
+    square: list[float]
+    product: list[float]
+    cross: list[float]
 
 
 def means_over(
@@ -65,7 +65,12 @@ def means_over(
         delayed[ends] *= weights
         product[phase] = delayed @ current[phase]
     scale = 1 / window.length
-    return CycleSums(mean * scale, square * scale, product * scale, np.array(cross) * scale)
+    return CycleSums(
+        mean=(mean * scale).tolist(),
+        square=(square * scale).tolist(),
+        product=(product * scale).tolist(),
+        cross=[float(value) * scale for value in cross],
+    )
 
 
 def plain_means(signals: NDArray[np.float64]) -> CycleSums:
@@ -74,10 +79,10 @@ def plain_means(signals: NDArray[np.float64]) -> CycleSums:
     voltage, current = signals[: rows // 2], signals[rows // 2 :]
     pairs = combinations(range(rows // 2), 2)
     return CycleSums(
-        mean=signals.mean(axis=1),
-        square=np.vecdot(signals, signals) / count,
-        product=np.vecdot(voltage, current) / count,
-        cross=np.array([current[a] @ current[b] / count for a, b in pairs]),
+        mean=signals.mean(axis=1).tolist(),
+        square=(np.vecdot(signals, signals) / count).tolist(),
+        product=(np.vecdot(voltage, current) / count).tolist(),
+        cross=[float(current[a] @ current[b]) / count for a, b in pairs],
     )
 
 
@@ -88,15 +93,11 @@ def end_weights(
 
     `first` is the sample at or before `start`; the `count`th after it the first behind `stop`.
     """
-    late = start - first
-    over = stop - math.floor(stop)
     ends = np.array((0, 1, count - 2, count - 1), dtype=np.intp)
-    weights = np.array(
-        (
-            (1 - late) ** 2 / 2,
-            1 - late * late / 2,
-            1 - (1 - over) ** 2 / 2,
-            over * over / 2,
-        )
-    )
-    return ends, weights
+    return ends, np.array(end_shares(start, stop))
+
+
+def end_shares(start: float, stop: float) -> tuple[float, float, float, float]:
+    """How much of the two samples around each end of a stretch lies in it."""
+    late, over = start - math.floor(start), stop - math.floor(stop)
+    return (1 - late) ** 2 / 2, 1 - late * late / 2, 1 - (1 - over) ** 2 / 2, over * over / 2

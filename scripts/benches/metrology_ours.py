@@ -143,8 +143,8 @@ def _energy_only(codes: Codes, rate_hz: int, gain_w: float) -> int:
     taps = (DelayTaps.of(0.0),) * phases
     booked = 0
     for start in range(0, codes.shape[2], rate_hz):
-        second = codes[:, :, start : start + rate_hz]
-        for energy, sums in zip(energies, moments(second[0], second[1], None, taps), strict=True):
+        second = codes[:, :, start : start + rate_hz].reshape(2 * phases, -1)
+        for energy, sums in zip(energies, moments(second, None, taps), strict=True):
             booked += energy.book_active(work_of(sums, 0, 0), gain_w)
     return booked
 

@@ -140,9 +140,9 @@ def test_full_scale_at_high_rates_does_not_overflow(rate_hz: int) -> None:
 
 
 def test_sums_over_any_length_of_the_most_negative_code_are_exact() -> None:
-    lowest = np.full((1, 300_000), -(2**23), dtype=np.int32)
+    lowest = np.full((2, 300_000), -(2**23), dtype=np.int32)
     for delay_samples in (0.0, 0.4, -7.3):
-        found = moments(lowest, lowest, None, (DelayTaps.of(delay_samples),))[0]
+        found = moments(lowest, None, (DelayTaps.of(delay_samples),))[0]
         assert found.product == (300_000 * 2**46) << 30
         assert found.voltage == found.current == (-300_000 * 2**23) << 30
 
@@ -151,16 +151,11 @@ def test_sums_over_any_length_of_the_most_negative_code_are_exact() -> None:
 def test_delayed_products_add_up_to_the_same_integers_however_they_are_cut(
     delay_samples: float, cuts: list[int]
 ) -> None:
-    u, i = np.random.default_rng(6).integers(-(2**23), 2**23, (2, 1, 400), dtype=np.int32)
+    codes = np.random.default_rng(6).integers(-(2**23), 2**23, (2, 400), dtype=np.int32)
     taps = (DelayTaps.of(delay_samples),)
-    whole = moments(u, i, None, taps)[0]
+    whole = moments(codes, None, taps)[0]
     parts = [
-        moments(
-            u[:, start:stop],
-            i[:, start:stop],
-            (u[:, :start], i[:, :start]) if start else None,
-            taps,
-        )[0]
+        moments(codes[:, start:stop], codes[:, :start] if start else None, taps)[0]
         for start, stop in pairwise([0, *sorted(cuts), 400])
     ]
     for field in ("samples", "product", "voltage", "current"):
@@ -168,11 +163,10 @@ def test_delayed_products_add_up_to_the_same_integers_however_they_are_cut(
 
 
 def test_a_delay_of_whole_samples_pairs_each_current_with_that_much_earlier_a_voltage() -> None:
-    u, i = np.random.default_rng(7).integers(-(2**23), 2**23, (2, 1, 50), dtype=np.int64)
-    codes = u.astype(np.int32), i.astype(np.int32)
-    late = moments(codes[0], codes[1], None, (DelayTaps.of(3.0),))[0]
-    before_the_stream = int(u[0, 0]) * int(i[0, :3].sum())
-    assert late.product == (int(u[0, :-3] @ i[0, 3:]) + before_the_stream) << 30
+    u, i = np.random.default_rng(7).integers(-(2**23), 2**23, (2, 50), dtype=np.int64)
+    late = moments(np.array((u, i), dtype=np.int32), None, (DelayTaps.of(3.0),))[0]
+    before_the_stream = int(u[0]) * int(i[:3].sum())
+    assert late.product == (int(u[:-3] @ i[3:]) + before_the_stream) << 30
 
 
 def test_converter_noise_does_not_creep_at_115_percent_of_voltage() -> None:
