@@ -1,4 +1,4 @@
-"""A token says what was sold, to whom, and whether it is true; a slip of the finger is told apart."""
+"""A token says what was sold to whom; a slip of the finger is told from a forgery."""
 
 import pytest
 from hypothesis import given
