@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from meter_node.meter.token import (
     HIGHEST,
-    Token,
     TokenError,
     TokenFault,
     aes_cmac,
@@ -170,7 +169,3 @@ def test_what_fits_no_token_is_not_made(
 def test_a_key_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="a vending key has 16 bytes, not 24"):
         make(bytes(24), TITLE, 1, 1)
-
-
-def test_a_token_is_a_plain_value() -> None:
-    assert read(make(KEY, TITLE, 3, 4)).body == Token(1, TITLE, 3, 4, b"").body
