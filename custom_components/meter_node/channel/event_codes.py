@@ -196,6 +196,39 @@ CODES: tuple[EventCode, ...] = (
     EventCode(
         210, "profile_changed", Log.PROFILE_CHANGES, "Profile changed", "Belastningsprofil ændret"
     ),
+    *_per_phase(220, "sag_over", Log.POWER_QUALITY, "Sag over", "Spændingsdyk slut"),
+    EventCode(
+        223,
+        "sag_over",
+        Log.POWER_QUALITY,
+        "Sag of the supply over",
+        "Spændingsdyk i forsyningen slut",
+    ),
+    *_per_phase(224, "swell_over", Log.POWER_QUALITY, "Swell over", "Spændingsspids slut"),
+    EventCode(
+        227,
+        "swell_over",
+        Log.POWER_QUALITY,
+        "Swell of the supply over",
+        "Spændingsspids i forsyningen slut",
+    ),
+    *_per_phase(
+        228, "interruption_over", Log.POWER_QUALITY, "Interruption over", "Afbrydelse slut"
+    ),
+    EventCode(
+        231,
+        "interruption_over",
+        Log.POWER_QUALITY,
+        "Supply no longer interrupted",
+        "Forsyning ikke længere afbrudt",
+    ),
+    *_per_phase(232, "power_cut_over", Log.POWER_QUALITY, "Power back", "Strømmen tilbage"),
+    EventCode(
+        235, "power_cut_over", Log.POWER_QUALITY, "Power of all phases back", "Strømmen tilbage"
+    ),
+    # Of a missing phase: it may well come back too low, which "voltage normal" would deny.
+    *_per_phase(236, "voltage_returned", Log.POWER_QUALITY, "Voltage returned", "Spænding tilbage"),
+    *_per_phase(239, "over_current_over", Log.POWER_QUALITY, "Over-current over", "Overstrøm slut"),
     EventCode(255, "log_cleared", Log.STATUS, "Log cleared", "Log slettet"),
 )
 """Every event of the meter. `log_cleared` is written into whichever log was cleared."""
