@@ -200,7 +200,7 @@ class Store:
 
     def kept(self, title: bytes) -> Kept:
         """Return what was last committed for a meter; nothing yet is all zero."""
-        with self._told("read"), self.transaction(writes=False):
+        with self.transaction(writes=False):
             row = self._database.execute(
                 "SELECT time_ns FROM meter WHERE title = ?", (title,)
             ).fetchone()
@@ -236,7 +236,7 @@ class Store:
         written = self._written.get(title, _NOTHING)
         energies = _changes(written.energies_nwh, image.energies_nwh)
         states = _changes(written.states, image.states)
-        with self._told("write"), self.transaction():
+        with self.transaction():
             self._database.execute(
                 "INSERT INTO meter VALUES (?, ?) "
                 "ON CONFLICT (title) DO UPDATE SET time_ns = excluded.time_ns",
@@ -319,7 +319,7 @@ class Store:
 
     def evidence(self, title: bytes, log: Log) -> LogEvidence | None:
         """Return a log for its verification, read at one moment; None where it has nothing."""
-        with self._told("read"), self.transaction(writes=False):
+        with self.transaction(writes=False):
             row = self._database.execute(
                 "SELECT id, last, chain, pruned FROM series "
                 "WHERE title = ? AND kind = 'log' AND name = ?",
@@ -350,7 +350,7 @@ class Store:
 
         For a copy that can't know which numbers the other gave meanwhile.
         """
-        with self._told("write"), self.transaction():
+        with self.transaction():
             for log in Log:
                 series, last, chain = self._series(title, "log", log)
                 entry = max(floor, last)
@@ -374,7 +374,7 @@ class Store:
 
     def set_mark(self, name: str, value: str | None) -> None:
         """Keep a note about the database itself; None removes it."""
-        with self._told("write"), self.transaction():
+        with self.transaction():
             if value is None:
                 self._database.execute("DELETE FROM mark WHERE name = ?", (name,))
             else:
@@ -405,7 +405,7 @@ class Store:
 
     def reserve_counter(self, key_name: str, bound: int) -> None:
         """Keep a new bound; it can only rise. Raises StoreError."""
-        with self._told("write"), self.transaction():
+        with self.transaction():
             self._database.execute(
                 "INSERT INTO counter VALUES (?, ?) ON CONFLICT (key_name) "
                 "DO UPDATE SET reserved = max(reserved, excluded.reserved)",
@@ -603,19 +603,23 @@ class Store:
 
     @contextmanager
     def transaction(self, *, writes: bool = True) -> Iterator[None]:
-        """Make everything within whole or nothing; without ``writes``, see one moment of it."""
+        """Make everything within whole or nothing; without ``writes``, see one moment of it.
+
+        One within another is part of that. Raises StoreError.
+        """
         if self._database.in_transaction:
             yield
             return
-        self._database.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            self._written.clear()
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
+        with self._told("write" if writes else "read"):
+            self._database.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._written.clear()
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
 
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:

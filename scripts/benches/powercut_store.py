@@ -163,7 +163,8 @@ def kills(times: int, advance: Callable[[], None] = lambda: None) -> list[str]:
     folder = Path(tempfile.mkdtemp(prefix="meter-node-store-"))
     chance = random.Random(SEED)  # noqa: S311 - moments, not secrets
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    # Imported once and not by every process: what they import would be most of their lives.
+    context.set_forkserver_preload(["__main__", __name__])
     truth, violations = Truth(), list[str]()
     highest = -1
     try:

@@ -1,5 +1,6 @@
 """Back-up and restore: nothing goes back, nothing is given twice, and a copy is found out."""
 
+import asyncio
 import json
 import shutil
 import sqlite3
@@ -8,12 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import aiomqtt
 import pytest
+from mosquitto import Mosquitto
 from typer.testing import CliRunner
 
 from meter_node import backup, cli, keys, store
 from meter_node.backup import COUNTER_JUMP, DATABASE, STATE_PART, BackupError, Published
-from meter_node.channel import apdu, meter_node_v1, security
+from meter_node.channel import apdu, hello, meter_node_v1, security
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.event_codes import Log
 from meter_node.ciphering import InvocationCounter, PycryptodomeAead
@@ -23,6 +26,8 @@ from meter_node.meter.local_time import LocalTime
 from meter_node.meter.logs import EventLogs
 from meter_node.meter.rows import ChainHead, Image
 from meter_node.meter.snapshot import NANO
+from meter_node.ports import mqtt
+from meter_node.ports.retained import retained
 
 # 2026-01-15 12:00 UTC: 14.5 days after the counters' epoch.
 NOON_S = 1_768_478_400
@@ -478,3 +483,26 @@ def test_the_commands_back_up_and_restore(house: House, tmp_path: Path) -> None:
         run("restore", file, "--data-dir", house.data_dir)
     status, output = run("restore", file, "--data-dir", house.data_dir, "--new-keys")
     assert (status, "pair every display anew" in output) == (0, True)
+
+
+async def test_restore_asks_the_broker_for_the_last_push(
+    house: House, old: Path, broker: Mosquitto
+) -> None:
+    topic = hello.push_topic(hello.topic_title(house.title))
+    async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+        await client.publish(topic, sealed(house.meter, 9000, 15_000), qos=1, retain=True)
+    (house.data_dir / "meter_node.toml").write_text(
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
+        '[[meter]]\nname = "house"\nmodel = "382M"\n[meter.source]\nkind = "simulated"\n'
+    )
+    (house.data_dir / DATABASE).unlink()
+    status, output = await asyncio.to_thread(run, "restore", old, "--data-dir", house.data_dir)
+    assert status == 0, output
+    assert "import_active_energy: raised by 5.000 k" in output
+    assert house.kept().energies_nwh == {"import_active_energy": 15 * KWH}
+    assert house.take() > 9000
+
+
+async def test_a_broker_that_retains_nothing_is_no_floor(house: House, broker: Mosquitto) -> None:
+    where = mqtt.Broker("127.0.0.1", broker.port)
+    assert await retained(where, ["meter_node/nobody/push"]) == {}

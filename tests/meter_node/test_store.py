@@ -99,6 +99,23 @@ def test_what_a_failed_commit_did_not_write_is_written_by_the_next(database: sto
     assert database.kept(TITLE) == store.Kept(3, {"a": 2}, {"relays": "2"})
 
 
+def test_what_is_done_in_one_transaction_is_undone_together(database: store.Store) -> None:
+    database.commit(TITLE, Image(1, {"a": 1}))
+
+    def half() -> None:
+        with database.transaction():
+            database.commit(TITLE, Image(2, {"a": 2}))
+            database.reserve_counter("key", 5)
+            raise KeyError("cut")
+
+    with pytest.raises(KeyError):
+        half()
+    assert database.kept(TITLE) == store.Kept(1, {"a": 1})
+    assert database.reserved_counter("key") == 0
+    database.commit(TITLE, Image(2, {"a": 2}))
+    assert database.kept(TITLE) == store.Kept(2, {"a": 2})
+
+
 # --- rows ---
 
 
@@ -338,7 +355,7 @@ def test_a_migration_that_fails_leaves_version_1(
     broken = (store._MIGRATIONS[0], store._MIGRATIONS[1] + "; CREATE nonsense")
     with monkeypatch.context() as patch:
         patch.setattr(store, "_MIGRATIONS", broken)
-        with pytest.raises(store.StoreError, match="can't open"):
+        with pytest.raises(store.StoreError, match="nonsense"):
             store.Store(path)
     with closing(sqlite3.connect(path)) as old:
         assert old.execute("PRAGMA user_version").fetchone() == (1,)
