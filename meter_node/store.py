@@ -516,12 +516,14 @@ class Store:
 
     def _series(self, title: bytes, kind: _Kind, name: str) -> tuple[int, int, bytes | None]:
         """Return a series' id, last entry and, for a log, the hash of that; made where new."""
-        row = self._database.execute(
-            "INSERT INTO series (title, kind, name) VALUES (?, ?, ?) "
-            "ON CONFLICT (title, kind, name) DO UPDATE SET last = last "
-            "RETURNING id, last, chain",
-            (title, kind, name),
-        ).fetchone()
+        key = (title, kind, name)
+        for _ in range(2):
+            row = self._database.execute(
+                "SELECT id, last, chain FROM series WHERE title = ? AND kind = ? AND name = ?", key
+            ).fetchone()
+            if row is not None:
+                break
+            self._database.execute("INSERT INTO series (title, kind, name) VALUES (?, ?, ?)", key)
         return row[0], row[1], row[2]
 
     def _first_by_depth(self, kind: _Kind, series: int, depth: int | None) -> int:
@@ -541,7 +543,7 @@ class Store:
         return int(first)
 
     def _prune(self, kind: _Kind, series: int, first: int) -> None:
-        if first <= 0:
+        if first <= self._first(series):
             return
         gone = self._database.execute(
             f"DELETE FROM {kind} WHERE series = ? AND entry < ?",  # noqa: S608 - a name of our own
