@@ -25,8 +25,11 @@ from rich.table import Table
 
 from meter_node import (
     __version__,
+    backup,
     bridge,
+    cli_backup,
     cli_calibrate,
+    cli_logs,
     cli_measure,
     cli_simulate,
     cli_type_test,
@@ -248,6 +251,9 @@ app.command()(cli_measure.measure)
 app.command()(cli_calibrate.calibrate)
 app.command()(cli_type_test.type_test)
 app.command()(cli_simulate.simulate)
+app.command("backup")(cli_backup.back_up)
+app.command()(cli_backup.restore)
+app.command("verify-logs")(cli_logs.command)
 
 
 @app.command()
@@ -270,6 +276,7 @@ def main() -> None:
         replay.ReplayError,
         SourceError,
         bridge.BridgeError,
+        backup.BackupError,
         OSError,
     ) as error:
         _errors.print(f"meter-node: {error}", markup=False, soft_wrap=True)

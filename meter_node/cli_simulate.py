@@ -22,6 +22,7 @@ from meter_node import config, data_directory, feeds, keys, node, store
 from meter_node.cli_output import console
 from meter_node.meter.local_time import DAY_S, LocalTime
 from meter_node.meter.meter import Meter
+from meter_node.meter.rows import Image
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.metrology import DigitalInputs
 from meter_node.sources import outages
@@ -153,12 +154,16 @@ def _play(
             quarter_hour = begun
             tally.quarter_hours += begun <= last_quarter_hour
         while midnights_s and measurement.end_ns >= midnights_s[-1] * NANO:
-            database.commit(title, meter.snapshot())
+            database.commit(title, _image(meter.snapshot()))
             told(midnights_s.pop())
             tally.daily_snapshots += 1
     tally.snapshot = meter.snapshot()
-    database.commit(title, tally.snapshot)
+    database.commit(title, _image(tally.snapshot))
     return tally
+
+
+def _image(snapshot: Snapshot) -> Image:
+    return Image(snapshot.time_ns, snapshot.energies_nwh)
 
 
 def _choose(settings: config.Config, name: str | None) -> config.MeterConfig:

@@ -5,6 +5,7 @@ Must not know what they cipher. Nobody gives a key on a command line.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -55,6 +56,26 @@ def load_or_make(data_dir: Path, names: list[str]) -> NodeKeys:
         keys = NodeKeys(keys.node, keys.meters | made)
         _save(path, keys)
     return keys
+
+
+def renew(data_dir: Path, titles: dict[str, bytes]) -> NodeKeys:
+    """Make new keys for meters that keep their system titles (by name); return all keys.
+
+    What was sent under the old keys can't be repeated under the new ones. Every display must be
+    paired anew. Raises KeyFileError.
+    """
+    path = data_dir / FILE_NAME
+    keys = _load(path) if path.exists() else NodeKeys(secrets.token_hex(4), {})
+    made = {name: MeterKeys(title, make_keys()) for name, title in titles.items()}
+    keys = NodeKeys(keys.node, keys.meters | made)
+    _save(path, keys)
+    return keys
+
+
+def push_counter(meter: MeterKeys) -> str:
+    """Return the name of a push key's counter: it belongs to that key and does not tell it."""
+    digest = hashlib.sha256(b"push" + meter.system_title + meter.push.encryption)
+    return digest.hexdigest()[:32]
 
 
 def load(data_dir: Path) -> NodeKeys:

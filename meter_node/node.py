@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from meter_node import __version__, config, feeds, keys, store
+from meter_node import __version__, backup, config, feeds, keys, store
 from meter_node.channel import apdu, hello, meter_node_v1, security
 from meter_node.ciphering import (
     CounterExhaustedError,
@@ -30,7 +30,9 @@ from meter_node.ciphering import (
 from meter_node.cosem import push
 from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
+from meter_node.meter.local_time import LocalTime
 from meter_node.meter.meter import Meter
+from meter_node.meter.rows import Image
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.meter.variant import Variant
 from meter_node.metrology import Engine, Measurement, SampleBlock, StreamError
@@ -214,7 +216,9 @@ class MeterRunner:
 
     def _commit(self, offer: _Offer) -> bytes | None:
         """Commit, then show; return the ciphered push where one is due. Runs in the thread."""
-        self._store.commit(self._keys.system_title, offer.snapshot)
+        snapshot = offer.snapshot
+        image = Image(snapshot.time_ns, snapshot.energies_nwh)
+        self._store.commit(self._keys.system_title, image)
         self._device.commit(offer.snapshot)
         if not offer.push:
             return None
@@ -280,6 +284,19 @@ async def run(settings: config.Config, data_dir: Path) -> None:
     with store.lock(data_dir):
         own_keys = _own_keys(settings, data_dir)
         database = _open_store(data_dir / DATABASE)
+        try:
+            local = {
+                own_keys.meters[meter.name].system_title: LocalTime(meter.zone())
+                for meter in settings.meter
+            }
+            if backup.claim(data_dir, database, int(time.time()), local):
+                _LOGGER.warning(
+                    "%s: this is a copy, or was put back: counters and log entries jump, tokens "
+                    "wait for the utility",
+                    data_dir,
+                )
+        except store.StoreError as error:
+            _LOGGER.warning("%s; whether this is a copy can't be told", error)
         port = (
             mqtt.MqttPort(broker(settings.mqtt), own_keys.node)
             if settings.mqtt is not None

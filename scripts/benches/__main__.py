@@ -26,7 +26,9 @@ BENCHES: dict[str, Bench] = {
         metrology.run, "the engine's speed and errors, beside pqopen-lib on the same signals"
     ),
     "powercut": Bench(
-        powercut.run, "kill -9 of running nodes at 200 random moments: what they lose and repeat"
+        powercut.run,
+        "kill -9 of the store at 1000 random points and of nodes at 200, files torn at every "
+        "offset: what is lost and repeated",
     ),
 }
 

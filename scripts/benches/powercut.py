@@ -1,7 +1,9 @@
-"""kill -9 of running nodes at random moments: no register back, no counter twice, little lost.
+"""Power cuts: no register back, no counter twice, nothing counted twice or torn, little lost.
 
-Real node processes, a real broker, and a listener that holds everything that was ever published
-against what comes after. Nodes run side by side, so that 200 kills take minutes.
+The store's process is killed at random points and its files are torn at every offset
+(`powercut_store`). Then running nodes are killed: real processes, a real broker, and a listener
+that holds everything that was ever published against what comes after. Nodes run side by side, so
+that 200 kills take minutes.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from meter_node.channel import apdu, hello, kamstrup_v0001, lists, registers, se
 from meter_node.ciphering import PycryptodomeAead
 from meter_node.meter.snapshot import NANO
 from meter_node.node import DATABASE
+from scripts.benches import powercut_store
 from scripts.benches.result import Result
 from scripts.demonstration import broker, ports
 from scripts.demonstration.processes import ChildError, Children
@@ -87,13 +90,27 @@ class Watch:
             self.energies[key] = max(value, self.energies.get(key, 0))
 
 
-def run(kills: int = 200, nodes: int = 8) -> Result:
-    """Run the bench and return its result."""
-    watches, lost_s = asyncio.run(_bench(kills, nodes))
-    violations = [text for watch in watches for text in watch.violations]
+def run(kills: int = 1000, stride: int = 1, node_kills: int = 200, nodes: int = 8) -> Result:
+    """Run the bench and return its result; `stride`: files are torn at every so many bytes."""
+    with Progress(transient=True) as progress:
+        bar = progress.add_task("kill -9 of the store", total=kills)
+        violations = powercut_store.kills(kills, lambda: progress.advance(bar))
+        bar = progress.add_task("torn files", total=None)
+        torn = 0
+        # Small pages at every offset; such as the store has at some, and at all ends of frames.
+        for page_size, every in ((512, stride), (4096, 101 * stride)):
+            count, faults = powercut_store.tears(
+                page_size, every, lambda done: progress.advance(bar, done)
+            )
+            torn += count
+            violations += faults
+    watches, lost_s = asyncio.run(_bench(node_kills, nodes))
+    violations += [text for watch in watches for text in watch.violations]
     pushes = sum(watch.pushes for watch in watches)
     figures: dict[str, object] = {
-        "kills": len(lost_s),
+        "kills": kills,
+        "torn": torn,
+        "node_kills": len(lost_s),
         "violations": len(violations),
         "worst_loss_s": round(max(lost_s), 2),
         "mean_loss_s": round(sum(lost_s) / len(lost_s), 2),
@@ -101,8 +118,10 @@ def run(kills: int = 200, nodes: int = 8) -> Result:
         "details": violations[:20],
     }
     rows = [
-        ("kills -9", str(len(lost_s)), str(kills)),
-        ("registers back, counters twice", str(len(violations)), "0"),
+        ("kills -9 of the store's process", str(kills), ""),
+        ("files torn", str(torn), ""),
+        ("kills -9 of nodes", str(len(lost_s)), str(node_kills)),
+        ("registers back, anything twice, torn or lost", str(len(violations)), "0"),
         ("metered seconds lost, worst", f"{max(lost_s):.2f}", f"{MOST_LOST_S:.0f}"),
         ("metered seconds lost, mean", f"{sum(lost_s) / len(lost_s):.2f}", ""),
         ("pushes seen", str(pushes), f"at least {nodes}"),

@@ -16,7 +16,7 @@ from meter_node import keys, store
 from meter_node.channel import apdu, hello, kamstrup_v0001, lists, security
 from meter_node.channel.reading import Reading
 from meter_node.ciphering import PycryptodomeAead
-from meter_node.meter.snapshot import Snapshot
+from meter_node.meter.rows import Image
 from scripts.benches import powercut
 from scripts.demonstration import broker, ports
 from scripts.demonstration.processes import Child, Children
@@ -146,7 +146,7 @@ def test_on_a_full_disk_the_node_begins_to_meter_and_says_so(tmp_path: Path) -> 
     before = 5 * 10**9 + 7
     with closing(store.Store(tmp_path / "store.sqlite")) as database:
         title = keys.load(tmp_path).meters["house"].system_title
-        database.commit(title, Snapshot(1, {"import_active_energy": before}))
+        database.commit(title, Image(1, {"import_active_energy": before}))
     code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); "
     code += "import os; os.execv(sys.argv[1], sys.argv[1:])"
     command = [sys.executable, "-c", code, METER_NODE, "run", "--data-dir", tmp_path]
@@ -208,6 +208,6 @@ async def test_a_disk_that_takes_no_more_stops_publication_and_not_measurement(
 
 @pytest.mark.slow
 def test_twenty_kills_turn_no_register_back_and_repeat_no_counter(socket_enabled: None) -> None:
-    result = powercut.run(kills=20, nodes=10)
-    assert result.figures["kills"] == 20
+    result = powercut.run(kills=0, stride=2003, node_kills=20, nodes=10)
+    assert result.figures["node_kills"] == 20
     assert result.missed == []

@@ -1,0 +1,118 @@
+"""meter-node backup and restore: the store into one file, and back without turning anything back.
+
+Must not know what makes a restored store safe: backup.py does; this asks the broker and prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import aiomqtt
+import typer
+
+from meter_node import backup, config, keys, node
+from meter_node.channel import hello, security
+from meter_node.channel.reading import ListError
+from meter_node.cli_output import check_writable, console
+from meter_node.meter.local_time import LocalTime
+from meter_node.meter.snapshot import NANO
+from meter_node.ports.retained import retained
+
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        "-d",
+        envvar="METER_NODE_DATA",
+        help="Where configuration, keys and registers of this node are.",
+    ),
+]
+DEFAULT_DATA_DIR = Path("meter-node-data")
+
+
+def back_up(
+    file: Annotated[Path, typer.Argument(help="The back-up to write.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Back up registers, states, logs and profiles into one file. The node may be running.
+
+    Keys and configuration are not in it: keep copies of keys.json and meter_node.toml apart.
+    """
+    check_writable("FILE", file)
+    backup.back_up(data_dir, file, int(time.time()))
+    console().print(
+        f"{file}: written. Keys and configuration are not in it", highlight=False, soft_wrap=True
+    )
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A back-up.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    new_keys: Annotated[
+        bool,
+        typer.Option(
+            "--new-keys",
+            help="Make new keys where what was published since can't be had; every display must "
+            "then be paired anew.",
+        ),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also where the store here is newer.")
+    ] = False,
+) -> None:
+    """Put a back-up into a data directory, while no node runs there.
+
+    No register goes back and no counter is used twice: registers are raised to what the broker
+    retains of the last push. Tokens of a prepaid meter wait until the utility has confirmed.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    out = console()
+    last: dict[bytes, backup.Published] = {}
+    local: dict[bytes, LocalTime] = {}
+    path = data_dir / config.FILE_NAME
+    if path.exists() and (data_dir / keys.FILE_NAME).exists():
+        settings, own_keys = config.load(path), keys.load(data_dir)
+        local = {
+            own_keys.meters[meter.name].system_title: LocalTime(meter.zone())
+            for meter in settings.meter
+            if meter.name in own_keys.meters
+        }
+        if settings.mqtt is not None:
+            try:
+                last = asyncio.run(_last(settings.mqtt, own_keys))
+            except (aiomqtt.MqttError, OSError) as error:
+                out.print(f"The broker can't be asked: {error}", highlight=False, soft_wrap=True)
+    done = backup.restore(
+        file,
+        data_dir,
+        now_s=int(time.time()),
+        last=last,
+        local=local,
+        new_keys=new_keys,
+        replace=replace,
+    )
+    for title, raised in done.raised_nwh.items():
+        out.print(f"{title.hex()}: restored", highlight=False)
+        for key, nwh in raised.items():
+            out.print(f"  {key}: raised by {nwh / NANO / 1000:.3f} k", highlight=False)
+    if done.new_keys:
+        out.print("The keys are new: pair every display anew (meter-node pair)", highlight=False)
+
+
+async def _last(
+    settings: config.MqttConfig, own_keys: keys.NodeKeys
+) -> dict[bytes, backup.Published]:
+    meters = {
+        hello.push_topic(hello.topic_title(meter.system_title)): meter
+        for meter in own_keys.meters.values()
+    }
+    found = {}
+    for topic, payload in (await retained(node.broker(settings), meters)).items():
+        try:
+            found[meters[topic].system_title] = backup.published(payload, meters[topic])
+        except (security.RefusedError, ListError, ValueError):
+            continue  # under other keys, or not ours: no floor
+    return found
