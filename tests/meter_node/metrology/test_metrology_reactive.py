@@ -48,6 +48,37 @@ def test_half_a_second_at_half_the_voltage_counts_as_what_it_is(frequency_hz: fl
     assert energy_sums(seconds, 0)[1] == pytest.approx(SECONDS * true_var * SECOND_NVARH, rel=5e-3)
 
 
+@pytest.mark.parametrize("eighth", range(8))
+@pytest.mark.parametrize("around_s", [10.3, 10.97])
+def test_a_load_switched_within_a_cycle_leaves_a_twelfth_of_its_energy_open(
+    around_s: float, eighth: int
+) -> None:
+    # Voltage turned back by 90° times current is VAR · (1 − cos 2(ωt − 90°)), and whole cycles have
+    # VAR. Of what begins at t the cosine leaves VAR · sin 2(ωt − 90°) / 2ω: no more than 1/2ω, a
+    # twelfth of a cycle or 0.16 % of a second of the load. In eighths of a cycle that
+    # is none, all, none, all the other way. The rest is that the load comes with a whole sample.
+    omega = 2 * math.pi * 50
+    at_s = around_s + eighth * 0.02 / 8
+    seconds = measure(omega * T_S, 1.0, (at_s <= T_S).astype(np.float64))
+    left_s = math.sin(2 * (omega * at_s - math.pi / 2)) / (2 * omega)
+    assert abs(left_s) <= 0.0016
+    booked_s = energy_sums(seconds, 0)[1] / (VAR * SECOND_NVARH)
+    assert booked_s == pytest.approx(SECONDS - at_s + left_s, abs=1 / RATE_HZ)
+    # Nothing of it stays: each second behind the step is right.
+    for second in seconds[12:]:
+        assert second.phases[0].reactive_power_var == pytest.approx(VAR, rel=1e-6)
+
+
+def test_where_in_a_cycle_a_load_is_switched_evens_out() -> None:
+    # Sixteen times on for 37 eighths of a cycle, an eighth of a cycle later each time; both sides
+    # of a burst leave something, none of which has a direction of its own.
+    begun_s = np.floor(T_S) * (1 + 0.02 / 8) + 0.2
+    on = (abs(T_S - begun_s - 0.04625) < 0.04625) & (T_S >= 2) & (T_S < 18)
+    seconds = measure(2 * math.pi * 50 * T_S, 1.0, on.astype(np.float64))
+    booked_s = energy_sums(seconds, 0)[1] / (VAR * SECOND_NVARH)
+    assert booked_s == pytest.approx(np.count_nonzero(on) / RATE_HZ, rel=5e-4)
+
+
 def test_a_jump_of_phase_costs_a_cycle_and_not_a_second() -> None:
     # 90° in the middle of each second: only the two halves of the cycle it falls into cancel.
     turn = 2 * math.pi * 50 * T_S + np.floor(T_S + 0.5) * math.pi / 2
