@@ -55,7 +55,7 @@ def test_a_load_switched_within_a_cycle_leaves_a_twelfth_of_its_energy_open(
 ) -> None:
     # Voltage turned back by 90° times current is VAR · (1 − cos 2(ωt − 90°)), and whole cycles have
     # VAR. Of what begins at t the cosine leaves VAR · sin 2(ωt − 90°) / 2ω: no more than 1/2ω, a
-    # twelfth of a cycle or 0.16 % of a second, however it is measured. In eighths of a cycle that
+    # twelfth of a cycle or 0.16 % of a second of the load. In eighths of a cycle that
     # is none, all, none, all the other way. The rest is that the load comes with a whole sample.
     omega = 2 * math.pi * 50
     at_s = around_s + eighth * 0.02 / 8
