@@ -29,7 +29,7 @@ from meter_node.cli_summary import (
     summarise,
 )
 from meter_node.config import ConfigError
-from meter_node.meter.meter import BOOKED
+from meter_node.meter.energy import BOOKED
 from meter_node.meter.variant import CURRENT_RANGES, Variant
 from meter_node.metrology import Engine, SampleBlock
 from meter_node.sources import Damage, SourceError, calibration_file

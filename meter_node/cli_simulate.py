@@ -22,7 +22,6 @@ from meter_node import config, data_directory, feeds, keys, node, store
 from meter_node.cli_output import console
 from meter_node.meter.local_time import DAY_S, LocalTime
 from meter_node.meter.meter import Meter
-from meter_node.meter.rows import Image
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.metrology import DigitalInputs
 from meter_node.sources import outages
@@ -138,7 +137,15 @@ def _play(
     """
     assert isinstance(settings.source, config.SimulatedSourceConfig)
     variant = settings.variant()
-    meter = Meter(variant, database.kept(title).energies_nwh)
+    kept = database.kept(title)
+    meter = Meter(
+        variant,
+        kept.energies_nwh,
+        zone=settings.zone(),
+        production_expected=settings.production_expected,
+        states=kept.states,
+        log_heads=kept.log_heads,
+    )
     closed = True if variant.breaker else None
     house = PhasorHouse(
         feeds.house(settings.source, variant.phases), STEP_S, inputs=DigitalInputs(closed)
@@ -154,16 +161,18 @@ def _play(
             quarter_hour = begun
             tally.quarter_hours += begun <= last_quarter_hour
         while midnights_s and measurement.end_ns >= midnights_s[-1] * NANO:
-            database.commit(title, _image(meter.snapshot()))
+            _keep(meter, database, title)
             told(midnights_s.pop())
             tally.daily_snapshots += 1
     tally.snapshot = meter.snapshot()
-    database.commit(title, _image(tally.snapshot))
+    _keep(meter, database, title)
     return tally
 
 
-def _image(snapshot: Snapshot) -> Image:
-    return Image(snapshot.time_ns, snapshot.energies_nwh)
+def _keep(meter: Meter, database: store.Store, title: bytes) -> None:
+    image = meter.image()
+    database.commit(title, image)
+    meter.is_kept(image)
 
 
 def _choose(settings: config.Config, name: str | None) -> config.MeterConfig:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from meter_node.meter.meter import BOOKED
+from meter_node.meter.energy import BOOKED
 from meter_node.metrology import (
     Detector,
     Engine,

@@ -219,6 +219,7 @@ class MeterConfig(_Section):
         default=10, ge=1, le=3600
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Copenhagen"
+    production_expected: bool = True
     source: SourceConfig
 
     @model_validator(mode="after")

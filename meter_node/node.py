@@ -21,6 +21,7 @@ from pathlib import Path
 
 from meter_node import __version__, backup, config, feeds, keys, store
 from meter_node.channel import apdu, hello, meter_node_v1, security
+from meter_node.channel.event_codes import Log
 from meter_node.ciphering import (
     CounterExhaustedError,
     InvocationCounter,
@@ -32,7 +33,7 @@ from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.meter import Meter
-from meter_node.meter.rows import Image
+from meter_node.meter.rows import Image, LogRow
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.meter.variant import Variant
 from meter_node.metrology import Engine, Measurement, SampleBlock, StreamError
@@ -43,6 +44,7 @@ _LOGGER = logging.getLogger(__name__)
 
 DATABASE = "store.sqlite"
 _WARN_AGAIN_S = 3600
+MOST_ENTRIES_PUSHED = 32
 
 
 def broker(settings: config.MqttConfig) -> mqtt.Broker:
@@ -64,8 +66,9 @@ def meter_number(settings: config.MeterConfig, system_title: bytes) -> str:
 
 @dataclass(slots=True)
 class _Offer:
-    """The newest snapshot that waits for the store, and whether a push is due with it."""
+    """The newest image that waits for the store, how it shows, and whether a push is due."""
 
+    image: Image
     snapshot: Snapshot
     push: bool
 
@@ -97,7 +100,14 @@ class MeterRunner:
             _LOGGER.warning(
                 "%s: nothing is known of this meter, its registers begin at zero", self.name
             )
-        self._meter = Meter(variant, kept.energies_nwh)
+        self._meter = Meter(
+            variant,
+            kept.energies_nwh,
+            zone=settings.zone(),
+            production_expected=settings.production_expected,
+            states=kept.states,
+            log_heads=kept.log_heads,
+        )
         self._device = LogicalDevice(
             Identity(
                 own_keys.system_title,
@@ -121,6 +131,7 @@ class MeterRunner:
         self._source, self._engine = _source_and_engine(settings, variant)
         self._offered_s = int(time.time())
         self._warned_s: dict[str, float] = {}
+        self._unpushed: dict[tuple[Log, int], LogRow] = {}
 
     async def measure(self) -> None:
         """Integrate and book what the source gives, until it ends or this is cancelled.
@@ -182,19 +193,18 @@ class MeterRunner:
             except (store.StoreError, CounterExhaustedError) as error:
                 self._say_fault(error)
                 continue
+            self._meter.is_kept(offer.image)
             self._say_well()
             if ciphered is not None and self._port is not None:
                 self._port.push(self.title, ciphered)
 
     async def last_commit(self) -> None:
         """Commit what was measured since the last one: at a proper end nothing is lost."""
-        snapshot = self._meter.snapshot()
-        if not snapshot.time_ns:
+        offer = _Offer(self._meter.image(), self._meter.snapshot(), push=False)
+        if not offer.image.time_ns:
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._commit, _Offer(snapshot, push=False)
-            )
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, offer)
         except store.StoreError as error:
             _LOGGER.error("%s: what was measured last is lost: %s", self.name, error)
 
@@ -207,23 +217,26 @@ class MeterRunner:
         def crossed(interval_s: int) -> bool:
             return second // interval_s != before // interval_s
 
-        due = crossed(self._settings.push_interval_s)
+        # An event is kept and told at once.
+        due = crossed(self._settings.push_interval_s) or self._meter.has_news
         if due or crossed(self._commit_interval_s):
             # A push that the store was too slow for is not forgotten with its snapshot.
             due = due or (self._offer is not None and self._offer.push)
-            self._offer = _Offer(self._meter.snapshot(), due)
+            self._offer = _Offer(self._meter.image(), self._meter.snapshot(), due)
             self._offered.set()
 
     def _commit(self, offer: _Offer) -> bytes | None:
         """Commit, then show; return the ciphered push where one is due. Runs in the thread."""
-        snapshot = offer.snapshot
-        image = Image(snapshot.time_ns, snapshot.energies_nwh)
-        self._store.commit(self._keys.system_title, image)
+        self._store.commit(self._keys.system_title, offer.image)
         self._device.commit(offer.snapshot)
+        self._unpushed |= {(row.log, row.entry): row for row in offer.image.log_rows}
         if not offer.push:
             return None
         number = self._counter.take()
-        plaintext = push.notification(self._device, number)
+        # The heads tell a receiver how many entries there are beyond these.
+        entries = list(self._unpushed.values())[-MOST_ENTRIES_PUSHED:]
+        self._unpushed = {}
+        plaintext = push.notification(self._device, number, entries)
         envelope = security.seal(
             self._aead, self._keys.push, self._keys.system_title, number, plaintext
         )

@@ -13,6 +13,7 @@ from homeassistant.components.sensor import (
     SensorStateClass,
 )
 from homeassistant.const import (
+    PERCENTAGE,
     UnitOfApparentPower,
     UnitOfElectricCurrent,
     UnitOfElectricPotential,
@@ -44,7 +45,7 @@ class MeterNodeSensorDescription(SensorEntityDescription):
 class _Kind:
     """How Home Assistant shows a physical unit."""
 
-    device_class: SensorDeviceClass
+    device_class: SensorDeviceClass | None
     unit: str | None
     precision: int
     suggested_unit: str | None = None
@@ -74,6 +75,7 @@ _KINDS: dict[Unit, _Kind] = {
     Unit.VOLT: _Kind(SensorDeviceClass.VOLTAGE, UnitOfElectricPotential.VOLT, 1),
     Unit.AMPERE: _Kind(SensorDeviceClass.CURRENT, UnitOfElectricCurrent.AMPERE, 2),
     Unit.HERTZ: _Kind(SensorDeviceClass.FREQUENCY, UnitOfFrequency.HERTZ, 2),
+    Unit.PERCENT: _Kind(None, PERCENTAGE, 1),
     Unit.NONE: _Kind(SensorDeviceClass.POWER_FACTOR, None, 2),
 }
 
@@ -84,6 +86,8 @@ _SELDOM_WANTED = {
     if quantity.unit in (Unit.VAR_HOUR, Unit.VAR, Unit.VOLT_AMPERE)
 }
 _SELDOM_WANTED_PER_PHASE = _SELDOM_WANTED | {
+    "current_thd",
+    "voltage_thd",
     "import_active_energy",
     "export_active_energy",
     "import_active_power",
@@ -141,7 +145,11 @@ def _net_power(phase: int | None) -> MeterNodeSensorDescription:
 
 SENSORS: tuple[MeterNodeSensorDescription, ...] = (
     *(_net_power(phase) for phase in (None, *PHASES)),
-    *(_measured(register) for register in REGISTERS),
+    *(
+        _measured(register)
+        for register in REGISTERS
+        if register.quantity.pushed and register.tariff is None
+    ),
 )
 
 

@@ -108,9 +108,8 @@ class LogicalDevice:
 
     def local_time(self) -> CosemDateTime:
         """Return the committed time as the meter's local time."""
-        seconds, nanoseconds = divmod(self.committed.time_ns, NANO)
-        moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
-        return CosemDateTime.at(moment, self.zone)
+        committed = self.committed
+        return at(committed.time_ns, self.zone, clock_invalid=not committed.clock_valid)
 
     def _add_register(self, register: registers.Register) -> None:
         quantity = register.quantity
@@ -139,6 +138,13 @@ class LogicalDevice:
 
     def _clock(self, _: Snapshot) -> bytes:
         return axdr.octet_string(self.local_time().to_bytes())
+
+
+def at(time_ns: int, zone: ZoneInfo, *, clock_invalid: bool = False) -> CosemDateTime:
+    """Return a moment (UTC) as local time in the zone."""
+    seconds, nanoseconds = divmod(time_ns, NANO)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
+    return CosemDateTime.at(moment, zone, clock_invalid=clock_invalid)
 
 
 def _constant(value: bytes, _: Snapshot) -> bytes:

@@ -6,24 +6,36 @@ role may read. Must not know a key or a transport.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from zoneinfo import ZoneInfo
+
 from meter_node.channel import apdu, meter_node_v1, registers
+from meter_node.channel.event_codes import LOGS
+from meter_node.channel.reading import LoggedEvent, LogHead
 from meter_node.cosem.access import Client
-from meter_node.cosem.logical_device import DATA, VALUE, LogicalDevice
+from meter_node.cosem.logical_device import DATA, VALUE, LogicalDevice, at
+from meter_node.meter.rows import LogRow
+from meter_node.meter.snapshot import NANO
 
 INVOKE_ID_MASK = 0xFFFFFF
 """The number's bits in long-invoke-id-and-priority; those above are flags."""
 _IDENTITY = (registers.METER_NUMBER, registers.MODEL, registers.SOFTWARE)
 
 
-def notification(device: LogicalDevice, invoke_id: int) -> bytes:
+def notification(
+    device: LogicalDevice, invoke_id: int, new_entries: Iterable[LogRow] = ()
+) -> bytes:
     """Return the plain data-notification of the committed snapshot.
 
-    Raises AccessError while nothing is committed.
+    With it go where each log stands, and the log entries that no push had yet. Raises AccessError
+    while nothing is committed.
     """
     time = device.local_time()
     values = {
         register.key: raw
         for register in device.registers
+        # The meter has one tariff, whose registers are the totals.
+        if register.quantity.pushed and register.tariff is None
         if (raw := device.raw(Client.CONSUMER, register)) is not None
     }
     states = [
@@ -32,6 +44,16 @@ def notification(device: LogicalDevice, invoke_id: int) -> bytes:
         )
         for name in _IDENTITY
     ]
+    heads = [
+        LogHead(LOGS[log].logical_name, head.entry, head.chain)
+        for log, head in device.committed.log_heads.items()
+    ]
+    events = [_event(row, device.zone) for row in new_entries]
     return apdu.encode_data_notification(
-        invoke_id & INVOKE_ID_MASK, time, meter_node_v1.encode(time, values, states)
+        invoke_id & INVOKE_ID_MASK, time, meter_node_v1.encode(time, values, states, heads, events)
     )
+
+
+def _event(row: LogRow, zone: ZoneInfo) -> LoggedEvent:
+    time = at(row.time_s * NANO, zone)
+    return LoggedEvent(LOGS[row.log].logical_name, row.entry, time, row.code, row.detail)

@@ -8,32 +8,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from meter_node.channel.event_codes import Log
 from meter_node.channel.registers import BY_KEY, ROLLOVER_WH
+from meter_node.meter.rows import ChainHead
 
 NANO = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The meter at ``time_ns`` (UTC): exact energies, and the last second's values."""
+    """The meter at ``time_ns`` (UTC by its clock): exact energies, and the last second's values."""
 
     time_ns: int
     energies_nwh: Mapping[str, int] = field(default_factory=dict)
     """Register key to nWh or nvarh, below the roll-over."""
     instantaneous: Mapping[str, float] = field(default_factory=dict)
-    """Register key to W, var, VA, V, A, Hz or a ratio; empty until the first measurement."""
+    """Register key to W, var, VA, V, A, Hz, per cent or a ratio; empty until the first
+    measurement."""
+    counted: Mapping[str, int] = field(default_factory=dict)
+    """Register key to whole units of 10^scaler: demand, means, counters, what follows from
+    energies."""
+    clock_valid: bool = True
+    log_heads: Mapping[Log, ChainHead] = field(default_factory=dict)
+    """Where each log stands; one without an entry is at entry 0."""
 
     def raw(self, key: str) -> int | None:
         """Return a register as it is shown: units of 10^scaler, energies truncated.
 
         None where there is no value now (frequency without voltage, nothing measured yet).
         """
-        register = BY_KEY[key]
-        if register.is_energy:
-            energy = self.energies_nwh.get(key)
-            return None if energy is None else energy // (NANO * 10**register.quantity.scaler)
+        scaler = BY_KEY[key].quantity.scaler
+        energy = self.energies_nwh.get(key)
+        if energy is not None:
+            return int(energy // (NANO * 10**scaler))
+        if key in self.counted:
+            return self.counted[key]
         value = self.instantaneous.get(key)
-        return None if value is None else round(value / 10.0**register.quantity.scaler)
+        return None if value is None else round(value / 10.0**scaler)
 
 
 ROLLOVER_NWH = ROLLOVER_WH * NANO

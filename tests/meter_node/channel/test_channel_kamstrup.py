@@ -374,7 +374,7 @@ def test_a_value_that_the_layout_wants_and_nobody_gave_is_an_error() -> None:
 
 
 def test_a_quantity_that_this_version_does_not_know_is_passed_over() -> None:
-    push = flat_list(obis("1.1.91.7.0.255"), 5, obis("1.1.32.7.0.255"), 231)
+    push = flat_list(obis("1.1.92.7.0.255"), 5, obis("1.1.32.7.0.255"), 231)
     assert lists.read(push, ONE_WH).values == {"voltage_l1": 231}
 
 

@@ -237,13 +237,13 @@ VOLTAGE_L1 = bytes((1, 0, 32, 7, 0, 255))
 
 
 def test_a_newer_meters_unknown_register_is_passed_over() -> None:
-    neutral_current = entry(bytes((1, 0, 91, 7, 0, 255)), axdr.long(5), -3, 33)
+    newer = entry(bytes((1, 0, 92, 7, 0, 255)), axdr.long(5), -3, 33)
     voltage = entry(VOLTAGE_L1, axdr.long_unsigned(23012), -2, 35)
-    assert read(list_of(neutral_current, voltage)).values == {"voltage_l1": 230.12}
+    assert read(list_of(newer, voltage)).values == {"voltage_l1": 230.12}
 
 
 def test_an_unknown_register_may_hold_any_value() -> None:
-    unknown = entry(bytes((1, 0, 91, 7, 0, 255)), axdr.octet_string(b"?"), -3, 33)
+    unknown = entry(bytes((1, 0, 92, 7, 0, 255)), axdr.octet_string(b"?"), -3, 33)
     assert read(list_of(unknown)).values == {}
 
 

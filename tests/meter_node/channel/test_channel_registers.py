@@ -98,10 +98,44 @@ def test_each_register_is_found_by_each_of_its_two_names_alone() -> None:
     assert len(registers.BY_LOGICAL_NAME) == 2 * len(registers.REGISTERS)
 
 
-def test_registers_that_count_are_those_of_energy() -> None:
+def test_registers_that_count_are_those_of_energy_but_the_net_and_the_resettable_one() -> None:
     counting = {register.key for register in registers.REGISTERS if register.is_energy}
     units = {register.key: register.quantity.unit for register in registers.REGISTERS}
-    assert counting == {key for key, unit in units.items() if unit in (WATT_HOUR, VAR_HOUR)}
+    energies = {key for key, unit in units.items() if unit in (WATT_HOUR, VAR_HOUR)}
+    assert energies - counting == {"net_active_energy", "import_active_energy_customer"}
+    assert counting < energies
+
+
+# facts/meter.md "Registers": 15.8.0 and 16.8.0, tariffs, demand, means, sags and swells, 96.8.0.
+OTHERS = {
+    "absolute_active_energy": "1.0.15.8.0.255",
+    "net_active_energy": "1.0.16.8.0.255",
+    "import_active_energy_t1": "1.0.1.8.1.255",
+    "export_active_energy_t8": "1.0.2.8.8.255",
+    "import_reactive_energy_t3": "1.0.3.8.3.255",
+    "export_reactive_energy_t2": "1.0.4.8.2.255",
+    "import_active_demand": "1.0.1.4.0.255",
+    "import_active_demand_maximum": "1.0.1.6.0.255",
+    "export_active_demand_maximum": "1.0.2.6.0.255",
+    "voltage_average_l2": "1.0.52.24.0.255",
+    "current_average_l3": "1.0.71.24.0.255",
+    "voltage_sag_count_l1": "1.0.32.32.0.255",
+    "voltage_sag_duration_l2": "1.0.52.33.0.255",
+    "voltage_sag_magnitude_l3": "1.0.72.34.0.255",
+    "voltage_swell_count_l1": "1.0.32.36.0.255",
+    "neutral_current": "1.0.91.7.0.255",
+    "voltage_thd_l1": "1.0.32.7.124.255",
+    "operating_time": "0.0.96.8.0.255",
+}
+
+
+def test_what_derives_from_energy_and_voltage_has_its_obis_code() -> None:
+    found = {key: obis.text(registers.BY_KEY[key].logical_name) for key in OTHERS}
+    assert found == OTHERS
+
+
+def test_there_are_a_hundred_registers_and_more() -> None:
+    assert len(registers.REGISTERS) >= 100
 
 
 @pytest.mark.parametrize("phases", [1, 2, 3])

@@ -90,7 +90,7 @@ def test_a_snapshot_is_atomic() -> None:
     assert daily.values == monthly.values
 
 
-def test_a_snapshot_holds_all_energies_of_the_meter() -> None:
+def test_a_snapshot_holds_all_energies_the_hours_and_the_peaks() -> None:
     billed = Billed()
     asked: list[str] = []
 
@@ -100,7 +100,12 @@ def test_a_snapshot_holds_all_energies_of_the_meter() -> None:
 
     row = billed.billing.take("tariffs", MIDNIGHT_S, read)
     energies = {register.key for register in registers_of(3) if register.is_energy}
-    assert set(row.values) == energies
+    beside = {
+        "operating_time",
+        "import_active_demand_maximum",
+        "export_active_demand_maximum",
+    }
+    assert set(row.values) == energies | beside
     assert set(row.values.values()) == {7}
 
 

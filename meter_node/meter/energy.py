@@ -1,0 +1,164 @@
+"""Energy registers: what is measured, booked exactly to totals, phases, quadrants and tariffs.
+
+Must not know a clock, a calendar or a store. Everything is integer nWh and nvarh, so that totals
+are the sums of their parts to the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from meter_node.channel.registers import (
+    BY_KEY,
+    QUANTITIES,
+    SUMMED_ENERGIES,
+    TARIFFS,
+    TIME_INTEGRAL,
+    registers_of,
+)
+from meter_node.meter.snapshot import ROLLOVER_NWH
+from meter_node.metrology.measurement import Directions, Measurement
+
+type Summation = Literal["individual", "vector"]
+"""What feeds 1.8.0 and all that derives from it: the phases' own energies added up (the maker's
+way), or their signed sum, direction and quadrant decided on that."""
+
+BOOKED: dict[str, Callable[[Directions], int]] = {
+    "import_active_energy": lambda it: it.import_active_energy_nwh,
+    "export_active_energy": lambda it: it.export_active_energy_nwh,
+    "import_reactive_energy": lambda it: it.import_reactive_energy_nvarh,
+    "export_reactive_energy": lambda it: it.export_reactive_energy_nvarh,
+    "reactive_energy_q1": lambda it: it.reactive_energy_q1_nvarh,
+    "reactive_energy_q2": lambda it: it.reactive_energy_q2_nvarh,
+    "reactive_energy_q3": lambda it: it.reactive_energy_q3_nvarh,
+    "reactive_energy_q4": lambda it: it.reactive_energy_q4_nvarh,
+}
+"""What each energy is booked from, a phase (or the vector sum) and a step at a time."""
+
+_PER_TARIFF = tuple(it.name for it in QUANTITIES if it.per_tariff)
+_SECONDS_PER_HOUR = 3600
+
+DERIVED: dict[str, Callable[[Mapping[str, int]], int]] = {
+    "absolute_active_energy": lambda it: (
+        (it["import_active_energy"] + it["export_active_energy"]) % ROLLOVER_NWH
+    ),
+    "net_active_energy": lambda it: it["import_active_energy"] - it["export_active_energy"],
+}
+"""Registers that follow from others: 15.8.0 and 16.8.0."""
+
+
+class EnergyRegisters:
+    """All registers of energy of one meter, and the hours for which it was on.
+
+    Tariff registers of a quantity add up to its total. The total is the sum of the phases under
+    individual summation; under vector summation that sum stands in ``other_…`` instead.
+    """
+
+    def __init__(
+        self,
+        phases: int,
+        summation: Summation = "individual",
+        kept: Mapping[str, int] | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Start from nothing, or from kept energies (nWh, nvarh) and a `state`.
+
+        What an older meter kept without tariffs is of tariff 1: the parts equal the total.
+        """
+        self.summation = summation
+        state = state or {}
+        self._values = {
+            register.key: 0
+            for register in registers_of(phases)
+            if register.is_energy
+            and register.quantity.d == TIME_INTEGRAL
+            and register.key not in DERIVED
+        }
+        kept = kept or {}
+        self._values |= {key: energy for key, energy in kept.items() if key in self._values}
+        for name in _PER_TARIFF:
+            if name in kept and f"{name}_t1" not in kept:
+                self._values[f"{name}_t1"] = self._values[name]
+        self._customer_base_nwh: int = state.get("customer_base_nwh", 0)
+        self._operating_ns: int = state.get("operating_ns", 0)
+        self._phase_keys = [
+            [(f"{name}_l{phase}", name, booked) for name, booked in BOOKED.items()]
+            for phase in range(1, phases + 1)
+        ]
+        self._tariff_keys = [
+            [(name, f"{name}_t{tariff}") for name in _PER_TARIFF] for tariff in TARIFFS
+        ]
+
+    def state(self) -> dict[str, Any]:
+        """What is not an energy and has to outlive a power cut."""
+        return {
+            "customer_base_nwh": self._customer_base_nwh,
+            "operating_ns": self._operating_ns,
+        }
+
+    @property
+    def values(self) -> Mapping[str, int]:
+        """All that is kept, nWh and nvarh by register key."""
+        return self._values
+
+    def value(self, key: str) -> int | None:
+        """A register's nWh or nvarh (of the hour counter: hours); None for one that is not ours."""
+        if key in DERIVED:
+            return DERIVED[key](self._values)
+        if key == "import_active_energy_customer":
+            return (self._values["import_active_energy"] - self._customer_base_nwh) % ROLLOVER_NWH
+        if key == "operating_time":
+            return self._operating_ns // 10**9 // _SECONDS_PER_HOUR
+        return self._values.get(key)
+
+    def book(self, measurement: Measurement, tariff: int) -> tuple[int, int]:
+        """Book one measurement to the tariff in force.
+
+        Returns the import and export (nWh) that fed 1.8.0 and 2.8.0. Raises ValueError, nothing
+        booked, for other phases than the meter's or for energy that would turn a register back.
+        """
+        if len(measurement.phases) != len(self._phase_keys):
+            raise ValueError(
+                f"a measurement of {len(measurement.phases)} phases for a meter of "
+                f"{len(self._phase_keys)}"
+            )
+        individual = dict.fromkeys(SUMMED_ENERGIES, 0)
+        booked: dict[str, int] = {}
+        for phase, keys in zip(measurement.phases, self._phase_keys, strict=True):
+            if not phase.active_energy_nwh and not phase.reactive_energy_nvarh:
+                continue
+            for key, name, part in keys:
+                energy = part(phase)
+                if energy:
+                    booked[key] = energy
+                    individual[name] += energy
+        vector_energy = measurement.vector_energy
+        vector = {name: part(vector_energy) for name, part in BOOKED.items()}
+        feeding, other = (
+            (individual, vector) if self.summation == "individual" else (vector, individual)
+        )
+        booked |= feeding
+        for name, energy in other.items():
+            booked[f"other_{name}"] = energy
+        for name, key in self._tariff_keys[tariff - 1]:
+            booked[key] = feeding[name]
+        for key, energy in booked.items():
+            if energy < 0:
+                raise ValueError(f"{key}: {energy} nWh would turn a register back")
+        values = self._values
+        for key, energy in booked.items():
+            if energy:
+                values[key] = (values[key] + energy) % ROLLOVER_NWH
+        self._operating_ns += measurement.end_ns - measurement.start_ns
+        return feeding["import_active_energy"], feeding["export_active_energy"]
+
+    def reset_customer_counter(self) -> None:
+        """Let the customer's own counter begin at zero; no register of the meter moves."""
+        self._customer_base_nwh = self._values["import_active_energy"]
+
+
+def raw(key: str, nwh: int) -> int:
+    """Return nWh or nvarh as a register shows it: whole units of its scaler, towards zero."""
+    shown: int = abs(nwh) // (10**9 * 10 ** BY_KEY[key].quantity.scaler)
+    return shown if nwh >= 0 else -shown
