@@ -1,7 +1,7 @@
 """Presets: tariffs of real grid companies as data, one JSON file each in `presets/`.
 
-A new one is a new file, its name the id. Must not know the meter or Home Assistant: both ends choose from the same
-list. The files come with the package; reading them is the only thing done with a file here.
+A new one is a new file, its name the id. Must not know the meter or Home Assistant: both ends
+choose from the same list. The files come with the package; nothing else is done with a file here.
 """
 
 from __future__ import annotations
