@@ -1,4 +1,4 @@
-"""Checks that the built wheel is whole: every module once, the linked channel's files included.
+"""Checks that the built wheel is whole: every module and data file once, the linked ones included.
 
 A wheel that lost what is behind the symbolic link would install without a word and fail at the
 first import, on somebody else's machine.
@@ -14,11 +14,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def wanted_modules() -> set[str]:
-    """Return the wheel's modules as they should be, read from the tree through the link."""
+# Modules, and what they read from the package: the tariff presets.
+WANTED = ("*.py", "*.json")
+
+
+def wanted_files() -> set[str]:
+    """Return the wheel's files as they should be, read from the tree through the link."""
     package = ROOT / "meter_node"
-    found = package.rglob("*.py", recurse_symlinks=True)
-    return {str(path.relative_to(ROOT)) for path in found}
+    return {
+        str(path.relative_to(ROOT))
+        for pattern in WANTED
+        for path in package.rglob(pattern, recurse_symlinks=True)
+    }
 
 
 def wheel_contents() -> list[str]:
@@ -37,7 +44,7 @@ def wheel_contents() -> list[str]:
 def complaints() -> list[str]:
     """Return what is wrong with the wheel, one sentence each."""
     names = Counter(wheel_contents())
-    found = [f"missing from the wheel: {name}" for name in sorted(wanted_modules() - set(names))]
+    found = [f"missing from the wheel: {name}" for name in sorted(wanted_files() - set(names))]
     found += [f"twice in the wheel: {name}" for name, times in sorted(names.items()) if times > 1]
     found += [
         f"does not belong into the wheel: {name}"
