@@ -137,15 +137,7 @@ def _play(
     """
     assert isinstance(settings.source, config.SimulatedSourceConfig)
     variant = settings.variant()
-    kept = database.kept(title)
-    meter = Meter(
-        variant,
-        kept.energies_nwh,
-        zone=settings.zone(),
-        production_expected=settings.production_expected,
-        states=kept.states,
-        log_heads=kept.log_heads,
-    )
+    meter = settings.meter(database.kept(title))
     closed = True if variant.breaker else None
     house = PhasorHouse(
         feeds.house(settings.source, variant.phases), STEP_S, inputs=DigitalInputs(closed)

@@ -24,9 +24,13 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from meter_node.channel import presets
+from meter_node.meter.meter import Meter
+from meter_node.meter.tariff import TariffSettings
 from meter_node.meter.variant import Variant
 from meter_node.sources.house import LEAST_ANNUAL_KWH
 from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_V
+from meter_node.store import Kept
 
 FILE_NAME = "meter_node.toml"
 FASTEST_BAUDRATE = 4_000_000
@@ -196,6 +200,12 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _preset(name: str) -> str:
+    if name not in presets.names():
+        raise ValueError(f"no tariff {name!r}; there are {', '.join(presets.names())}")
+    return name
+
+
 def _divides_a_day(seconds: int) -> int:
     if 86_400 % seconds:
         raise ValueError(
@@ -220,6 +230,8 @@ class MeterConfig(_Section):
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Copenhagen"
     production_expected: bool = True
+    summation: Literal["individual", "vector"] = "individual"
+    tariff: Annotated[str, AfterValidator(_preset)] | None = None
     source: SourceConfig
 
     @model_validator(mode="after")
@@ -231,6 +243,22 @@ class MeterConfig(_Section):
         """Return what this meter is made as."""
         phases = self.phases or {"162M": 1, "382M": 3}[self.model]
         return Variant(self.model, phases, self.current_range, self.breaker, self.relays)
+
+    def meter(self, kept: Kept) -> Meter:
+        """Return the meter as it goes on from what is kept of it."""
+        tariff = (
+            TariffSettings(calendar=presets.load(self.tariff).calendar) if self.tariff else None
+        )
+        return Meter(
+            self.variant(),
+            kept.energies_nwh,
+            zone=self.zone(),
+            summation=self.summation,
+            tariff=tariff,
+            production_expected=self.production_expected,
+            states=kept.states,
+            log_heads=kept.log_heads,
+        )
 
     def zone(self) -> ZoneInfo:
         """Return the meter's local time zone."""

@@ -32,7 +32,6 @@ from meter_node.cosem import push
 from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
 from meter_node.meter.local_time import LocalTime
-from meter_node.meter.meter import Meter
 from meter_node.meter.rows import Image, LogRow
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.meter.variant import Variant
@@ -100,14 +99,7 @@ class MeterRunner:
             _LOGGER.warning(
                 "%s: nothing is known of this meter, its registers begin at zero", self.name
             )
-        self._meter = Meter(
-            variant,
-            kept.energies_nwh,
-            zone=settings.zone(),
-            production_expected=settings.production_expected,
-            states=kept.states,
-            log_heads=kept.log_heads,
-        )
+        self._meter = settings.meter(kept)
         self._device = LogicalDevice(
             Identity(
                 own_keys.system_title,

@@ -97,22 +97,26 @@ _SELDOM_WANTED_PER_PHASE = _SELDOM_WANTED | {
 
 def _description(
     name: str,
-    phase: int | None,
     unit: Unit,
     value_fn: Callable[[Mapping[str, float]], float | None],
+    *,
+    phase: int | None = None,
+    tariff: int | None = None,
 ) -> MeterNodeSensorDescription:
     kind = _KINDS[unit]
+    part, number = ("phase", f"L{phase}") if phase else ("tariff", f"T{tariff}")
+    is_part = phase is not None or tariff is not None
+    seldom_wanted = _SELDOM_WANTED if phase is None else _SELDOM_WANTED_PER_PHASE
     return MeterNodeSensorDescription(
-        key=name if phase is None else f"{name}_l{phase}",
-        translation_key=name if phase is None else f"{name}_phase",
-        placeholders={} if phase is None else {"phase": f"L{phase}"},
+        key=f"{name}_{number.lower()}" if is_part else name,
+        translation_key=f"{name}_{part}" if is_part else name,
+        placeholders={part: number} if is_part else {},
         device_class=kind.device_class,
         state_class=kind.state_class,
         native_unit_of_measurement=kind.unit,
         suggested_unit_of_measurement=kind.suggested_unit,
         suggested_display_precision=kind.precision,
-        entity_registry_enabled_default=name
-        not in (_SELDOM_WANTED if phase is None else _SELDOM_WANTED_PER_PHASE),
+        entity_registry_enabled_default=name not in seldom_wanted,
         value_fn=value_fn,
     )
 
@@ -126,7 +130,9 @@ def _measured(register: Register) -> MeterNodeSensorDescription:
             return int(measured)  # whole Wh stay whole
         return measured
 
-    return _description(quantity.name, register.phase, quantity.unit, value)
+    return _description(
+        quantity.name, quantity.unit, value, phase=register.phase, tariff=register.tariff
+    )
 
 
 def _net_power(phase: int | None) -> MeterNodeSensorDescription:
@@ -140,16 +146,12 @@ def _net_power(phase: int | None) -> MeterNodeSensorDescription:
             return None
         return round(imported - exported, 3)
 
-    return _description("active_power", phase, Unit.WATT, value)
+    return _description("active_power", Unit.WATT, value, phase=phase)
 
 
 SENSORS: tuple[MeterNodeSensorDescription, ...] = (
     *(_net_power(phase) for phase in (None, *PHASES)),
-    *(
-        _measured(register)
-        for register in REGISTERS
-        if register.quantity.pushed and register.tariff is None
-    ),
+    *(_measured(register) for register in REGISTERS if register.quantity.pushed),
 )
 
 

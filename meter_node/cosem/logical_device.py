@@ -55,6 +55,7 @@ class LogicalDevice:
         ):
             value = axdr.visible_string(text)
             self._add(DATA, logical_name, IDENTITY_READERS, {VALUE: partial(_constant, value)})
+        self._add(DATA, registers.ACTIVE_TARIFF, READERS, {VALUE: _active_tariff})
         self._add(CLOCK, registers.CLOCK, READERS, {VALUE: self._clock})
 
     def commit(self, snapshot: Snapshot) -> None:
@@ -145,6 +146,10 @@ def at(time_ns: int, zone: ZoneInfo, *, clock_invalid: bool = False) -> CosemDat
     seconds, nanoseconds = divmod(time_ns, NANO)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
     return CosemDateTime.at(moment, zone, clock_invalid=clock_invalid)
+
+
+def _active_tariff(snapshot: Snapshot) -> bytes:
+    return axdr.unsigned(snapshot.tariff)
 
 
 def _constant(value: bytes, _: Snapshot) -> bytes:

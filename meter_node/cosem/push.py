@@ -19,7 +19,12 @@ from meter_node.meter.snapshot import NANO
 
 INVOKE_ID_MASK = 0xFFFFFF
 """The number's bits in long-invoke-id-and-priority; those above are flags."""
-_IDENTITY = (registers.METER_NUMBER, registers.MODEL, registers.SOFTWARE)
+_STATES = (
+    registers.METER_NUMBER,
+    registers.MODEL,
+    registers.SOFTWARE,
+    registers.ACTIVE_TARIFF,
+)
 
 
 def notification(
@@ -34,15 +39,14 @@ def notification(
     values = {
         register.key: raw
         for register in device.registers
-        # The meter has one tariff, whose registers are the totals.
-        if register.quantity.pushed and register.tariff is None
+        if _travels(register, device.committed.tariffs)
         if (raw := device.raw(Client.CONSUMER, register)) is not None
     }
     states = [
         meter_node_v1.encode_state(
             DATA, name, VALUE, device.get(Client.CONSUMER, DATA, name, VALUE)
         )
-        for name in _IDENTITY
+        for name in _STATES
     ]
     heads = [
         LogHead(LOGS[log].logical_name, head.entry, head.chain)
@@ -52,6 +56,14 @@ def notification(
     return apdu.encode_data_notification(
         invoke_id & INVOKE_ID_MASK, time, meter_node_v1.encode(time, values, states, heads, events)
     )
+
+
+def _travels(register: registers.Register, tariffs: int) -> bool:
+    """Whether a register is in every push. Of one tariff alone the registers are the totals."""
+    if register.tariff is None:
+        return register.quantity.pushed
+    is_active = register.quantity.unit is registers.Unit.WATT_HOUR
+    return is_active and 1 < tariffs >= register.tariff
 
 
 def _event(row: LogRow, zone: ZoneInfo) -> LoggedEvent:

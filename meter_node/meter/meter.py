@@ -35,6 +35,7 @@ from meter_node.meter.rows import BillingKind, BillingRow, ChainHead, Image, Log
 from meter_node.meter.snapshot import Snapshot
 from meter_node.meter.step import DigitalInputs, Step
 from meter_node.meter.tamper import Tamper, TamperSettings
+from meter_node.meter.tariff import TariffControl, TariffSettings
 from meter_node.meter.variant import Variant
 from meter_node.metrology import Detector
 from meter_node.metrology.measurement import Measurement, PhaseMeasurement
@@ -68,7 +69,6 @@ _OF_METER: dict[str, Callable[[Measurement], float | None]] = {
     "neutral_current": lambda second: second.neutral_current_a,
 }
 _BILLING_KINDS: tuple[BillingKind, ...] = ("daily", "monthly", "change")
-_ONLY_TARIFF = 1
 _NO_INPUTS = DigitalInputs()
 _MW_PER_W = 1000
 
@@ -87,6 +87,7 @@ class Meter:
         *,
         zone: ZoneInfo | None = None,
         summation: Summation = "individual",
+        tariff: TariffSettings | None = None,
         production_expected: bool = True,
         states: Mapping[str, str] | None = None,
         log_heads: Mapping[Log, ChainHead] | None = None,
@@ -102,6 +103,7 @@ class Meter:
             if not (phases == 1 and register.key == "neutral_current")
         )
         self._clock = MeterClock(ClockSettings(), local, kept.get("clock"))
+        self._tariff = TariffControl(tariff or TariffSettings(), local, kept.get("tariff"))
         self._energy = EnergyRegisters(phases, summation, energies_nwh, kept.get("energy"))
         self._integrals = Integrals(phases, kept.get("integrals"))
         self._demand_settings = DemandSettings()
@@ -194,7 +196,11 @@ class Meter:
         if placed.gap:
             self._resume(step.start_s)
         events += self._clock.daylight_saving(step.start_s)
-        imported_nwh, exported_nwh = self._energy.book(measurement, _ONLY_TARIFF)
+        events += self._tariff.advance(step)
+        if self._tariff.billing_due:
+            self._billing_rows.append(self._billing.take("tariffs", step.start_s, self.raw))
+            self._tariff.billing_taken()
+        imported_nwh, exported_nwh = self._energy.book(measurement, self._tariff.tariff)
         self._measurement = measurement
         self._integrals.advance(step)
         self._demand.advance(step, imported_nwh, exported_nwh)
@@ -259,12 +265,15 @@ class Meter:
             counted,
             self._clock.valid,
             self._logs.heads(),
+            self._tariff.tariff,
+            self._tariff.calendar.tariffs,
         )
 
     def image(self) -> Image:
         """Return all that must outlive a power cut, with the rows that no store has yet."""
         parts: dict[str, Any] = {
             "clock": self._clock,
+            "tariff": self._tariff,
             "energy": self._energy,
             "integrals": self._integrals,
             "demand": self._demand,
@@ -307,6 +316,7 @@ class Meter:
         old_s = self._end_s
         for profile in self._profiles:
             self._profile_rows += profile.clock_changed(old_s, new_s, self.raw)
+        self._tariff.clock_changed(old_s, new_s)
         self._averages.clock_changed(old_s, new_s)
         self._demand.clock_changed(old_s, new_s)
         self._billing_rows += self._billing.clock_changed(old_s, new_s, self.raw)

@@ -31,6 +31,10 @@ class Snapshot:
     clock_valid: bool = True
     log_heads: Mapping[Log, ChainHead] = field(default_factory=dict)
     """Where each log stands; one without an entry is at entry 0."""
+    tariff: int = 1
+    """The tariff in force, 1 to 8."""
+    tariffs: int = 1
+    """How many tariffs the calendar has."""
 
     def raw(self, key: str) -> int | None:
         """Return a register as it is shown: units of 10^scaler, energies truncated.

@@ -244,10 +244,10 @@ def _hold_store_against(watch: Watch, data_dir: Path) -> float:
     for key, published in watch.energies.items():
         if kept.energies_nwh.get(key, 0) // NANO < published:
             watch.violations.append(f"{watch.title}: {key} kept below the published {published}")
-    for quantity in registers.QUANTITIES:
-        if quantity.d != registers.TIME_INTEGRAL or quantity.name not in kept.energies_nwh:
+    for name in registers.SUMMED_ENERGIES:
+        if name not in kept.energies_nwh:
             continue
-        parts = sum(kept.energies_nwh[f"{quantity.name}_l{phase}"] for phase in registers.PHASES)
-        if parts != kept.energies_nwh[quantity.name]:
-            watch.violations.append(f"{watch.title}: {quantity.name} is not the sum of its phases")
+        parts = sum(kept.energies_nwh[f"{name}_l{phase}"] for phase in registers.PHASES)
+        if parts != kept.energies_nwh[name]:
+            watch.violations.append(f"{watch.title}: {name} is not the sum of its phases")
     return kept.time_ns / NANO

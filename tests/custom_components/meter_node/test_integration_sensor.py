@@ -201,9 +201,9 @@ async def test_a_plain_real_meter_is_read_without_keys(
     assert home.device.manufacturer == "Kamstrup"
 
 
-def test_every_register_of_the_channel_has_its_sensor() -> None:
+def test_every_register_that_is_pushed_has_its_sensor() -> None:
     keys = [sensor.key for sensor in SENSORS]
-    assert {register.key for register in REGISTERS} < set(keys)
+    assert {register.key for register in REGISTERS if register.quantity.pushed} < set(keys)
     assert len(keys) == len(set(keys))
 
 
@@ -211,5 +211,8 @@ async def test_every_enabled_by_default_entity_has_a_class_for_statistics(
     hass: HomeAssistant,
 ) -> None:
     for sensor in SENSORS:
-        assert sensor.device_class is not None
+        # Home Assistant has no class for distortion.
+        assert sensor.device_class is not None or sensor.key.startswith(
+            ("voltage_thd", "current_thd")
+        )
         assert sensor.state_class is not None
