@@ -43,6 +43,7 @@ from meter_node import (
 from meter_node.channel import registers
 from meter_node.channel.pairing import Pairing
 from meter_node.ciphering import COUNTS_PER_SECOND, InvocationCounter, time_floor
+from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
 from meter_node.meter.snapshot import Snapshot
 from meter_node.ports import mqtt
 from meter_node.sources import SourceError
@@ -56,16 +57,6 @@ app = typer.Typer(
 _out = Console()
 _errors = Console(stderr=True, highlight=False)
 
-DataDir = Annotated[
-    Path,
-    typer.Option(
-        "--data-dir",
-        "-d",
-        envvar="METER_NODE_DATA",
-        help="Where configuration, keys and registers of this node are.",
-    ),
-]
-DEFAULT_DATA_DIR = Path("meter-node-data")
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", "-c", help=f"Another file than {config.FILE_NAME} in the data dir."),

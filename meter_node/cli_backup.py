@@ -17,20 +17,10 @@ from meter_node import backup, config, keys, node
 from meter_node.channel import hello, security
 from meter_node.channel.reading import ListError
 from meter_node.cli_output import check_writable, console
+from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.snapshot import NANO
 from meter_node.ports.retained import retained
-
-DataDir = Annotated[
-    Path,
-    typer.Option(
-        "--data-dir",
-        "-d",
-        envvar="METER_NODE_DATA",
-        help="Where configuration, keys and registers of this node are.",
-    ),
-]
-DEFAULT_DATA_DIR = Path("meter-node-data")
 
 
 def back_up(

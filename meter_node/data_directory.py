@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from meter_node import config
+
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        "-d",
+        envvar="METER_NODE_DATA",
+        help="Where configuration, keys and registers of this node are.",
+    ),
+]
+DEFAULT_DATA_DIR = Path("meter-node-data")
 
 
 def write_configuration(data_dir: Path, model: str) -> bool:

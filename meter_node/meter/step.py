@@ -30,7 +30,7 @@ class Step:
 
     A stream's seconds end where its crystal says: each counts for the nearest whole one. `start_s`
     is the end of the step before unless `gap`: then nothing was measured in between. Energy, tariff
-    and windows of a step are those at its `start_s`. `local_offset_s`: local time less UTC then.
+    and windows of a step are those at its `start_s`.
     """
 
     start_s: int

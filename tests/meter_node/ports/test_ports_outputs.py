@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import gpiod
 import pytest
 
 from meter_node.ports.outputs import (
@@ -21,8 +22,6 @@ from meter_node.ports.outputs import (
     SimulatedLines,
     Wiring,
 )
-
-gpiod = pytest.importorskip("gpiod")
 
 PULSE_MS = 10
 POLL_S = 0.005
