@@ -107,7 +107,7 @@ class MeterRunner:
                 settings.model,
                 __version__,
             ),
-            variant.phases,
+            variant,
             settings.zone(),
         )
         self._aead = PycryptodomeAead()

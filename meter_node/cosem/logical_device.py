@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from meter_node.channel import axdr, obis, registers
 from meter_node.channel.cosem_time import CosemDateTime
+from meter_node.channel.objects import ClassId
 from meter_node.cosem.access import (
     IDENTITY_READERS,
     READERS,
@@ -22,9 +23,10 @@ from meter_node.cosem.access import (
     DataAccessResult,
 )
 from meter_node.cosem.identity import Identity
+from meter_node.cosem.state_objects import ROWS
 from meter_node.meter.snapshot import NANO, Snapshot
+from meter_node.meter.variant import Variant
 
-DATA, REGISTER, CLOCK = 1, 3, 8
 LOGICAL_NAME, VALUE, SCALER_UNIT = 1, 2, 3
 
 
@@ -39,11 +41,12 @@ class Attribute:
 class LogicalDevice:
     """The objects of one meter, read from the last committed snapshot."""
 
-    def __init__(self, identity: Identity, phases: int, zone: ZoneInfo) -> None:
-        """Build the object table of a meter with so many phases; ``zone`` is its local time."""
+    def __init__(self, identity: Identity, variant: Variant, zone: ZoneInfo) -> None:
+        """Build the object table of a meter of that make; ``zone`` is its local time."""
         self.identity = identity
         self.zone = zone
-        self.registers = registers.registers_of(phases)
+        self.registers = registers.registers_of(variant.phases)
+        self.states = tuple(row for row in ROWS if row.has(variant))
         self._objects: dict[bytes, tuple[int, dict[int, Attribute]]] = {}
         self._committed: Snapshot | None = None
         for register in self.registers:
@@ -54,9 +57,13 @@ class LogicalDevice:
             (registers.SOFTWARE, identity.software),
         ):
             value = axdr.visible_string(text)
-            self._add(DATA, logical_name, IDENTITY_READERS, {VALUE: partial(_constant, value)})
-        self._add(DATA, registers.ACTIVE_TARIFF, READERS, {VALUE: _active_tariff})
-        self._add(CLOCK, registers.CLOCK, READERS, {VALUE: self._clock})
+            self._add(
+                ClassId.DATA, logical_name, IDENTITY_READERS, {VALUE: partial(_constant, value)}
+            )
+        self._add(ClassId.CLOCK, registers.CLOCK, READERS, {VALUE: self._clock})
+        for row in self.states:
+            which = row.object
+            self._add(which.class_id, which.logical_name, READERS, {row.attribute: row.value})
 
     def commit(self, snapshot: Snapshot) -> None:
         """Show this snapshot from now on: the store has it."""
@@ -74,8 +81,10 @@ class LogicalDevice:
 
         Raises AccessError: undefined object, other class, or not for this client.
         """
-        name = obis.any_channel(logical_name)
-        found = self._objects.get(name)
+        # Load relays are channels of their own: only what is not there is looked for under B = 0.
+        found = self._objects.get(logical_name)
+        if found is None and class_id != ClassId.DISCONNECT_CONTROL:
+            found = self._objects.get(obis.any_channel(logical_name))
         if found is None:
             raise AccessError(
                 DataAccessResult.OBJECT_UNDEFINED, f"no object {obis.text(logical_name)}"
@@ -116,7 +125,7 @@ class LogicalDevice:
         quantity = register.quantity
         scaler_unit = axdr.structure(axdr.integer(quantity.scaler), axdr.enum(quantity.unit))
         self._add(
-            REGISTER,
+            ClassId.REGISTER,
             register.logical_name,
             READERS,
             {
@@ -133,9 +142,9 @@ class LogicalDevice:
         values: dict[int, Callable[[Snapshot], bytes]],
     ) -> None:
         own_name = partial(_constant, axdr.octet_string(logical_name))
-        attributes = {LOGICAL_NAME: Attribute(readers, own_name)}
-        attributes |= {number: Attribute(readers, value) for number, value in values.items()}
-        self._objects[logical_name] = (class_id, attributes)
+        named = (class_id, {LOGICAL_NAME: Attribute(readers, own_name)})
+        _, attributes = self._objects.setdefault(logical_name, named)
+        attributes.update({number: Attribute(readers, value) for number, value in values.items()})
 
     def _clock(self, _: Snapshot) -> bytes:
         return axdr.octet_string(self.local_time().to_bytes())
@@ -146,10 +155,6 @@ def at(time_ns: int, zone: ZoneInfo, *, clock_invalid: bool = False) -> CosemDat
     seconds, nanoseconds = divmod(time_ns, NANO)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
     return CosemDateTime.at(moment, zone, clock_invalid=clock_invalid)
-
-
-def _active_tariff(snapshot: Snapshot) -> bytes:
-    return axdr.unsigned(snapshot.tariff)
 
 
 def _constant(value: bytes, _: Snapshot) -> bytes:

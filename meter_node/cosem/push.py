@@ -11,20 +11,16 @@ from zoneinfo import ZoneInfo
 
 from meter_node.channel import apdu, meter_node_v1, registers
 from meter_node.channel.event_codes import LOGS
+from meter_node.channel.objects import ClassId
 from meter_node.channel.reading import LoggedEvent, LogHead
 from meter_node.cosem.access import Client
-from meter_node.cosem.logical_device import DATA, VALUE, LogicalDevice, at
+from meter_node.cosem.logical_device import VALUE, LogicalDevice, at
 from meter_node.meter.rows import LogRow
 from meter_node.meter.snapshot import NANO
 
 INVOKE_ID_MASK = 0xFFFFFF
 """The number's bits in long-invoke-id-and-priority; those above are flags."""
-_STATES = (
-    registers.METER_NUMBER,
-    registers.MODEL,
-    registers.SOFTWARE,
-    registers.ACTIVE_TARIFF,
-)
+_IDENTITY = (registers.METER_NUMBER, registers.MODEL, registers.SOFTWARE)
 
 
 def notification(
@@ -42,11 +38,15 @@ def notification(
         if _travels(register, device.committed.tariffs)
         if (raw := device.raw(Client.CONSUMER, register)) is not None
     }
+    attributes = [(ClassId.DATA, name, VALUE) for name in _IDENTITY]
+    attributes += [
+        (row.object.class_id, row.object.logical_name, row.attribute)
+        for row in device.states
+        if row.pushed
+    ]
     states = [
-        meter_node_v1.encode_state(
-            DATA, name, VALUE, device.get(Client.CONSUMER, DATA, name, VALUE)
-        )
-        for name in _STATES
+        meter_node_v1.encode_state(*attribute, device.get(Client.CONSUMER, *attribute))
+        for attribute in attributes
     ]
     heads = [
         LogHead(LOGS[log].logical_name, head.entry, head.chain)

@@ -16,6 +16,53 @@ NANO = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerState:
+    """The breaker as disconnect control shows it (class 70).
+
+    `closed` is where it stands by its own feedback. `causes`: why it is open, the strongest first.
+    """
+
+    closed: bool
+    control_state: int
+    control_mode: int
+    closed_wanted: bool
+    causes: tuple[str, ...] = ()
+    button_reconnects: bool = False
+    consumer_reconnects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RelayState:
+    """One load relay: whether it is on, when a drawn delay is over, and what the consumer chose."""
+
+    on: bool
+    pending_s: int | None = None
+    consumer_command: str = "automatic"
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterState:
+    """The limiter (class 71): thresholds in W or A, None for no limit."""
+
+    unit: str
+    active: float | None
+    normal: float | None
+    emergency: float | None
+    over_s: int
+    under_s: int
+    emergency_active: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreditState:
+    """What is left of what was bought, emergency credit included; below zero where overdrawn."""
+
+    credit_wh: int
+    debt_wh: int
+    exhausted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The meter at ``time_ns`` (UTC by its clock): exact energies, and the last second's values."""
 
@@ -35,6 +82,14 @@ class Snapshot:
     """The tariff in force, 1 to 8."""
     tariffs: int = 1
     """How many tariffs the calendar has."""
+    breaker: BreakerState | None = None
+    relays: tuple[RelayState, ...] = ()
+    limiter: LimiterState | None = None
+    credit: CreditState | None = None
+    """None while prepayment is off."""
+    status_word: str = "0000000"
+    alarms: frozenset[str] = frozenset()
+    """Names of `channel.alarms` that hold now."""
 
     def raw(self, key: str) -> int | None:
         """Return a register as it is shown: units of 10^scaler, energies truncated.

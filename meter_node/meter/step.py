@@ -7,21 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from meter_node.metrology import DigitalInputs
 from meter_node.metrology.measurement import Measurement
 
-
-@dataclass(frozen=True, slots=True)
-class DigitalInputs:
-    """What a meter's contacts say: True is the state that the name says.
-
-    `breaker_closed` is the breaker's own feedback, None where it gives none.
-    """
-
-    breaker_closed: bool | None = None
-    meter_cover_open: bool = False
-    terminal_cover_open: bool = False
-    magnet: bool = False
-    button: bool = False
+__all__ = ["DigitalInputs", "Step"]
 
 
 @dataclass(frozen=True, slots=True)

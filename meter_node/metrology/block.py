@@ -57,13 +57,16 @@ class SampleBlock:
 
 @dataclass(frozen=True, slots=True)
 class DigitalInputs:
-    """The meter's contacts: breaker feedback (None without a breaker), covers, magnet, button."""
+    """What a meter's contacts say: True is the state that the name says.
+
+    `breaker_closed` is the breaker's own feedback, None where it gives none.
+    """
 
     breaker_closed: bool | None = None
-    cover_open: bool = False
+    meter_cover_open: bool = False
     terminal_cover_open: bool = False
-    strong_field: bool = False
-    button_pressed: bool = False
+    magnet: bool = False
+    button: bool = False
 
 
 def _peak_of(name: str, codes: NDArray[np.int32]) -> int:

@@ -37,10 +37,10 @@ _PER_DEGREE = 100
 
 # What each bit of the contacts' octet says.
 _CONTACTS = {
-    "cover_open": 0x04,
+    "meter_cover_open": 0x04,
     "terminal_cover_open": 0x08,
-    "strong_field": 0x10,
-    "button_pressed": 0x20,
+    "magnet": 0x10,
+    "button": 0x20,
 }
 _HAS_BREAKER, _BREAKER_CLOSED = 0x01, 0x02
 

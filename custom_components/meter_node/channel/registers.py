@@ -266,8 +266,6 @@ MODEL = obis.parse("0.0.96.1.1.255")
 """The meter's model (Data, class 1)."""
 SOFTWARE = obis.parse("1.0.0.2.0.255")
 """The version of the metering software (Data, class 1)."""
-ACTIVE_TARIFF = obis.parse("0.0.96.14.0.255")
-"""The number of the tariff in force (Data, class 1)."""
 CLOCK = obis.parse("0.0.1.0.0.255")
 """The clock (class 8)."""
 

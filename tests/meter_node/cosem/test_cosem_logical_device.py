@@ -10,7 +10,9 @@ from meter_node.cosem.access import AccessError, Client, DataAccessResult
 from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
 from meter_node.meter.snapshot import NANO, Snapshot
+from meter_node.meter.variant import Variant
 
+FLAT = Variant("162M", 1)
 COPENHAGEN = ZoneInfo("Europe/Copenhagen")
 # 2026-07-01 12:00:00 UTC, 14:00 in Copenhagen
 NOON_S = 1_782_907_200
@@ -28,7 +30,7 @@ IMPORT = obis.parse("1.0.1.8.0.255")
 
 @pytest.fixture
 def device() -> LogicalDevice:
-    made = LogicalDevice(Identity(b"MTN12345", "8675309", "382M", "0.1.0"), 3, COPENHAGEN)
+    made = LogicalDevice(Identity(b"MTN12345", "8675309", "382M", "0.1.0"), Variant(), COPENHAGEN)
     made.commit(SNAPSHOT)
     return made
 
@@ -51,7 +53,7 @@ def test_a_register_without_a_value_is_null_data(device: LogicalDevice) -> None:
 
 
 def test_nothing_is_shown_before_the_first_commit() -> None:
-    device = LogicalDevice(Identity(b"MTN12345", "1", "162M", "0.1.0"), 1, COPENHAGEN)
+    device = LogicalDevice(Identity(b"MTN12345", "1", "162M", "0.1.0"), FLAT, COPENHAGEN)
     with pytest.raises(AccessError) as refused:
         device.get(Client.CONSUMER, 3, IMPORT, 2)
     assert refused.value.result is DataAccessResult.TEMPORARY_FAILURE

@@ -50,7 +50,7 @@ def test_a_block_comes_out_as_it_went_in(width: int, phases: int) -> None:
         a_block(7, phases=phases),
         time_ns=1_767_225_600_123_456_789,
         shunt_temperature_c=-12.34,
-        inputs=DigitalInputs(False, cover_open=True, button_pressed=True),
+        inputs=DigitalInputs(False, meter_cover_open=True, button=True),
         clipped=True,
     )
     (event,) = decoded(encode(block, width))
