@@ -25,7 +25,10 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from meter_node.channel import presets
+from meter_node.meter import parameters
 from meter_node.meter.meter import Meter
+from meter_node.meter.parameters import Parameters
+from meter_node.meter.refused import RefusedError
 from meter_node.meter.tariff import TariffSettings
 from meter_node.meter.variant import Variant
 from meter_node.sources.house import LEAST_ANNUAL_KWH
@@ -232,11 +235,12 @@ class MeterConfig(_Section):
     production_expected: bool = True
     summation: Literal["individual", "vector"] = "individual"
     tariff: Annotated[str, AfterValidator(_preset)] | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
     source: SourceConfig
 
     @model_validator(mode="after")
     def _offered(self) -> Self:
-        self.variant()  # raises VariantError, a ValueError
+        self.all_parameters()  # raises VariantError or RefusedError, both a ValueError
         return self
 
     def variant(self) -> Variant:
@@ -244,21 +248,39 @@ class MeterConfig(_Section):
         phases = self.phases or {"162M": 1, "382M": 3}[self.model]
         return Variant(self.model, phases, self.current_range, self.breaker, self.relays)
 
-    def meter(self, kept: Kept) -> Meter:
+    def meter(
+        self, kept: Kept, system_title: bytes = bytes(8), vending_key: bytes | None = None
+    ) -> Meter:
         """Return the meter as it goes on from what is kept of it."""
-        tariff = (
-            TariffSettings(calendar=presets.load(self.tariff).calendar) if self.tariff else None
-        )
         return Meter(
             self.variant(),
             kept.energies_nwh,
             zone=self.zone(),
             summation=self.summation,
-            tariff=tariff,
-            production_expected=self.production_expected,
+            parameters=self.all_parameters(),
+            system_title=system_title,
+            vending_key=vending_key,
             states=kept.states,
             log_heads=kept.log_heads,
         )
+
+    def all_parameters(self) -> Parameters:
+        """Return what the meter is programmed with until a utility says otherwise.
+
+        Raises RefusedError.
+        """
+        given = dict(self.parameters)
+        if "tariff" in given:
+            raise RefusedError("parameters.tariff: name a preset by the meter's tariff instead")
+        if self.tariff:
+            given["tariff"] = TariffSettings(calendar=presets.load(self.tariff).calendar)
+        expected = {"production_expected": self.production_expected}
+        tamper = given.get("tamper", {})
+        given["tamper"] = expected | tamper if isinstance(tamper, dict) else tamper
+        try:
+            return parameters.read(given).fitted(self.variant())
+        except RefusedError as error:
+            raise RefusedError(f"parameters: {error}") from None
 
     def zone(self) -> ZoneInfo:
         """Return the meter's local time zone."""

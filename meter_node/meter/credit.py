@@ -12,7 +12,7 @@ While supply goes on without credit (in friendly hours) the credit is below zero
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -38,9 +38,9 @@ class CreditSettings(BaseModel):
     """Parameters of prepayment. Supply is cut only from `friendly_until` to `friendly_from`.
 
     Times are minutes of the local day (18:00 is 1080); the same twice means no friendly hours.
-    Weekdays count from Monday, 0. `non_working_days`: the dates that the calendar's special days
-    name. The maker's default is no cut from 18 to 09 on weekdays and none on other days; the
-    amounts are our own, 20 kWh being some two days of a Danish house (4 000 kWh a year).
+    Weekdays count from Monday, 0. `non_working_days`: dates beside those that the tariff calendar
+    names as special days. The maker's default is no cut from 18 to 09 on weekdays and none on other
+    days; the amounts are our own, 20 kWh being some two days of a Danish house (4 000 kWh a year).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -123,9 +123,14 @@ class Credit:
         system_title: bytes,
         vending_key: bytes | None,
         kept: Mapping[str, Any] | None = None,
+        is_special_day: Callable[[date], bool] = lambda day: False,
     ) -> None:
-        """`kept` is a `state` of before; without a key no token is taken."""
+        """`kept` is a `state` of before; without a key no token is taken.
+
+        `is_special_day`: whether the tariff calendar names a date; such a day is no working day.
+        """
         self.vending_key = vending_key
+        self._is_special_day = is_special_day
         self._local = local
         self._system_title = system_title
         kept = kept or {}
@@ -340,7 +345,9 @@ class Credit:
 
     def _is_friendly(self, now_s: int) -> bool:
         day = self._local.day(now_s)
-        if day in self._non_working_days or day.weekday() in self._settings.non_working_weekdays:
+        if day.weekday() in self._settings.non_working_weekdays:
+            return True
+        if day in self._non_working_days or self._is_special_day(day):
             return True
         minute = self._local.minute_of_day(now_s)
         start, until = self._settings.friendly_from_minute, self._settings.friendly_until_minute

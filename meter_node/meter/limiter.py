@@ -143,6 +143,11 @@ class Limiter:
         return self._threshold
 
     @property
+    def limits_prepaid(self) -> bool:
+        """Whether the prepaid maximum caps the threshold."""
+        return self._used == "prepaid"
+
+    @property
     def emergency_active(self) -> bool:
         """`emergency_profile_active` of class 71."""
         return self._emergency_active

@@ -15,7 +15,7 @@ from meter_node.meter.snapshot import NANO
 from meter_node.meter.step import Step
 from meter_node.meter.windows import Windows, check_interval
 
-AVERAGE_INTERVALS_MIN = (5, 10, 15, 30, 60)
+AVERAGE_INTERVALS_MIN = (5, 10, 15, 20, 30, 60)
 SECONDS_PER_HOUR = 3600
 _MICRO = 1_000_000
 

@@ -1,76 +1,64 @@
 """One meter: its parts put together, one measurement at a time.
 
 Must not know a system clock, a store or a port. Each part decides for itself; here is the order in
-which they see a step, and what is carried from one to another.
+which they see a step, and what is carried from one to another. What may be asked of a meter stands
+in `commands`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from meter_node.channel.event_codes import Log
-from meter_node.channel.registers import BY_KEY, PHASES, registers_of
-from meter_node.meter import energy
-from meter_node.meter.billing import Billing, BillingSettings
-from meter_node.meter.clock import ClockSettings, MeterClock, Placed
-from meter_node.meter.demand import Demand, DemandSettings
+from meter_node.channel.registers import BY_KEY
+from meter_node.meter import energy, instantaneous
+from meter_node.meter.billing import Billing
+from meter_node.meter.clock import MeterClock, Placed
+from meter_node.meter.credit import Credit
+from meter_node.meter.demand import Demand
 from meter_node.meter.energy import EnergyRegisters, Summation
 from meter_node.meter.event import Event
+from meter_node.meter.limiter import Limiter
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.logs import EventLogs
 from meter_node.meter.means import Averages, Integrals
-from meter_node.meter.neutral import NeutralProtection, NeutralSettings
-from meter_node.meter.profile import (
-    ANALYSIS_LOG,
-    LOAD_PROFILE,
-    AnalysisSettings,
-    Profile,
-    ProfileSettings,
-)
-from meter_node.meter.quality import Quality, QualitySettings
+from meter_node.meter.neutral import NeutralProtection
+from meter_node.meter.parameters import Parameters, in_force
+from meter_node.meter.profile import ANALYSIS_LOG, LOAD_PROFILE, Profile
+from meter_node.meter.quality import Quality
+from meter_node.meter.relays import Relay
 from meter_node.meter.rows import BillingKind, BillingRow, ChainHead, Image, LogRow, ProfileRow
-from meter_node.meter.snapshot import Snapshot
+from meter_node.meter.self_test import TwiceKept, memory_holds
+from meter_node.meter.snapshot import RelayState, Snapshot
+from meter_node.meter.status_word import Digit, StatusWord
 from meter_node.meter.step import DigitalInputs, Step
-from meter_node.meter.tamper import Tamper, TamperSettings
-from meter_node.meter.tariff import TariffControl, TariffSettings
+from meter_node.meter.supply import Breaker
+from meter_node.meter.supply_control import SupplyControl
+from meter_node.meter.tamper import Tamper
+from meter_node.meter.tariff import TariffControl
 from meter_node.meter.variant import Variant
 from meter_node.metrology import Detector
-from meter_node.metrology.measurement import Measurement, PhaseMeasurement
+from meter_node.metrology.measurement import Measurement
 
-_OF_PHASE: dict[str, Callable[[PhaseMeasurement], float | None]] = {
-    "import_active_power": lambda phase: max(phase.active_power_w, 0.0),
-    "export_active_power": lambda phase: max(-phase.active_power_w, 0.0),
-    "import_reactive_power": lambda phase: max(phase.reactive_power_var, 0.0),
-    "export_reactive_power": lambda phase: max(-phase.reactive_power_var, 0.0),
-    "apparent_power": lambda phase: phase.apparent_power_va,
-    "voltage": lambda phase: phase.voltage_v,
-    "current": lambda phase: phase.current_a,
-    "power_factor": lambda phase: phase.power_factor,
-    "voltage_thd": lambda phase: phase.voltage_thd_percent,
-    "current_thd": lambda phase: phase.current_thd_percent,
-}
-"""What each instantaneous quantity of a phase is shown from; None where it has no value now."""
-
-_SUMMED = (
-    "import_active_power",
-    "export_active_power",
-    "import_reactive_power",
-    "export_reactive_power",
-    "apparent_power",
-)
-"""Totals that are sums over the phases, as their energies are: import and export are not netted."""
-
-_OF_METER: dict[str, Callable[[Measurement], float | None]] = {
-    "power_factor": lambda second: second.power_factor,
-    "frequency": lambda second: second.frequency_hz,
-    "neutral_current": lambda second: second.neutral_current_a,
-}
 _BILLING_KINDS: tuple[BillingKind, ...] = ("daily", "monthly", "change")
 _NO_INPUTS = DigitalInputs()
 _MW_PER_W = 1000
+_PARAMETERS, _RESTORE = "parameters", "restore"
+_ALARM_OF_ERROR = {
+    Digit.STORE: "store_error",
+    Digit.MEMORY: "memory_error",
+    Digit.PROGRAM: "program_error",
+}
+_ALARM_OF_QUALITY = {
+    "under_voltage": "under_voltage",
+    "over_voltage": "over_voltage",
+    "missing_phase": "missing_voltage",
+}
+"""Kind of the detector's open event → alarm, to which the phase is added."""
 
 
 class Meter:
@@ -87,81 +75,133 @@ class Meter:
         *,
         zone: ZoneInfo | None = None,
         summation: Summation = "individual",
-        tariff: TariffSettings | None = None,
-        production_expected: bool = True,
+        parameters: Parameters | None = None,
+        system_title: bytes = bytes(8),
+        vending_key: bytes | None = None,
         states: Mapping[str, str] | None = None,
         log_heads: Mapping[Log, ChainHead] | None = None,
     ) -> None:
-        """Start from nothing, or from what a store kept of an earlier image."""
+        """Start from nothing, or from what a store kept of an earlier image.
+
+        `parameters` are those of the configuration: a utility's changes since stay in force until
+        the configuration itself is another. Raises RefusedError for such as this meter can't have.
+        """
         kept = {part: json.loads(text) for part, text in (states or {}).items()}
         phases = variant.phases
         self.variant = variant
-        local = self._local = LocalTime(zone or ZoneInfo("UTC"))
-        self._known = frozenset(
-            register.key
-            for register in registers_of(phases)
-            if not (phases == 1 and register.key == "neutral_current")
+        self.local = LocalTime(zone or ZoneInfo("UTC"))
+        self._known = variant.register_keys
+        self._configured = (parameters or Parameters()).fitted(variant)
+        self._parameters, self._reconfigured = in_force(
+            self._configured, kept.get(_PARAMETERS), variant
         )
-        self._clock = MeterClock(ClockSettings(), local, kept.get("clock"))
-        self._tariff = TariffControl(tariff or TariffSettings(), local, kept.get("tariff"))
-        self._energy = EnergyRegisters(phases, summation, energies_nwh, kept.get("energy"))
-        self._integrals = Integrals(phases, kept.get("integrals"))
-        self._demand_settings = DemandSettings()
-        self._demand = Demand(self._demand_settings, local, kept.get("demand"))
-        self._averages = Averages(
-            self._demand_settings.interval_min,
-            phases,
-            local,
-            self._integrals,
-            kept.get("averages"),
-        )
-        self._profiles = (
-            Profile(
-                LOAD_PROFILE,
-                ProfileSettings(),
-                self._known,
-                local,
-                self._integrals,
-                kept.get(LOAD_PROFILE),
-            ),
-            Profile(
-                ANALYSIS_LOG,
-                AnalysisSettings(),
-                self._known,
-                local,
-                self._integrals,
-                kept.get(ANALYSIS_LOG),
-            ),
-        )
-        self._billing_settings = BillingSettings()
-        self._billing = Billing(self._billing_settings, self._known, local, kept.get("billing"))
-        quality, tamper = QualitySettings(), TamperSettings(production_expected=production_expected)
-        self._detector = Detector(
-            phases,
-            quality.limits(variant.maximum_current_a, production_expected=production_expected),
-            kept.get("detector", ()),
-        )
-        self._quality = Quality(quality, phases, local, kept.get("quality"))
-        self._neutral = NeutralProtection(phases, NeutralSettings(), kept.get("neutral"))
-        self._tamper = Tamper(tamper, kept.get("tamper"))
-        self._logs = EventLogs(local, log_heads, kept.get("logs"))
+        self.tokens_wait: bool = kept.get(_RESTORE, {}).get("tokens_wait", False)
+        """After a restore nobody knows which tokens are spent, until the utility says."""
+        self._restore: dict[str, Any] | None = kept.get(_RESTORE)
+        self._make_parts(kept, energies_nwh, summation, system_title, vending_key)
+        self.logs = EventLogs(self.local, log_heads, kept.get("logs"))
+        self._twice_kept = TwiceKept(self._parameters_json())
         self._log_rows: list[LogRow] = []
         self._profile_rows: list[ProfileRow] = []
         self._billing_rows: list[BillingRow] = []
-        self._shown = _sources(phases)
+        self._shown = instantaneous.sources(phases)
         self._measurement: Measurement | None = None
-        self._end_s = self._clock.now_s
+        self._end_s = self.clock.now_s
         self._awake = False
+        self._urgent = False
+
+    def _make_parts(
+        self,
+        kept: Mapping[str, Any],
+        energies_nwh: Mapping[str, int] | None,
+        summation: Summation,
+        system_title: bytes,
+        vending_key: bytes | None,
+    ) -> None:
+        variant, phases, local, settings = (
+            self.variant,
+            self.variant.phases,
+            self.local,
+            self._parameters,
+        )
+        self.clock = MeterClock(settings.clock, local, kept.get("clock"))
+        self.tariff = TariffControl(settings.tariff, local, kept.get("tariff"))
+        self.energy = EnergyRegisters(phases, summation, energies_nwh, kept.get("energy"))
+        self._integrals = Integrals(phases, kept.get("integrals"))
+        self.demand = Demand(settings.demand, local, kept.get("demand"))
+        self._make_averages(kept.get("averages"))
+        self.profiles = tuple(
+            Profile(name, layout, self._known, local, self._integrals, kept.get(name))
+            for name, layout in (
+                (LOAD_PROFILE, settings.load_profile),
+                (ANALYSIS_LOG, settings.analysis_log),
+            )
+        )
+        self.billing = Billing(settings.billing, self._known, local, kept.get("billing"))
+        self._make_quality(kept)
+        self.neutral = NeutralProtection(phases, settings.neutral, kept.get("neutral"))
+        self.status = StatusWord(kept.get("status_word"))
+        self.supply = (
+            SupplyControl(
+                Breaker(settings.breaker, kept.get("breaker")),
+                Limiter(settings.limiter, kept.get("limiter"), summation),
+                Credit(
+                    settings.credit,
+                    local,
+                    system_title,
+                    vending_key,
+                    kept.get("credit"),
+                    self._is_special_day,
+                ),
+            )
+            if variant.breaker
+            else None
+        )
+        self.relays = tuple(
+            Relay(number, of_relay, system_title.hex(), kept.get(f"relay_{number}"))
+            for number, of_relay in enumerate(settings.relays, start=1)
+        )
+
+    def _make_averages(self, kept: Mapping[str, Any] | None) -> None:
+        self._averages = Averages(
+            self._parameters.demand.interval_min,
+            self.variant.phases,
+            self.local,
+            self._integrals,
+            kept,
+        )
+
+    def _make_quality(self, kept: Mapping[str, Any]) -> None:
+        settings, phases = self._parameters, self.variant.phases
+        self._detector = Detector(
+            phases,
+            settings.quality.limits(
+                self.variant.maximum_current_a,
+                production_expected=settings.tamper.production_expected,
+            ),
+            kept.get("detector", ()),
+        )
+        self._quality = Quality(settings.quality, phases, self.local, kept.get("quality"))
+        self._tamper = Tamper(settings.tamper, kept.get("tamper"))
+
+    # --- what it is ------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Parameters:
+        """As they are in force: an activated calendar has taken the configured one's place."""
+        return self._parameters.model_copy(update={"tariff": self.tariff.settings})
 
     @property
     def has_news(self) -> bool:
-        """Whether an event waits to be kept: then a commit should not wait for its turn."""
-        return bool(self._log_rows)
+        """Whether something waits to be kept at once: an event, or the trace of a refusal."""
+        return bool(self._log_rows) or self._urgent
 
     @property
     def now_s(self) -> int:
         """The meter's own time (UTC, whole seconds) at the end of the last step."""
-        return self._clock.now_s
+        return self.clock.now_s
+
+    # --- time ------------------------------------------------------------------------------------
 
     def advance(
         self,
@@ -183,56 +223,145 @@ class Meter:
             )
         events: list[Event] = []
         if not self._awake:
-            self._awake = True
-            events += self._clock.wake(measurement.start_ns, clock_trusted)
-            for profile in self._profiles:
-                if profile.changed_at_start:
-                    at_s = self._clock.now_s
-                    events.append(Event.of("profile_changed", at_s, profile.changed_at_start))
-        placed = self._clock.place(measurement.start_ns, measurement.end_ns)
+            events += self._wake(measurement, clock_trusted=clock_trusted)
+        placed = self.clock.place(measurement.start_ns, measurement.end_ns)
         step = self._step(placed, measurement, inputs)
         if placed.stepped and placed.old_ns:
             events += self._clock_stepped(placed, step.start_s)
         if placed.gap:
             self._resume(step.start_s)
-        events += self._clock.daylight_saving(step.start_s)
-        events += self._tariff.advance(step)
-        if self._tariff.billing_due:
-            self._billing_rows.append(self._billing.take("tariffs", step.start_s, self.raw))
-            self._tariff.billing_taken()
-        imported_nwh, exported_nwh = self._energy.book(measurement, self._tariff.tariff)
+        events += self.clock.daylight_saving(step.start_s)
+        events += self.tariff.advance(step)
+        if self.tariff.billing_due:
+            self.bill("tariffs", step.start_s)
+            self.tariff.billing_taken()
+        imported_nwh, exported_nwh = self.energy.book(measurement, self.tariff.tariff)
         self._measurement = measurement
         self._integrals.advance(step)
-        self._demand.advance(step, imported_nwh, exported_nwh)
-        for profile in self._profiles:
-            self._profile_rows += profile.advance(step, self.raw)
+        self.demand.advance(step, imported_nwh, exported_nwh)
+        fault = self.status.has_errors
+        for profile in self.profiles:
+            self._profile_rows += profile.advance(step, self.raw, fault)
         self._averages.advance(step)
-        self._billing_rows += self._billing.advance(step, self.raw)
+        self._billing_rows += self.billing.advance(step, self.raw)
         events += self._quality.advance(step, self._detector.advance(measurement))
-        events += self._neutral.advance(step)
+        events += self.neutral.advance(step)
         events += self._tamper.advance(step)
-        self._log_rows += self._logs.advance(step.end_s)
+        self.status.advance(magnet=self._tamper.magnet, cover_open=self._tamper.cover_open)
+        if self.supply is not None:
+            events += self.supply.advance(step, imported_nwh, self.neutral)
+        for relay in self.relays:
+            events += relay.advance(step, self.tariff.tariff, self.local)
+        self._log_rows += self.logs.advance(step.end_s)
         if events:
-            self._log_rows += self._logs.append(events)
+            self.log(events)
         self._end_s = step.end_s
 
-    def set_clock(self, to_ns: int, who: str) -> None:
-        """Set the clock (UTC): a little is slewed, more steps with the next measurement."""
-        self._log_rows += self._logs.append(self._clock.set(to_ns, who))
+    def log(self, events: Iterable[Event]) -> None:
+        """Enter events into their logs; they are kept at once."""
+        self._log_rows += self.logs.append(events)
 
-    def clear_log(self, log: Log, who: str) -> None:
-        """Empty a log; that it was emptied is its first entry."""
-        self._log_rows.append(self._logs.clear(log, self.now_s, who))
+    def keep_rows(self, rows: Iterable[LogRow]) -> None:
+        """Take entries that a log has made itself."""
+        self._log_rows += rows
 
-    def count(self, name: str, source: str) -> None:
-        """Log what may come in floods (a failed authentication, a replay), counted."""
-        self._log_rows += self._logs.counted(name, source, self.now_s)
+    def keep_at_once(self) -> None:
+        """See to it that what was changed without an event is kept without waiting."""
+        self._urgent = True
 
-    def reset_customer_counter(self, who: str) -> None:
-        """Let the customer's own counter begin at zero."""
-        self._energy.reset_customer_counter()
-        event = Event.of("customer_counter_reset", self.now_s, who)
-        self._log_rows += self._logs.append([event])
+    def bill(self, reason: str, now_s: int) -> None:
+        """Take a snapshot of billing registers before something changes."""
+        self._billing_rows.append(self.billing.take(reason, now_s, self.raw))
+
+    # --- parameters ------------------------------------------------------------------------------
+
+    def change_parameters(self, changes: Mapping[str, object], who: str) -> None:
+        """Change fields of sections (see `Parameters.changed`): all of them, or none.
+
+        Registers are billed first. A refusal is logged, too. Raises RefusedError.
+        """
+        now_s = self.now_s
+        before = self.parameters
+        try:
+            wanted = before.changed(changes).fitted(self.variant)
+            if self.supply is not None:
+                self.supply.breaker.check(wanted.breaker)
+        except ValueError as error:
+            self.log([Event.of("parameters_refused", now_s, f"{who}: {error}")])
+            raise
+        sections = wanted.sections_other_than(before)
+        if not sections:
+            return
+        self.bill("parameters", now_s)
+        self._parameters = wanted.model_copy(update={"tariff": self._parameters.tariff})
+        events = [Event.of("parameters_changed", now_s, f"{', '.join(sections)}; {who}")]
+        for section in sections:
+            events += self._apply(section, wanted, now_s)
+        if self.supply is not None:
+            events += self.supply.settle(now_s, self.neutral)
+        self._twice_kept = TwiceKept(self._parameters_json())
+        self.log(events)
+
+    def _apply(self, section: str, wanted: Parameters, now_s: int) -> list[Event]:
+        """Let a part take its section, which was checked before."""
+        load_profile, analysis_log = self.profiles
+        supply = self.supply
+        match section:
+            case "clock":
+                self.clock.settings = wanted.clock
+            case "tariff":
+                events = self.tariff.upload(wanted.tariff.calendar.to_json(), None, now_s)
+                events += self.tariff.activate_now(now_s)
+                self.tariff.billing_taken()  # with the parameters
+                return events
+            case "demand":
+                self.demand.reconfigure(wanted.demand)
+                self._make_averages(self._averages.state())
+            case "load_profile":
+                return load_profile.reconfigure(wanted.load_profile, now_s, self.raw)
+            case "analysis_log":
+                return analysis_log.reconfigure(wanted.analysis_log, now_s, self.raw)
+            case "billing":
+                self.billing.reconfigure(wanted.billing)
+            case "quality" | "tamper":
+                self._make_quality(
+                    {
+                        "detector": self._detector.state(),
+                        "quality": self._quality.state(),
+                        "tamper": self._tamper.state(),
+                    }
+                )
+            case "neutral":
+                self.neutral.configure(wanted.neutral)
+            case "breaker" if supply is not None:
+                supply.breaker.configure(wanted.breaker)
+            case "limiter" if supply is not None:
+                return supply.limiter.configure(wanted.limiter, now_s)
+            case "credit" if supply is not None:
+                return supply.credit.change(wanted.credit, now_s)
+            case "relays":
+                for relay, settings in zip(self.relays, wanted.relays, strict=True):
+                    relay.configure(settings)
+        return []
+
+    # --- self-tests ------------------------------------------------------------------------------
+
+    def self_tested(
+        self, *, store_ok: bool | None, program_digest: str | None, program_version: str
+    ) -> None:
+        """Test the memory, and take over what others found of store and program (None: not run)."""
+        unchanged = bytes(self._twice_kept.copy) == self._parameters_json()
+        self.log(
+            self.status.report(
+                self.now_s,
+                store_ok=store_ok,
+                memory_ok=unchanged and memory_holds(self._twice_kept),
+                program_digest=program_digest,
+                program_version=program_version,
+            )
+        )
+
+    # --- what it shows and keeps -----------------------------------------------------------------
 
     def raw(self, key: str) -> int | None:
         """Return a register as it stands, in units of 10^scaler; None where it has no value now."""
@@ -256,45 +385,68 @@ class Meter:
         counted = {
             key: value
             for key in self._known
-            if key not in self._energy.values and (value := self._counted(key)) is not None
+            if key not in self.energy.values and (value := self._counted(key)) is not None
         }
+        supply = self.supply
         return Snapshot(
-            self._clock.now_ns,
-            dict(self._energy.values),
+            self.clock.now_ns,
+            dict(self.energy.values),
             values,
             counted,
-            self._clock.valid,
-            self._logs.heads(),
-            self._tariff.tariff,
-            self._tariff.calendar.tariffs,
+            self.clock.valid,
+            self.logs.heads(),
+            self.tariff.tariff,
+            self.tariff.calendar.tariffs,
+            supply.breaker_state if supply else None,
+            tuple(
+                RelayState(relay.on_wanted, relay.pending_s, relay.consumer_command)
+                for relay in self.relays
+            ),
+            supply.limiter_state if supply else None,
+            supply.credit_state if supply else None,
+            self.status.text,
+            frozenset(self._alarms()),
         )
 
     def image(self) -> Image:
         """Return all that must outlive a power cut, with the rows that no store has yet."""
         parts: dict[str, Any] = {
-            "clock": self._clock,
-            "tariff": self._tariff,
-            "energy": self._energy,
+            "clock": self.clock,
+            "tariff": self.tariff,
+            "energy": self.energy,
             "integrals": self._integrals,
-            "demand": self._demand,
+            "demand": self.demand,
             "averages": self._averages,
-            "billing": self._billing,
+            "billing": self.billing,
             "detector": self._detector,
             "quality": self._quality,
-            "neutral": self._neutral,
+            "neutral": self.neutral,
             "tamper": self._tamper,
-            "logs": self._logs,
-        } | {profile.name: profile for profile in self._profiles}
+            "status_word": self.status,
+            "logs": self.logs,
+        }
+        parts |= {profile.name: profile for profile in self.profiles}
+        parts |= {f"relay_{relay.number}": relay for relay in self.relays}
+        states = {name: part.state() for name, part in parts.items()}
+        if self.supply is not None:
+            states |= self.supply.states()
+        states[_PARAMETERS] = {
+            "configured": self._configured.model_dump(mode="json"),
+            "in_force": self._parameters.model_dump(mode="json"),
+        }
+        if self._restore is not None:
+            states[_RESTORE] = self._restore | {"tokens_wait": self.tokens_wait}
+        self._urgent = False
         return Image(
-            self._clock.now_ns,
-            dict(self._energy.values),
-            {name: json.dumps(part.state()) for name, part in parts.items()},
+            self.clock.now_ns,
+            dict(self.energy.values),
+            {name: json.dumps(state) for name, state in states.items()},
             tuple(self._log_rows),
             tuple(self._profile_rows),
             tuple(self._billing_rows),
-            {profile.name: profile.deleted_before_entry for profile in self._profiles},
-            {profile.name: profile.layout.depth for profile in self._profiles},
-            {kind: self._billing_settings.depth(kind) for kind in _BILLING_KINDS},
+            {profile.name: profile.deleted_before_entry for profile in self.profiles},
+            {profile.name: profile.layout.depth for profile in self.profiles},
+            {kind: self.billing.settings.depth(kind) for kind in _BILLING_KINDS},
         )
 
     def is_kept(self, image: Image) -> None:
@@ -305,40 +457,59 @@ class Meter:
         self._profile_rows = [row for row in self._profile_rows if id(row) not in kept]
         self._billing_rows = [row for row in self._billing_rows if id(row) not in kept]
 
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _wake(self, measurement: Measurement, *, clock_trusted: bool) -> list[Event]:
+        self._awake = True
+        events = self.clock.wake(measurement.start_ns, clock_trusted)
+        now_s = self.clock.now_s
+        for profile in self.profiles:
+            if profile.changed_at_start:
+                events.append(Event.of("profile_changed", now_s, profile.changed_at_start))
+        if self._reconfigured:
+            self.bill("parameters", now_s)
+            detail = f"{', '.join(self._reconfigured)}; configuration"
+            events.append(Event.of("parameters_changed", now_s, detail))
+        return events
+
     def _step(self, placed: Placed, measurement: Measurement, inputs: DigitalInputs) -> Step:
         # Steps that follow each other meet, whichever way their ends are rounded.
         anew = placed.gap or placed.stepped
         start_s = _second(placed.start_ns) if anew else self._end_s
         end_s = max(_second(placed.end_ns), start_s)
-        return Step(start_s, end_s, measurement, inputs, self._clock.valid, placed.gap)
+        return Step(start_s, end_s, measurement, inputs, self.clock.valid, placed.gap)
 
     def _clock_stepped(self, placed: Placed, new_s: int) -> list[Event]:
         old_s = self._end_s
-        for profile in self._profiles:
+        for profile in self.profiles:
             self._profile_rows += profile.clock_changed(old_s, new_s, self.raw)
-        self._tariff.clock_changed(old_s, new_s)
+        self.tariff.clock_changed(old_s, new_s)
         self._averages.clock_changed(old_s, new_s)
-        self._demand.clock_changed(old_s, new_s)
-        self._billing_rows += self._billing.clock_changed(old_s, new_s, self.raw)
+        self.demand.clock_changed(old_s, new_s)
+        self._billing_rows += self.billing.clock_changed(old_s, new_s, self.raw)
         self._quality.clock_changed(old_s, new_s)
         self._tamper.clock_changed(old_s, new_s)
-        self._log_rows += self._logs.clock_changed(old_s, new_s)
+        if self.supply is not None:
+            self.supply.clock_changed(old_s, new_s)
+        for relay in self.relays:
+            relay.clock_changed(old_s, new_s)
+        self._log_rows += self.logs.clock_changed(old_s, new_s)
         if not placed.turned_back:
             return []  # a command set it, and logged it
         return [Event.of("clock_old", old_s, "source"), Event.of("clock_new", new_s, "source")]
 
     def _resume(self, start_s: int) -> None:
-        for profile in self._profiles:
+        for profile in self.profiles:
             self._profile_rows += profile.resume(start_s, self.raw)
         self._averages.resume(start_s)
-        self._billing_rows += self._billing.resume(start_s, self.raw)
+        self._billing_rows += self.billing.resume(start_s, self.raw)
 
     def _counted(self, key: str) -> int | None:
         """A register that is kept as an integer; None for one that is not such a register."""
-        value = self._energy.value(key)
+        value = self.energy.value(key)
         if value is not None:
             return value if key == "operating_time" else energy.raw(key, value)
-        demand_mw = self._demand.registers_mw.get(key) if "demand" in key else None
+        demand_mw = self.demand.registers_mw.get(key) if "demand" in key else None
         if demand_mw is not None:
             return round(demand_mw / (_MW_PER_W * 10.0 ** BY_KEY[key].quantity.scaler))
         if key in self._averages.values:
@@ -347,30 +518,31 @@ class Meter:
             return self._quality.registers().get(key)
         return None
 
+    def _alarms(self) -> set[str]:
+        """The rows of the alarm register that hold now."""
+        alarms = {_ALARM_OF_ERROR[digit] for digit in self.status.errors}
+        alarms |= {
+            f"{_ALARM_OF_QUALITY[event['kind']]}_l{event['phase']}"
+            for event in self._detector.state()
+            if event["reported"] and event["phase"] and event["kind"] in _ALARM_OF_QUALITY
+        }
+        if self.supply is not None:
+            alarms |= self.supply.alarms()
+        conditions = {
+            "clock_invalid": not self.clock.valid,
+            "magnet": self._tamper.magnet,
+            "cover_open": self._tamper.cover_open,
+            "neutral_fault": self.neutral.fault,
+        }
+        return alarms | {name for name, holds in conditions.items() if holds}
+
+    def _is_special_day(self, day: date) -> bool:
+        # Of whichever calendar is the active one by then.
+        return self.tariff.calendar.is_special(day)
+
+    def _parameters_json(self) -> bytes:
+        return self._parameters.model_dump_json().encode()
+
 
 def _second(at_ns: int) -> int:
     return round(at_ns / 10**9)
-
-
-def _sources(phases: int) -> dict[str, Callable[[Measurement], float | None]]:
-    """From where in a measurement each instantaneous register is shown."""
-
-    def of_phase(
-        shown: Callable[[PhaseMeasurement], float | None], index: int
-    ) -> Callable[[Measurement], float | None]:
-        return lambda second: shown(second.phases[index])
-
-    def summed(
-        shown: Callable[[PhaseMeasurement], float | None],
-    ) -> Callable[[Measurement], float | None]:
-        return lambda second: sum(shown(phase) or 0.0 for phase in second.phases)
-
-    sources = dict(_OF_METER)
-    if phases == 1:
-        del sources["neutral_current"]  # the same as the phase's
-    for name, shown in _OF_PHASE.items():
-        for phase in PHASES[:phases]:
-            sources[f"{name}_l{phase}"] = of_phase(shown, phase - 1)
-        if name in _SUMMED:
-            sources[name] = summed(shown)
-    return sources

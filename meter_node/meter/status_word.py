@@ -56,6 +56,16 @@ class StatusWord:
         return frozenset(self._errors | self._now)
 
     @property
+    def errors(self) -> frozenset[Digit]:
+        """What self-tests found and nobody has cleared."""
+        return frozenset(self._errors)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a self-test's error stands: what is stored meanwhile is flagged."""
+        return bool(self._errors)
+
+    @property
     def text(self) -> str:
         """As it is shown: ``"0000100"`` for a strong field."""
         return f"{sum(10 ** (digit - 1) for digit in self.digits):07d}"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meter_node.channel.registers import registers_of
+
 
 class VariantError(ValueError):
     """A combination that the brochure does not offer; the text says what is offered."""
@@ -50,6 +52,16 @@ class Variant:
             raise VariantError(f"the range {self.current_range} A is not made with a breaker")
         if not 0 <= self.relays <= 2:
             raise VariantError(f"{self.relays} load relays; a meter has none, one or two")
+
+    @property
+    def register_keys(self) -> frozenset[str]:
+        """The registers that such a meter has."""
+        return frozenset(
+            register.key
+            for register in registers_of(self.phases)
+            # of one phase it is the phase's
+            if not (self.phases == 1 and register.key == "neutral_current")
+        )
 
     @property
     def base_current_a(self) -> int:

@@ -319,6 +319,10 @@ class ActivityCalendar:
         """Return the season of a date: before the year's first start the last one still goes on."""
         return self._seasons[bisect_right(self._starts, 100 * day.month + day.day) - 1]
 
+    def is_special(self, day: date) -> bool:
+        """Return whether a date is a special day."""
+        return day in self._dated or 100 * day.month + day.day in self._yearly
+
     def schedule_on(self, day: date) -> DaySchedule:
         """Return the schedule of a date."""
         month_and_day = 100 * day.month + day.day

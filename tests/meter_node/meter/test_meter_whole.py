@@ -7,8 +7,10 @@ from zoneinfo import ZoneInfo
 
 from meter_node.channel import presets
 from meter_node.channel.event_codes import BY_CODE, Log
+from meter_node.meter.commands import Commands
 from meter_node.meter.logs import GENESIS, verify
 from meter_node.meter.meter import Meter
+from meter_node.meter.parameters import Parameters
 from meter_node.meter.rows import Image
 from meter_node.meter.step import DigitalInputs
 from meter_node.meter.tariff import TariffSettings
@@ -19,7 +21,7 @@ from tests.meter_node.meter.steps import step, utc
 ZONE = ZoneInfo("Europe/Copenhagen")
 NOON_S = utc("2026-06-01 12:00")
 HOUR_S, DAY_S = 3600, 86_400
-DENMARK = TariffSettings(calendar=presets.load("denmark_n1").calendar)
+DENMARK = Parameters(tariff=TariffSettings(calendar=presets.load("denmark_n1").calendar))
 
 
 class Disk:
@@ -44,7 +46,7 @@ class Disk:
             Variant(),
             image.energies_nwh if image else None,
             zone=ZONE,
-            tariff=DENMARK,
+            parameters=DENMARK,
             states=image.states if image else None,
             log_heads=heads,  # type: ignore[arg-type]
         )
@@ -161,7 +163,7 @@ def test_the_customers_counter_begins_anew_and_no_register_of_the_meter_moves() 
     for measurement in minutes(NOON_S, 60):
         meter.advance(measurement)
     before = dict(meter.snapshot().energies_nwh)
-    meter.reset_customer_counter("customer")
+    Commands(meter).reset_customer_counter("customer")
     assert meter.raw("import_active_energy_customer") == 0
     assert meter.snapshot().energies_nwh == before
 
@@ -192,7 +194,7 @@ def test_a_clock_put_an_hour_ahead_splits_the_interval_and_is_logged() -> None:
     disk, meter = Disk(), Disk().meter()
     for measurement in minutes(NOON_S, 5):
         meter.advance(measurement)
-    meter.set_clock((NOON_S + 300 + HOUR_S) * 10**9, "utility")
+    Commands(meter).set_clock((NOON_S + 300 + HOUR_S) * 10**9, "utility")
     for measurement in minutes(NOON_S + 300, 10):
         meter.advance(measurement)
     disk.keep(meter)
