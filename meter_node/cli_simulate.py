@@ -97,7 +97,8 @@ def simulate(
     local = LocalTime(chosen.zone())
     span = _span(local, start.date() if start else None, days, int(time.time()))
     with store.lock(data_dir):
-        title = _own_title(settings, data_dir, chosen.name)
+        own_keys = node.own_keys(settings, data_dir).meters[chosen.name]
+        title = own_keys.system_title
         database = store.Store(data_dir / node.DATABASE)
         try:
             _check_untouched(database.kept(title), chosen.name, span)
@@ -107,7 +108,7 @@ def simulate(
                 tally = _play(
                     chosen,
                     database,
-                    title,
+                    own_keys,
                     span,
                     lambda at_s: bar.update(task, completed=at_s - span.start_s),
                 )
@@ -127,7 +128,7 @@ def simulate(
 def _play(
     settings: config.MeterConfig,
     database: store.Store,
-    title: bytes,
+    own_keys: keys.MeterKeys,
     span: Span,
     told: Callable[[int], None],
 ) -> Tally:
@@ -137,16 +138,19 @@ def _play(
     """
     assert isinstance(settings.source, config.SimulatedSourceConfig)
     variant = settings.variant()
-    meter = settings.meter(database.kept(title))
-    closed = True if variant.breaker else None
-    house = PhasorHouse(
-        feeds.house(settings.source, variant.phases), STEP_S, inputs=DigitalInputs(closed)
-    )
+    title = own_keys.system_title
+    meter = settings.meter(database.kept(title), title, own_keys.vending)
+    supply = meter.supply
+    # The breaker follows at once: an open one cuts the house off from the next step on.
+    inputs = DigitalInputs(supply.breaker.closed_wanted if supply else None)
+    house = PhasorHouse(feeds.house(settings.source, variant.phases), STEP_S, inputs=inputs)
     midnights_s = [*reversed(span.midnights_s)]
     tally, quarter_hour = Tally(), -1
     last_quarter_hour = span.end_s // QUARTER_HOUR_S - 1
     for measurement in house.measurements(span.start_s, span.end_s):
-        meter.advance(measurement)
+        meter.advance(measurement, house.inputs())
+        if supply is not None:
+            house.digital_inputs = DigitalInputs(supply.breaker.closed_wanted)
         tally.steps += 1
         begun = measurement.start_ns // (QUARTER_HOUR_S * NANO)
         if begun != quarter_hour:
@@ -210,16 +214,6 @@ def _midnights_s(local: LocalTime, start_s: int, end_s: int) -> Iterator[int]:
 
 def _midnight_s(local: LocalTime, day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=local.zone).timestamp())
-
-
-def _own_title(settings: config.Config, data_dir: Path, name: str) -> bytes:
-    """The meter's; keys are made where there are none, but never in the place of lost ones."""
-    if (data_dir / node.DATABASE).exists():
-        own_keys = keys.load(data_dir)
-        if name in own_keys.meters:
-            return own_keys.meters[name].system_title
-    made = keys.load_or_make(data_dir, [meter.name for meter in settings.meter])
-    return made.meters[name].system_title
 
 
 def _check_untouched(kept: store.Kept, name: str, span: Span) -> None:

@@ -31,6 +31,7 @@ from meter_node.meter.parameters import Parameters
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.tariff import TariffSettings
 from meter_node.meter.variant import Variant
+from meter_node.ports.outputs import Coils, InputLine, OutputLine, Wiring
 from meter_node.sources.house import LEAST_ANNUAL_KWH
 from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_V
 from meter_node.store import Kept
@@ -197,6 +198,64 @@ SourceConfig = Annotated[
 SOURCE_KINDS = ("simulated", "recording", "stream", "iio")
 
 
+class OutputLineConfig(_Section):
+    """One driven line of the chip, by its offset."""
+
+    offset: int = Field(ge=0)
+    active_low: bool = False
+
+
+class InputLineConfig(_Section):
+    """One contact's line of the chip."""
+
+    offset: int = Field(ge=0)
+    active_low: bool = False
+    pull: Literal["up", "down", "none"] = "none"
+
+
+class CoilsConfig(_Section):
+    """A bistable breaker's two coils."""
+
+    opening: OutputLineConfig
+    closing: OutputLineConfig
+    pulse_ms: int = 100
+
+
+class LinesConfig(_Section):
+    """Which lines of a Linux GPIO chip drive breaker and relays, and which are contacts."""
+
+    chip: str = Field(default="/dev/gpiochip0", min_length=1)
+    debounce_ms: int = Field(default=20, ge=0, le=1000)
+    breaker: CoilsConfig | None = None
+    relays: tuple[OutputLineConfig, ...] = ()
+    contacts: dict[str, InputLineConfig] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _wired(self) -> Self:
+        self.wiring()  # raises ValueError for a line used twice, an unknown contact, a long pulse
+        return self
+
+    def wiring(self) -> Wiring:
+        """Return the wiring as the lines' port takes it."""
+        coils = self.breaker
+        return Wiring(
+            self.chip,
+            None
+            if coils is None
+            else Coils(
+                OutputLine(coils.opening.offset, coils.opening.active_low),
+                OutputLine(coils.closing.offset, coils.closing.active_low),
+                coils.pulse_ms,
+            ),
+            tuple(OutputLine(line.offset, line.active_low) for line in self.relays),
+            {
+                name: InputLine(line.offset, line.active_low, line.pull)
+                for name, line in self.contacts.items()
+            },
+            self.debounce_ms,
+        )
+
+
 def _time_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"no time zone {name!r}; for example Europe/Copenhagen")
@@ -236,11 +295,22 @@ class MeterConfig(_Section):
     summation: Literal["individual", "vector"] = "individual"
     tariff: Annotated[str, AfterValidator(_preset)] | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
+    lines: LinesConfig | None = None
     source: SourceConfig
 
     @model_validator(mode="after")
     def _offered(self) -> Self:
         self.all_parameters()  # raises VariantError or RefusedError, both a ValueError
+        # A switch that moves nothing would lie: only what is played may do without lines.
+        if self.lines is None and self.source.kind in ("simulated", "recording"):
+            return self
+        if self.breaker and (self.lines is None or self.lines.breaker is None):
+            raise ValueError("breaker: which lines drive it? write [meter.lines.breaker]")
+        wired = len(self.lines.relays) if self.lines else 0
+        if self.relays != wired:
+            raise ValueError(
+                f"relays: {self.relays}, but [meter.lines] drives {wired}; write a line for each"
+            )
         return self
 
     def variant(self) -> Variant:
@@ -281,6 +351,10 @@ class MeterConfig(_Section):
             return parameters.read(given).fitted(self.variant())
         except RefusedError as error:
             raise RefusedError(f"parameters: {error}") from None
+
+    def wiring(self) -> Wiring | None:
+        """Return the lines that are driven and read; None where they are simulated."""
+        return None if self.lines is None else self.lines.wiring()
 
     def zone(self) -> ZoneInfo:
         """Return the meter's local time zone."""

@@ -149,7 +149,7 @@ def test_lost_keys_are_not_replaced_by_new_ones(
 ) -> None:
     (tmp_path / "data" / keys.FILE_NAME).unlink()
     assert run(monkeypatch, tmp_path / "data", "--start", "2025-04-01", "--days", "1") == 1
-    assert "there are no keys" in capsys.readouterr().err
+    assert "keys.json is missing beside registers" in capsys.readouterr().err
 
 
 def test_for_people_it_is_told_in_three_lines(
