@@ -26,14 +26,24 @@ CAPTURE = "omnipower_3p_dk_ciphered"
 CAPTURED_IMPORT_KWH = 866.636
 CAPTURED_VOLTAGES_V = (224, 223, 223)
 
+PAST_DAYS = 30
 _METER_NODE = Path(sys.executable).with_name("meter-node")
 
 _NODE = """\
 [[meter]]
 name = "house"
 model = "382M"
+breaker = true
+relays = 2
 push_interval_s = 10
 time_zone = "Europe/Copenhagen"
+tariff = "denmark_n1"
+[meter.parameters]
+# a water heater in the low tariff, lamps by a table
+relays = [
+    {{ own = "tariff", tariffs = [1] }},
+    {{ own = "table", table = [{{ days = {week}, changes = [[420, true], [1380, false]] }}] }},
+]
 [meter.source]
 kind = "simulated"
 solar_peak_w = 6000
@@ -45,8 +55,14 @@ seed = 1
 [[meter]]
 name = "apartment"
 model = "162M"
+breaker = true
+relays = 1
 push_interval_s = 10
 time_zone = "Europe/Copenhagen"
+[meter.parameters.credit]
+enabled = true
+[meter.parameters.limiter]
+prepaid_maximum_w = 9000
 [meter.source]
 kind = "simulated"
 annual_consumption_kwh = 2000
@@ -111,7 +127,10 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
     """Write the configurations, have the keys made, and return the meters. Raises ChildError."""
     node, bridge = folder / "node", folder / "bridge"
     latitude_deg, longitude_deg = sunny_place(datetime.now(UTC))
-    _write(node, _NODE.format(latitude_deg=latitude_deg, longitude_deg=longitude_deg))
+    _write(
+        node,
+        _NODE.format(latitude_deg=latitude_deg, longitude_deg=longitude_deg, week=list(range(7))),
+    )
     _write(bridge, _BRIDGE.format(host=LOOPBACK, port=line_port))
     await asyncio.gather(
         *(
@@ -119,9 +138,17 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
             for data in (node, bridge)
         )
     )
+    if not (node / "store.sqlite").exists():
+        await _meter_the_past(children, node)
     house, apartment = await asyncio.gather(
-        _pair(children, node, "house", "House", "simulated 382M: three phases, 6 kW of solar"),
-        _pair(children, node, "apartment", "Apartment", "simulated 162M: one phase"),
+        _pair(
+            children,
+            node,
+            "house",
+            "House",
+            "simulated 382M: three phases, 6 kW of solar, two relays, a month behind it",
+        ),
+        _pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
     )
     return Meters(house, apartment, _captured(), _name_of(node), _name_of(bridge))
 
@@ -158,6 +185,15 @@ async def start_line(children: Children, port: int, *, continued: bool) -> Child
             f"{LOOPBACK}:{port}",
             *options,
         ],
+    )
+
+
+async def _meter_the_past(children: Children, data: Path) -> None:
+    """Let the house have a month behind it."""
+    days = str(PAST_DAYS)
+    await children.run(
+        "simulate",
+        [_METER_NODE, "simulate", "--data-dir", data, "--meter", "house", "--days", days, "--json"],
     )
 
 
