@@ -1,0 +1,50 @@
+"""The display's and its page's texts that belong to no view, in English and Danish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meter_node.ports.display.views import Language
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text in both languages."""
+
+    english: str
+    danish: str
+
+    def of(self, language: Language) -> str:
+        """Return it in a language."""
+        return self.danish if language == "da" else self.english
+
+
+TEXTS: dict[str, Text] = {
+    "no_entries": Text("No entries yet", "Ingen værdier endnu"),
+    "held_short": Text("Release: next", "Slip: næste"),
+    "held_medium": Text("Release: other list", "Slip: anden liste"),
+    "held_long": Text("Button is the breaker's", "Knappen gælder afbryderen"),
+    "held_long_alone": Text("No breaker here", "Ingen afbryder her"),
+    "level_automatic": Text("Views", "Visninger"),
+    "level_manual": Text("More views", "Flere visninger"),
+    "level_profile": Text("Load profile", "Lastprofil"),
+    "button": Text("Button", "Knap"),
+    "button_help": Text(
+        "Short push: next view. 2 s: other list or load profile. 6 s: breaker.",
+        "Kort tryk: næste visning. 2 s: anden liste eller lastprofil. 6 s: afbryder.",
+    ),
+    "phasors": Text("Phasors", "Viserdiagram"),
+    "waveforms": Text("Waveforms", "Kurveformer"),
+    "no_picture": Text("Nothing is being sampled now", "Der samples intet nu"),
+    "voltage": Text("Voltage", "Spænding"),
+    "current": Text("Current", "Strøm"),
+    "alarms": Text("Alarms", "Alarmer"),
+    "no_alarms": Text("None", "Ingen"),
+    "token": Text("Top-up token", "Optankningskode"),
+    "enter": Text("Enter", "Indtast"),
+    "credit": Text("Credit left", "Saldo"),
+    "meters": Text("Meters", "Målere"),
+    "lost": Text("No connection to the node; trying again", "Ingen forbindelse; prøver igen"),
+    "pulse": Text("1000 imp/kWh", "1000 imp/kWh"),
+    "software_meter": Text("Software meter, not for billing", "Softwaremåler, ikke til afregning"),
+}
