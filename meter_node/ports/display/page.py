@@ -75,15 +75,12 @@ class DisplayPage:
     def __init__(
         self, host: str, port: int, screens: Mapping[str, Screen], names: tuple[str, ...] = ()
     ) -> None:
-        """Nothing is bound yet. `names`: host names by which the page is reached, beside the
-        addresses of this machine.
-        """
+        """Nothing is bound yet. `names`: by which the page is reached too, from behind a proxy."""
         self._host = host
         self._port = port
         self._screens = dict(screens)
-        self._names = frozenset(name.lower() for name in (host, *names))
+        self._names = frozenset(name.lower() for name in names)
         self._runner: web.AppRunner | None = None
-        self._tick_s = TICK_S
 
     @property
     def address(self) -> str:
@@ -181,7 +178,8 @@ class DisplayPage:
         if host in self._names:  # a proxy before it may have a port of its own
             return True
         is_loopback = address == "::1" or address.startswith("127.")
-        return port == own_port and (host == address or (is_loopback and host == "localhost"))
+        hosts = {address, self._host.lower()} | ({"localhost"} if is_loopback else set())
+        return port == own_port and host in hosts
 
     def _screen(self, request: web.Request) -> Screen:
         try:
@@ -262,7 +260,7 @@ class DisplayPage:
                 first = {}
                 moved.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(moved.wait(), self._tick_s)
+                    await asyncio.wait_for(moved.wait(), TICK_S)
                 whole = not moved.is_set()
         except ConnectionError:
             pass  # the page was closed
