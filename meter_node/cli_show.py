@@ -61,8 +61,10 @@ def command(
     """Show the meters' displays, as the running node shows them or as last committed."""
     path = config_file or data_dir / config.FILE_NAME
     settings = config.load(path)
-    if view is not None and view not in views.BY_KEY:
-        raise ConfigError(f"--view: no view {view!r}; there are {', '.join(views.BY_KEY)}")
+    try:
+        views.check_keys(() if view is None else (view,))
+    except ValueError as error:
+        raise ConfigError(f"--view: {error}") from None
     if view is not None and every:
         raise ConfigError("--view: with --all there is no choice")
     if language not in (None, "en", "da"):
@@ -81,7 +83,7 @@ def command(
         sys.stdout.write(json.dumps(document) + "\n")
         return
     out = Console(highlight=False)
-    plain = not out.encoding.lower().startswith("utf")
+    plain = terminal.is_plain(out.encoding)
     if not live:
         for shown in look():
             _print(out, shown, view, every, plain)
@@ -191,14 +193,15 @@ def _document(shown: Shown, view: str | None, every: bool) -> dict[str, Any]:
 
 
 def _title(shown: Shown) -> str:
-    return f"Meter Node {shown.model} · {shown.meter}"
+    return f"Meter Node {shown.model}: {shown.meter}"
 
 
 def _print(out: Console, shown: Shown, view: str | None, every: bool, plain: bool) -> None:
     if shown.metered_until is not None:
         out.print(
             f"{shown.meter}: no node answers; as it was last committed, metered until "
-            f"{shown.metered_until}"
+            f"{shown.metered_until}",
+            soft_wrap=True,
         )
     for drawn in _chosen(shown, view, every):
         out.print(terminal.draw(drawn, _title(shown), plain=plain))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import ASCII, ROUNDED
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-_INK, _GHOST = "bold #10180c on #b4c09f", "#98a486 on #b4c09f"
-_GLASS = "#10180c on #b4c09f"
+_GLASS = "bold #10180c on #b4c09f"
 _A, _B, _C, _D, _E, _F, _G = (1 << bit for bit in range(7))
 # Each row of a figure: what is drawn, by the segment that lights it.
 _ROWS: tuple[tuple[tuple[str, int], ...], ...] = (
@@ -23,30 +23,43 @@ _ROWS: tuple[tuple[tuple[str, int], ...], ...] = (
 )
 _COLON_ROWS, _POINT_ROW = (1, 3), 4
 _ARROWS = {"import": "▶", "export": "◀", "idle": " "}
-_ASCII = str.maketrans({"━": "-", "┃": "|", "▪": ".", "▶": ">", "◀": "<", "⚠": "!"})
+_ASCII = str.maketrans(
+    {"━": "-", "┃": "|", "▪": ".", "▶": ">", "◀": "<", "⚠": "!", "─": "-", "●": "o", "╱": "/"}
+)
 _QUADRANTS = {1: "Q1", 2: "Q2", 3: "Q3", 4: "Q4"}
 _BREAKER = {"closed": "─●─", "open": "─╱ ─", "ready": "─╱·─"}
 
 
+def is_plain(encoding: str) -> bool:
+    """Whether a terminal of this encoding can't show the figures' strokes."""
+    try:
+        "".join(map(chr, _ASCII)).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
 def draw(face: Mapping[str, Any], title: str, *, plain: bool = False) -> RenderableType:
-    """Return a face (as `Face.as_json` gives it) as a panel; `plain`: of ASCII figures alone."""
+    """Return a face (as `Face.as_json` gives it) as a panel; `plain`: of ASCII alone."""
+
+    def text(written: str) -> str:
+        if not plain:
+            return written
+        return written.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+
     digits = Text(style=_GLASS)
-    for number, line in enumerate(figure_rows(face["cells"])):
-        digits.append("  ")
-        digits.append(line.translate(_ASCII) if plain else line, style=_INK)
-        digits.append(f"  {face['unit']:<6}" if number == len(_ROWS) - 1 else " " * 8, style=_INK)
-        digits.append("\n")
+    rows = figure_rows(face["cells"])
+    for row in rows:
+        unit = face["unit"] if row is rows[-1] else ""
+        digits.append(f"  {text(row)}  {unit:<6}\n")
     head = Table.grid(expand=True)
     head.add_column(ratio=1)
     head.add_column(justify="right")
-    head.add_row(
-        Text(f"  {face['code']}", style=_GLASS),
-        Text(f"T{face['tariff']}  " if face["tariff"] else "", style=_GLASS),
-    )
-    row = f"  {phases(face)}   {symbols(face)}"
-    caption = f"  {face['hint'] or face['caption']}"
-    below = Text(f"{row.translate(_ASCII) if plain else row}\n{caption}", style=_GLASS)
-    return Panel(Group(head, digits, below), title=title, width=64, style=_GLASS)
+    head.add_row(f"  {face['code']}", f"T{face['tariff']}  " if face["tariff"] else "")
+    below = Text(f"  {text(phases(face))}   {text(symbols(face))}\n", style=_GLASS)
+    below.append(f"  {text(face['hint'] or face['caption'])}")
+    box = ASCII if plain else ROUNDED
+    return Panel(Group(head, digits, below), title=title, width=64, style=_GLASS, box=box)
 
 
 def figure_rows(cells: Sequence[Sequence[Any]]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum, auto
 from typing import Literal
 
@@ -290,4 +291,5 @@ def check_keys(keys: Iterable[str]) -> None:
     """Raise ValueError naming what is no view."""
     for key in keys:
         if key not in BY_KEY:
-            raise ValueError(f"no view {key!r}; there are {', '.join(BY_KEY)}")
+            near = get_close_matches(key, BY_KEY, cutoff=0.5) or list(DEFAULT_VIEWS[:2])
+            raise ValueError(f"no view {key!r}; there are, among others, {', '.join(near)}")
