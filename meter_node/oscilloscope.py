@@ -42,7 +42,8 @@ def of_block(block: SampleBlock, calibration: Calibration, measurement: Measurem
         voltages = block.voltage[phase, columns].astype(np.float64)
         # The mains have no DC worth a picture: its mean is the converter's zero.
         voltages = (voltages - voltages.mean()) * of_phase.voltage_gain_v
-        currents = block.current[phase, columns] - of_phase.current_offset_codes
+        currents = block.current[phase, columns].astype(np.float64)
+        currents -= of_phase.current_offset_codes
         currents *= of_phase.current_gain_at(block.shunt_temperature_c)
         waves.append(
             PhaseWave(
