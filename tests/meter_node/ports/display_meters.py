@@ -83,9 +83,7 @@ def device(
     snapshot: Snapshot = SNAPSHOT, variant: Variant = HOUSE, number: str = "8675309", **fields: Any
 ) -> LogicalDevice:
     """A committed device; `fields` replace those of the snapshot."""
-    made = LogicalDevice(
-        Identity(b"MTN12345", number, variant.model, "0.1.0"), variant, COPENHAGEN
-    )
+    made = LogicalDevice(Identity(b"MTN12345", number, variant.model, "0.1.0"), variant, COPENHAGEN)
     made.commit(replace(snapshot, **fields))
     return made
 

@@ -410,7 +410,7 @@ def test_more_decimals_than_a_register_has_are_refused() -> None:
 
 
 def test_an_unknown_view_is_named_with_one_that_is_meant() -> None:
-    with pytest.raises(ValueError, match="no view 'voltage_l4'.*voltage_l"):
+    with pytest.raises(ValueError, match=r"no view 'voltage_l4'.*voltage_l"):
         Settings(views=("voltage_l4",))
 
 
