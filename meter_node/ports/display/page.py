@@ -245,11 +245,12 @@ class DisplayPage:
         )
         await response.prepare(request)
         moved = screen.watch()
-        language = screen.settings.language
+        language, hold_s = screen.settings.language, screen.settings.breaker_hold_s
         first = {
             "name": name,
             "language": language,
-            "texts": {key: text.of(language) for key, text in TEXTS.items()},
+            "texts": {key: text.of(language, hold_s=hold_s) for key, text in TEXTS.items()},
+            "hold_s": hold_s,
             "meters": list(self._screens),
         }
         try:

@@ -14,24 +14,24 @@ class Text:
     english: str
     danish: str
 
-    def of(self, language: Language) -> str:
-        """Return it in a language."""
-        return self.danish if language == "da" else self.english
+    def of(self, language: Language, **numbers: float) -> str:
+        """Return it in a language, with the numbers that it names."""
+        return (self.danish if language == "da" else self.english).format(**numbers)
 
 
 TEXTS: dict[str, Text] = {
     "no_entries": Text("No entries yet", "Ingen værdier endnu"),
     "held_short": Text("Release: next", "Slip: næste"),
     "held_medium": Text("Release: other list", "Slip: anden liste"),
-    "held_long": Text("Button is the breaker's", "Knappen gælder afbryderen"),
+    "held_long": Text("Held for the breaker", "Holdt for afbryder"),
     "held_long_alone": Text("No breaker here", "Ingen afbryder her"),
     "level_automatic": Text("Views", "Visninger"),
     "level_manual": Text("More views", "Flere visninger"),
     "level_profile": Text("Load profile", "Lastprofil"),
     "button": Text("Button", "Knap"),
     "button_help": Text(
-        "Short push: next view. 2 s: other list or load profile. 6 s: breaker.",
-        "Kort tryk: næste visning. 2 s: anden liste eller lastprofil. 6 s: afbryder.",
+        "Short push: next view. 2 s: other list or load profile. {hold_s:g} s: the breaker's.",
+        "Kort tryk: næste visning. 2 s: anden liste eller lastprofil. {hold_s:g} s: afbryderens.",
     ),
     "phasors": Text("Phasors", "Viserdiagram"),
     "waveforms": Text("Waveforms", "Kurveformer"),

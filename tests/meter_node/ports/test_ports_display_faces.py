@@ -335,7 +335,7 @@ def test_a_profile_is_refused_with_its_reason(
 
 def test_a_long_push_shows_that_it_is_the_breakers() -> None:
     drawn = face.with_button(shown("time"), Level.AUTOMATIC, Push.LONG, DEFAULT)
-    assert (drawn.view, drawn.digits, drawn.hint) == ("breaker", "ON", "Button is the breaker's")
+    assert (drawn.view, drawn.digits, drawn.hint) == ("breaker", "ON", "Held for the breaker")
 
 
 def test_a_long_push_says_where_there_is_no_breaker() -> None:

@@ -6,7 +6,6 @@ import { Oscilloscope, PhasorDiagram } from "./diagrams.js";
 const HEARTBEAT_MS = 500;
 const FLASH_S = 0.06;
 const PULSES_PER_KWH = 1000;
-const BREAKER_S = 6;
 const ANNOUNCED_AFTER_PUSH_MS = 8000;
 
 const base = location.pathname.replace(/\/$/, "");
@@ -15,6 +14,7 @@ const lcd = new Lcd(byId("lcd"));
 const phasors = new PhasorDiagram(byId("phasors"), byId("phasor-values"));
 const waves = new Oscilloscope(byId("waves"), byId("legend"));
 let texts = {};
+let holdS = 6;
 let powerW = 0;
 let pushedAt = -Infinity;
 let announced = "";
@@ -50,6 +50,7 @@ function show(state) {
 
 function begin(state) {
   texts = state.texts;
+  holdS = state.hold_s;
   document.documentElement.lang = state.language;
   document.title = `${state.name} – Meter Node`;
   for (const node of document.querySelectorAll("[data-text]")) node.textContent = texts[node.dataset.text];
@@ -150,7 +151,7 @@ function frame(now) {
     litFor = FLASH_S;
   }
   led.classList.toggle("on", litFor > 0);
-  const held = heldSince === null ? 0 : Math.min(1, (now - heldSince) / 1000 / BREAKER_S);
+  const held = heldSince === null ? 0 : Math.min(1, (now - heldSince) / 1000 / holdS);
   button.style.setProperty("--held", `${held * 360}deg`);
   requestAnimationFrame(frame);
 }
