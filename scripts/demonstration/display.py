@@ -21,7 +21,7 @@ from meter_node.cosem.logical_device import LogicalDevice
 from meter_node.meter.meter import Meter
 from meter_node.meter.snapshot import NANO, BreakerState, CreditState, RelayState, Snapshot
 from meter_node.meter.variant import Variant
-from meter_node.metrology import Engine, SampleBlock
+from meter_node.metrology import DigitalInputs, Engine, SampleBlock
 from meter_node.ports.display.page import DisplayPage
 from meter_node.ports.display.screen import Screen, TokenAnswer
 from meter_node.ports.display.views import Settings
@@ -33,7 +33,7 @@ from .meters import ROOT
 from .progress import fail, say
 
 IMAGES = ROOT / "docs" / "images"
-SIZE = "1280x930"
+SIZE = "1280x980"
 ZONE = ZoneInfo("Europe/Copenhagen")
 WARM_UP_S = 4
 _KWH = 1000 * NANO
@@ -50,12 +50,18 @@ class Played:
         registers_kwh: dict[str, float],
         shown: dict[str, object],
         start_ns: int,
+        *,
+        closed: bool,
     ) -> None:
-        """`shown`: fields of the snapshot that nothing here measures."""
+        """`shown`: fields of the snapshot that nothing here measures; an open breaker cuts off."""
         self.device = LogicalDevice(identity, variant, ZONE)
         self._shown = shown
         self._source = SimulatedSource(
-            feeds.house(source, variant.phases), FrontEnd(), feeds.SIMULATED_RATE_HZ, start_ns
+            feeds.house(source, variant.phases),
+            FrontEnd(),
+            feeds.SIMULATED_RATE_HZ,
+            start_ns,
+            inputs=DigitalInputs(breaker_closed=closed),
         )
         self._engine = Engine(
             self._source.calibration,
@@ -106,6 +112,7 @@ def house(start_ns: int) -> Played:
             "tariffs": 3,
         },
         start_ns,
+        closed=True,
     )
 
 
@@ -122,6 +129,7 @@ def flat(start_ns: int) -> Played:
             "alarms": frozenset({"credit_exhausted"}),
         },
         start_ns,
+        closed=False,
     )
 
 

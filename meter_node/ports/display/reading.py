@@ -35,15 +35,20 @@ class Reading:
             self._device.get(Client.CONSUMER, class_id, logical_name, VALUE)
         except AccessError as error:
             return error.result is DataAccessResult.TEMPORARY_FAILURE
+        except axdr.AxdrError:
+            return True
         return True
 
     def value(self, class_id: int, logical_name: bytes, attribute: int = VALUE) -> axdr.Value:
-        """Return an attribute's value; None for null-data, and where it can't be read."""
+        """Return an attribute's value; None for null-data, and where it can't be read.
+
+        A measured value beyond what its type can carry is none: the rest is shown all the same.
+        """
         try:
             return axdr.decode_all(
                 self._device.get(Client.CONSUMER, class_id, logical_name, attribute)
             )
-        except AccessError:
+        except (AccessError, axdr.AxdrError):
             return None
 
     def number(self, which: CosemObject, attribute: int = VALUE) -> int | None:

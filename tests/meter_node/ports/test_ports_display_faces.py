@@ -260,6 +260,14 @@ def test_before_the_first_measurement_there_are_dashes() -> None:
 SNAPSHOT_ZONE = device().zone
 
 
+def test_a_value_beyond_all_measure_is_dashes_and_the_rest_is_shown() -> None:
+    # 40 as a power factor is 40 000 in thousandths: more than 16 bits with a sign hold
+    wild = {**SNAPSHOT.instantaneous, "power_factor": 40.0}
+    reading = Reading(device(instantaneous=wild))
+    assert face.of_view(reading, "power_factor", DEFAULT).digits == "-.---"
+    assert face.of_view(reading, "import_active_energy", DEFAULT).digits == "0012345"
+
+
 def test_an_invalid_clock_is_marked() -> None:
     assert face.of_view(Reading(device(clock_valid=False)), "time", DEFAULT).symbols.clock_invalid
 

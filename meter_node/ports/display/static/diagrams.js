@@ -62,7 +62,8 @@ export class PhasorDiagram {
     element("path", { class: "shaft", d: `M0 0L${at(length - tip * 0.7)}` }, group);
     element("path", { class: "tip", d: `M${at(length)}L${at(length - tip, tip * 0.38)}L${at(length - tip, -tip * 0.38)}Z` }, group);
     if (named) {
-      const [x, y] = at(length + 10).split(" ");
+      // Beside its tip for a current: it often lies on its voltage.
+      const [x, y] = (kind.endsWith("current") ? at(length - 4, -11) : at(length + 10)).split(" ");
       element("text", { x, y: Number(y) + 3.5 }, group).textContent = name;
     }
   }
@@ -97,7 +98,7 @@ export class Oscilloscope {
     const mark = (x, y, anchor, label) => Object.assign(element("text", { x, y, "text-anchor": anchor }, this.marks), { textContent: label });
     for (const [share, y] of [[1, 14], [0.5, 74], [0, 134], [-0.5, 194], [-1, 254]]) {
       mark(35, y, "end", text(share * mostVolts, 0));
-      mark(525, y, "start", text(share * mostAmperes, mostAmperes < 2 ? 2 : mostAmperes < 20 ? 1 : 0));
+      mark(525, y, "start", text(share * mostAmperes, mostAmperes < 0.2 ? 3 : mostAmperes < 2 ? 2 : mostAmperes < 20 ? 1 : 0));
     }
     const milliseconds = (1000 * waves.phases[0].u.length) / waves.rate;
     this.legend.textContent = `—— ${texts.voltage} (V)   - - - ${texts.current} (A)   ${text(milliseconds, 1)} ms`;
