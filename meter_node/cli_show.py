@@ -19,7 +19,7 @@ import typer
 from rich.console import Console, Group
 from rich.live import Live
 
-from meter_node import __version__, config, keys, node, store
+from meter_node import __version__, config, keys, runner, store
 from meter_node.backup import DATABASE
 from meter_node.config import ConfigError
 from meter_node.cosem.identity import Identity
@@ -154,7 +154,7 @@ def _from_store(
     with closing(store.Store(path)) as database:
         kept = database.kept(own_keys.system_title)
     title = own_keys.system_title
-    identity = Identity(title, node.meter_number(meter, title), meter.model, __version__)
+    identity = Identity(title, runner.meter_number(meter, title), meter.model, __version__)
     device = LogicalDevice(identity, meter.variant(), meter.zone())
     snapshot = replace(meter.meter(kept).snapshot(), time_ns=kept.time_ns)
     device.commit(snapshot)

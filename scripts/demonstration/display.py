@@ -61,7 +61,7 @@ class Played:
             FrontEnd(),
             feeds.SIMULATED_RATE_HZ,
             start_ns,
-            inputs=DigitalInputs(breaker_closed=closed),
+            world=lambda: DigitalInputs(breaker_closed=closed),
         )
         self._engine = Engine(
             self._source.calibration,

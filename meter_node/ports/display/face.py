@@ -166,7 +166,8 @@ def with_button(face: Face, level: Level, held: Push | None, settings: Settings)
     if held is None:
         return replace(face, level=level)
     if held is not Push.LONG:
-        hint = TEXTS[f"held_{held}"].of(settings.language)
+        closes = face.symbols.breaker == READY
+        hint = TEXTS["held_ready" if closes else f"held_{held}"].of(settings.language)
         return replace(face, level=level, held=held, hint=hint)
     has_breaker = face.symbols.breaker is not None
     hint = TEXTS["held_long" if has_breaker else "held_long_alone"].of(settings.language)

@@ -6,9 +6,10 @@ There is one a meter, however many look at it. Must not know a socket; the clock
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from meter_node.channel import objects
 from meter_node.cosem.logical_device import LogicalDevice
@@ -21,10 +22,16 @@ from meter_node.ports.display.views import Language, Settings
 
 HEARTBEAT_S = 1.0
 """A page that holds the button says so at least so often; or the button is let go."""
-RELEASE_SEEN_S = 1.1
-"""For longer than a measurement takes, so that the meter sees every letting go: pushes that follow
-each other quickly must never look like one long one to it."""
+SEEN_S = 1.1
+"""Longer than a measurement takes. The button is shown to the meter as down and as up for so long
+at least: a short push is not missed, and pushes that follow each other quickly never look like one
+long one to a meter that looks once a second."""
 LISTS_FOR_S = 1.0
+
+
+class _Span(NamedTuple):
+    begin: float
+    end: float
 
 
 class Profile(Protocol):
@@ -69,7 +76,8 @@ class Screen:
         self._contact = False
         self._page = False
         self._heard_s = 0.0
-        self._released_s = float("-inf")
+        self._down_s = _Span(-math.inf, -math.inf)
+        self._down_before_s = self._down_s
         self._offered_s = float("-inf")
         self._watchers: set[asyncio.Event] = set()
 
@@ -77,11 +85,11 @@ class Screen:
     def button(self) -> bool:
         """Whether the page's button is down now: the meter's inputs want it beside the contact's.
 
-        False for a moment after every letting go, see `RELEASE_SEEN_S`.
+        To be looked at once a measurement: see `SEEN_S`.
         """
         now_s = self._clock()
         self._settle(now_s)
-        return self._page and now_s - self._released_s >= RELEASE_SEEN_S
+        return self._down_s.begin <= now_s < self._down_s.end
 
     @property
     def prepaid(self) -> bool:
@@ -99,8 +107,11 @@ class Screen:
         """A page says this of its button, and says it again and again while it is down."""
         now_s = self._clock()
         self._settle(now_s)
-        if self._page and not down:
-            self._released_s = now_s
+        if down and not self._page:
+            self._down_before_s = self._down_s
+            self._down_s = _Span(max(now_s, self._down_s.end + SEEN_S), math.inf)
+        elif self._page and not down:
+            self._page_is_up(now_s)
         self._page = down
         self._heard_s = now_s
         self._move(now_s)
@@ -165,9 +176,15 @@ class Screen:
         """A page that is no longer heard of has let go, and meant nothing by it."""
         if self._page and now_s - self._heard_s >= HEARTBEAT_S:
             self._page = False
-            self._released_s = self._heard_s + HEARTBEAT_S
+            self._page_is_up(self._heard_s + HEARTBEAT_S, at_least_s=0.0)
             if not self._contact:
                 self._lcd.abandon(now_s)
+
+    def _page_is_up(self, since_s: float, at_least_s: float = SEEN_S) -> None:
+        if since_s < self._down_s.begin:  # the meter has never seen it down
+            self._down_s = self._down_before_s
+        else:
+            self._down_s = _Span(self._down_s.begin, max(since_s, self._down_s.begin + at_least_s))
 
     def _move(self, now_s: float) -> None:
         self._offer()

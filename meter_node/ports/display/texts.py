@@ -25,9 +25,7 @@ TEXTS: dict[str, Text] = {
     "held_medium": Text("Release: other list", "Slip: anden liste"),
     "held_long": Text("Held for the breaker", "Holdt for afbryder"),
     "held_long_alone": Text("No breaker here", "Ingen afbryder her"),
-    "level_automatic": Text("Views", "Visninger"),
-    "level_manual": Text("More views", "Flere visninger"),
-    "level_profile": Text("Load profile", "Lastprofil"),
+    "held_ready": Text("Closes the breaker", "Slutter afbryderen"),
     "button": Text("Button", "Knap"),
     "button_help": Text(
         "Short push: next view. 2 s: other list or load profile. {hold_s:g} s: the breaker's.",

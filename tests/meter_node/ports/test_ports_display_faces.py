@@ -346,6 +346,13 @@ def test_a_long_push_shows_that_it_is_the_breakers() -> None:
     assert (drawn.view, drawn.digits, drawn.hint) == ("breaker", "ON", "Held for the breaker")
 
 
+def test_a_push_says_that_it_closes_a_breaker_that_is_ready() -> None:
+    ready = BreakerState(False, 2, 4, closed_wanted=False, button_reconnects=True)
+    drawn = face.of_view(Reading(device(breaker=ready)), "time", DEFAULT)
+    held = face.with_button(drawn, Level.AUTOMATIC, Push.SHORT, DEFAULT)
+    assert held.hint == "Closes the breaker"
+
+
 def test_a_long_push_says_where_there_is_no_breaker() -> None:
     plain = face.of_view(Reading(device(variant=Variant("382M", 3))), "time", DEFAULT)
     drawn = face.with_button(plain, Level.AUTOMATIC, Push.LONG, DEFAULT)

@@ -5,12 +5,15 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from display_meters import SNAPSHOT, device, flat, profile_reader
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from meter_node.cosem.access import Client
 from meter_node.cosem.identity import Identity
@@ -321,7 +324,57 @@ async def test_quick_pushes_never_look_like_a_long_one_to_a_meter_that_looks_onc
         clock.now_s += 0.01
         screen.press_from_page(False)
         clock.now_s += 0.01
-    assert seen == [True] + [False] * 7
+    assert seen[0]
+    assert not any(one and other for one, other in pairwise(seen))
+
+
+@pytest.mark.parametrize("looks_s", [0.0, 0.05, 0.5, 0.999])
+async def test_a_short_push_is_seen_by_a_meter_that_looks_once_a_second(
+    screens: dict[str, Screen], clock: Clock, looks_s: float
+) -> None:
+    screen = screens["house"]
+    screen.press_from_page(True)
+    clock.now_s += 0.001
+    screen.press_from_page(False)
+    seen = []
+    for _ in range(4):
+        clock.now_s += looks_s if not seen else 1
+        seen.append(screen.button)
+    assert any(seen)
+    assert not seen[-1]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    st.lists(st.tuples(st.floats(0.01, 3), st.booleans()), max_size=40), st.floats(0, 1, width=32)
+)
+def test_down_is_seen_no_longer_than_the_page_held_it_and_a_moment(
+    moves: list[tuple[float, bool]], first_look_s: float
+) -> None:
+    """However it is pushed: as many looks in a row as one push had seconds, and one or two."""
+    clock = Clock()
+    screen = Screen(device(), settings=Settings(), clock=clock)
+    looks_s, longest_s, down_since = clock.now_s + first_look_s, 0.0, None
+    row = rows = 0
+    for wait_s, down in moves:
+        until_s = clock.now_s + wait_s
+        beats_s = clock.now_s + 0.5
+        while min(looks_s, beats_s) < until_s:
+            clock.now_s = min(looks_s, beats_s)
+            if clock.now_s == beats_s:
+                beats_s += 0.5
+                if down_since is not None:
+                    screen.press_from_page(True)
+            if clock.now_s == looks_s:
+                looks_s += 1
+                row = row + 1 if screen.button else 0
+                rows = max(rows, row)
+        clock.now_s = until_s
+        if down_since is not None:
+            longest_s = max(longest_s, clock.now_s - down_since)
+        down_since = (clock.now_s if down_since is None else down_since) if down else None
+        screen.press_from_page(down)
+    assert rows <= longest_s + 2
 
 
 async def test_the_contact_moves_the_display_and_is_not_the_pages_button(
