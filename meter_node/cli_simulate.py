@@ -166,11 +166,9 @@ def _play(
             told(midnights_s.pop())
             tally.daily_snapshots += 1
     tally.snapshot = meter.snapshot()
-    image = _keep(meter, database, title)
-    tally.load_profile_rows += _load_profile_rows(image, span)
-    tally.load_profile_interval_min = json.loads(image.states[LOAD_PROFILE])["layout"][
-        "interval_min"
-    ]
+    tally.load_profile_rows += _load_profile_rows(_keep(meter, database, title), span)
+    (load_profile,) = (profile for profile in meter.profiles if profile.name == LOAD_PROFILE)
+    tally.load_profile_interval_min = load_profile.layout.interval_min
     return tally
 
 
