@@ -103,6 +103,8 @@ class HdlcServer:
         self._unconnected: DlmsConnection | None = None
         self._unconnected_ns = 0
         self._fed_ns = 0
+        self.damage: str | None = None
+        """Never: a line finds its way back by itself."""
         self.heard = 0
         """Good frames for this server so far: what tells a client from noise."""
 

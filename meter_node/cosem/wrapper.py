@@ -6,7 +6,10 @@ after damage nothing can be trusted, and the connection must be closed.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+
+from .connection import BROADCAST_SAP, DlmsConnection
 
 VERSION = 1
 HEADER_BYTES = 8
@@ -83,3 +86,52 @@ class WrapperReader:
             return None
         apdu = bytes(self._buffer[start + HEADER_BYTES : end])
         return Message(int.from_bytes(header[2:4]), int.from_bytes(header[4:6]), apdu)
+
+
+class WrapperServer:
+    """The server's end of one stream."""
+
+    links = 1
+    """As for a line of HDLC links: here the stream is the only one."""
+
+    def __init__(
+        self,
+        connection: DlmsConnection,
+        *,
+        server_saps: Container[int] | None = None,
+        longest_apdu: int = LONGEST_APDU,
+    ) -> None:
+        """What is for none of ``server_saps`` is not answered; None: all are here."""
+        self._connection = connection
+        self._server_saps = server_saps
+        self._reader = WrapperReader(longest_apdu)
+        self._closed = False
+        self.heard = 0
+        """Good messages for this server so far."""
+        self.damage: str | None = None
+        """Why the stream must be closed."""
+
+    def feed(self, data: bytes, now_ns: int) -> Iterator[bytes]:
+        """Take bytes as they come; yield what to send, one answer at a time. All must be used."""
+        for item in self._reader.feed(data):
+            if isinstance(item, Damaged):
+                self.damage = item.reason
+            elif (answer := self._answer(item, now_ns)) is not None:
+                yield encode(Message(item.destination, item.source, answer))
+
+    def _answer(self, message: Message, now_ns: int) -> bytes | None:
+        sap, for_all = message.destination, message.destination == BROADCAST_SAP
+        if not (for_all or self._server_saps is None or sap in self._server_saps):
+            return None
+        self.heard += 1
+        answer = self._connection.receive(message.source, sap, message.apdu, now_ns)
+        return None if for_all else answer or None
+
+    def idle(self, now_ns: int) -> None:
+        """Nothing ends by silence but the stream itself, which its owner closes."""
+
+    def close(self) -> None:
+        """The stream is gone."""
+        if not self._closed:
+            self._closed = True
+            self._connection.closed()
