@@ -49,5 +49,5 @@ async def async_get_config_entry_diagnostics(
             "texts": async_redact_data(reading.texts, TO_REDACT),
             "values": dict(reading.values),
         },
-        "values": dict(meter.data),
+        "values": dict(meter.data.values),
     }
