@@ -10,12 +10,21 @@ import asyncio
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
+import aiohttp
+
+from meter_node import keys
+from meter_node.ciphering import COUNTER_EPOCH
+from meter_node.meter import token
+
 from .broker import User
+from .client import ClientError
 from .ports import LOOPBACK
 from .processes import Child, Children
 
@@ -27,6 +36,8 @@ CAPTURED_IMPORT_KWH = 866.636
 CAPTURED_VOLTAGES_V = (224, 223, 223)
 
 PAST_DAYS = 30
+CREDIT_WH = 50_000
+_DISPLAY_WITHIN_S = 60.0
 _METER_NODE = Path(sys.executable).with_name("meter-node")
 
 _NODE = """\
@@ -72,6 +83,11 @@ seed = 2
 _BRIDGE = """\
 [bridge]
 source = "tcp://{host}:{port}"
+"""
+
+_DISPLAY = """
+[display]
+port = {port}
 """
 
 _MQTT = """
@@ -153,8 +169,10 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
     return Meters(house, apartment, _captured(), _name_of(node), _name_of(bridge))
 
 
-def connect(folder: Path, port: int, node: User, bridge: User) -> None:
-    """Add the broker to the configurations."""
+def connect(folder: Path, port: int, node: User, bridge: User, display_port: int) -> None:
+    """Add the broker to the configurations, and the page of the simulated meters' displays."""
+    with (folder / "node" / "meter_node.toml").open("a") as file:
+        file.write(_DISPLAY.format(port=display_port))
     for name, user in (("node", node), ("bridge", bridge)):
         with (folder / name / "meter_node.toml").open("a") as file:
             file.write(_MQTT.format(host=LOOPBACK, port=port, user=user))
@@ -163,6 +181,29 @@ def connect(folder: Path, port: int, node: User, bridge: User) -> None:
 async def start_node(children: Children, folder: Path) -> Child:
     """Start the simulated meters."""
     return await children.start("node", [_METER_NODE, "run", "--data-dir", folder / "node"])
+
+
+async def top_up(folder: Path, display_port: int) -> str:
+    """Buy credit for the flat and type its token in at the meter; return what the meter answers.
+
+    As its vendor would: with the vending key and a sequence number above all before.
+    """
+    own_keys = keys.load(folder / "node").meters["apartment"]
+    assert own_keys.vending is not None  # made with the others
+    sequence = int(time.time() - COUNTER_EPOCH.timestamp())
+    bought = token.make(own_keys.vending, own_keys.system_title, sequence, CREDIT_WH)
+    url = f"http://{LOOPBACK}:{display_port}/meter/apartment/token"
+    begun = time.monotonic()
+    async with aiohttp.ClientSession() as session:
+        while time.monotonic() - begun < _DISPLAY_WITHIN_S:
+            try:
+                async with session.post(url, json={"token": bought}) as response:
+                    if response.status == HTTPStatus.OK:
+                        return str((await response.json())["text"])
+            except aiohttp.ClientConnectionError:
+                pass  # not there yet
+            await asyncio.sleep(0.2)
+    raise ClientError(f"no display at {url} takes a token within {_DISPLAY_WITHIN_S:.0f} s")
 
 
 async def start_bridge(children: Children, folder: Path) -> Child:
