@@ -39,15 +39,10 @@ def unseen(
 ) -> tuple[list[LogEntry], dict[str, int]]:
     """Return the entries of a frame that are above the numbers seen, and the numbers seen now.
 
-    ``seen`` holds the highest number by log, ``zone`` serves times without a deviation. A log that
-    stands lower than it was seen is that of a meter restored from a back-up: its numbers begin anew
-    there.
+    ``seen`` holds the highest number by log, ``zone`` serves times without a deviation. No number
+    comes twice: a log that was cleared goes on with it, one restored from a back-up jumps upwards.
     """
     now_seen = dict(seen)
-    for head in reading.logs:
-        log = LOG_BY_LOGICAL_NAME.get(head.logical_name)
-        if log is not None and head.last_entry < now_seen.get(log, 0):
-            del now_seen[log]
     new = []
     for event in reading.events:
         log = LOG_BY_LOGICAL_NAME.get(event.logical_name)

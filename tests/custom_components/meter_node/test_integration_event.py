@@ -319,16 +319,15 @@ async def test_a_wrong_clock_hides_no_event(home: Home, told: Told, years: int) 
     assert told == [("tampering", "magnet_off", 2)]
 
 
-async def test_a_log_of_a_restored_meter_begins_anew(home: Home, told: Told) -> None:
-    """From a back-up it goes on with the numbers of then, and says so by where the log stands."""
+async def test_numbers_that_jump_are_followed(home: Home, told: Told) -> None:
+    """A restored meter's do, to no less than the seconds since 2026; no lower one comes again."""
     await home.set_up()
     await home.push(home.meter.telling(logged("parameters_changed", 40)))
-    restored = logged("restored", 31)
-    await home.push(home.meter.telling(restored))
-    await home.push(home.meter.telling(restored))
-    assert told == [
-        ("status_and_clock", "parameters_changed", 40),
-        ("status_and_clock", "restored", 31),
+    await home.push(home.meter.telling(logged("restored", 27_950_400)))
+    await home.push(home.meter.telling(logged("parameters_changed", 41)))
+    assert [(event, entry) for _, event, entry in told] == [
+        ("parameters_changed", 40),
+        ("restored", 27_950_400),
     ]
 
 
