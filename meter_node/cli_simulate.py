@@ -19,10 +19,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from meter_node import config, data_directory, feeds, keys, node, store
+from meter_node.channel.registers import QUANTITIES, TARIFFS
 from meter_node.cli_output import console
 from meter_node.meter.local_time import DAY_S, LocalTime
 from meter_node.meter.meter import Meter
-from meter_node.meter.snapshot import NANO, Snapshot
+from meter_node.meter.profile import LOAD_PROFILE
+from meter_node.meter.rows import Image
+from meter_node.meter.snapshot import NANO, ROLLOVER_NWH, Snapshot
 from meter_node.metrology import DigitalInputs
 from meter_node.sources import outages
 from meter_node.sources.phasor_house import PhasorHouse
@@ -49,6 +52,8 @@ class Tally:
     steps: int = 0
     daily_snapshots: int = 0
     quarter_hours: int = 0
+    load_profile_rows: int = 0
+    load_profile_interval_min: int = 0
     snapshot: Snapshot = field(default_factory=lambda: Snapshot(0))
 
 
@@ -157,18 +162,29 @@ def _play(
             quarter_hour = begun
             tally.quarter_hours += begun <= last_quarter_hour
         while midnights_s and measurement.end_ns >= midnights_s[-1] * NANO:
-            _keep(meter, database, title)
+            tally.load_profile_rows += _load_profile_rows(_keep(meter, database, title), span)
             told(midnights_s.pop())
             tally.daily_snapshots += 1
     tally.snapshot = meter.snapshot()
-    _keep(meter, database, title)
+    tally.load_profile_rows += _load_profile_rows(_keep(meter, database, title), span)
+    (load_profile,) = (profile for profile in meter.profiles if profile.name == LOAD_PROFILE)
+    tally.load_profile_interval_min = load_profile.layout.interval_min
     return tally
 
 
-def _keep(meter: Meter, database: store.Store, title: bytes) -> None:
+def _keep(meter: Meter, database: store.Store, title: bytes) -> Image:
     image = meter.image()
     database.commit(title, image)
     meter.is_kept(image)
+    return image
+
+
+def _load_profile_rows(image: Image, span: Span) -> int:
+    """How many of them end within the span: an older one may have waited for the first step."""
+    return sum(
+        row.profile == LOAD_PROFILE and span.start_s < row.time_s <= span.end_s
+        for row in image.profile_rows
+    )
 
 
 def _choose(settings: config.Config, name: str | None) -> config.MeterConfig:
@@ -243,6 +259,8 @@ def _document(
         "daily_snapshots": tally.daily_snapshots,
         "quarter_hours": tally.quarter_hours,
         "dark_quarter_hours": [_iso(end_s) for end_s in dark_s],
+        "load_profile_interval_min": tally.load_profile_interval_min,
+        "load_profile_rows": tally.load_profile_rows,
         "import_wh": snapshot.raw("import_active_energy"),
         "export_wh": snapshot.raw("export_active_energy"),
         "tariffs_wh": {
@@ -250,8 +268,20 @@ def _document(
             for key in snapshot.energies_nwh
             if key.startswith(TARIFF_KEY)
         },
+        "tariffs_add_up": _tariffs_add_up(snapshot),
         "daylight_saving": list(_daylight_saving(local, span)),
     }
+
+
+def _tariffs_add_up(snapshot: Snapshot) -> bool:
+    """Whether T1 to T8 of every quantity that has them are its total, to the last nWh or nvarh."""
+    energies = snapshot.energies_nwh
+    return all(
+        sum(energies[f"{quantity.name}_t{tariff}"] for tariff in TARIFFS) % ROLLOVER_NWH
+        == energies[quantity.name]
+        for quantity in QUANTITIES
+        if quantity.per_tariff
+    )
 
 
 def _daylight_saving(local: LocalTime, span: Span) -> Iterator[dict[str, Any]]:
@@ -269,13 +299,15 @@ def _iso(at_s: int) -> str:
 
 
 def _print(out: Console, name: str, document: dict[str, Any]) -> None:
-    took, dark = document["seconds"], len(document["dark_quarter_hours"])
+    took, dark = document["seconds"], document["dark_quarter_hours"]
     imported_kwh, exported_kwh = document["import_wh"] / 1000, document["export_wh"] / 1000
     snapshots, quarters = document["daily_snapshots"], document["quarter_hours"]
-    lines = (
+    lines = [
         f"{name}: {document['start']} to {document['end']}, {document['steps']} steps in {took} s",
         f"import {imported_kwh:.3f} kWh, export {exported_kwh:.3f} kWh",
-        f"{snapshots} daily snapshots, {quarters} quarter-hours, {dark} in the dark",
-    )
+        f"{snapshots} daily snapshots, {quarters} quarter-hours, {len(dark)} in the dark",
+    ]
+    if dark:
+        lines.append(f"dark until {', '.join(dark)}")
     for line in lines:
         out.print(line, highlight=False, markup=False)

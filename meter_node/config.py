@@ -33,6 +33,7 @@ from meter_node.meter.tariff import TariffSettings
 from meter_node.meter.variant import Variant
 from meter_node.ports.ami import AmiSettings, Endpoint
 from meter_node.ports.conversation import SerialLine
+from meter_node.ports.display import views as display_views
 from meter_node.ports.outputs import Coils, InputLine, OutputLine, Wiring
 from meter_node.sources.house import LEAST_ANNUAL_KWH
 from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_V
@@ -279,6 +280,32 @@ def _divides_a_day(seconds: int) -> int:
     return seconds
 
 
+def _view(key: str) -> str:
+    display_views.check_keys((key,))
+    return key
+
+
+class MeterDisplayConfig(_Section):
+    """What one meter's display shows."""
+
+    views: tuple[Annotated[str, AfterValidator(_view)], ...] = ()
+    energy_digits: Literal["7.0", "6.1"] = "7.0"
+    power_digits: Literal["2.3", "3.2"] = "2.3"
+    scroll_s: float = Field(default=10, ge=2, le=120, strict=False)
+    language: Literal["en", "da"] = "en"
+
+    def settings(self, breaker_hold_s: float = 6.0) -> display_views.Settings:
+        """Return it as the display takes it; the breaker's hold is the meter's parameter."""
+        return display_views.Settings(
+            self.views,
+            display_views.ENERGY_FORMATS[self.energy_digits],
+            display_views.POWER_FORMATS[self.power_digits],
+            self.scroll_s,
+            breaker_hold_s,
+            self.language,
+        )
+
+
 class MeterConfig(_Section):
     """One meter."""
 
@@ -298,6 +325,7 @@ class MeterConfig(_Section):
     tariff: Annotated[str, AfterValidator(_preset)] | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     lines: LinesConfig | None = None
+    display: MeterDisplayConfig = MeterDisplayConfig()
     source: SourceConfig
 
     @model_validator(mode="after")
@@ -383,6 +411,14 @@ class BridgeConfig(_Section):
 
     source: Annotated[str, AfterValidator(_line)]
     push_interval_s: int = Field(default=10, ge=1, le=3600)
+
+
+class DisplayConfig(_Section):
+    """The page that the displays are on; there is none without this section."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8162, ge=1, le=65535)
+    names: tuple[str, ...] = ()
 
 
 def _endpoint(text: str) -> str:
@@ -472,6 +508,7 @@ class Config(_Section):
 
     mqtt: MqttConfig | None = None
     store: StoreConfig = StoreConfig()
+    display: DisplayConfig | None = None
     meter: tuple[MeterConfig, ...] = ()
     bridge: BridgeConfig | None = None
     ami: AmiConfig | None = None

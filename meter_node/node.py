@@ -20,6 +20,7 @@ from meter_node.channel.reading import ListError
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.self_test import program_digest
 from meter_node.ports import mqtt
+from meter_node.ports.display.page import DisplayPage
 from meter_node.ports.retained import retained
 from meter_node.runner import MeterRunner
 
@@ -84,6 +85,14 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                 raised = await _raise_to_published(settings, node_keys, database, local)
                 if port is not None:
                     talking.add(asyncio.create_task(never_ending("the MQTT port", port.run)))
+                if settings.display is not None:
+                    page = DisplayPage(
+                        settings.display.host,
+                        settings.display.port,
+                        {runner.name: runner.screen for runner in runners},
+                        settings.display.names,
+                    )
+                    talking.add(asyncio.create_task(never_ending("the display", page.run)))
                 for runner in runners:
                     runner.begin(raised=runner.system_title in raised)
                     tasks.create_task(runner.keep())

@@ -17,7 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from meter_node import __version__, config, feeds, keys, store
+from meter_node import __version__, config, feeds, keys, oscilloscope, profile_reader, store
 from meter_node.channel import apdu, hello, meter_node_v1, security
 from meter_node.channel.event_codes import Log
 from meter_node.ciphering import (
@@ -27,20 +27,25 @@ from meter_node.ciphering import (
     time_floor,
 )
 from meter_node.cosem import push
+from meter_node.cosem.access import Client
 from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
+from meter_node.cosem.profile_entry import LOAD_PROFILE, ProfileEntry
 from meter_node.meter.commands import Commands
+from meter_node.meter.refused import RefusedError
 from meter_node.meter.rows import Image, LogRow
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.meter.variant import Variant
 from meter_node.metrology import DigitalInputs, Engine, Measurement, SampleBlock, StreamError
 from meter_node.ports import mqtt
+from meter_node.ports.display.screen import Screen, TokenAnswer
 from meter_node.ports.outputs import BREAKER, RELAYS, GpioLines, Lines, OutputsPort, SimulatedLines
 from meter_node.sources import Break, Damage, Item, LiveSource, SourceError
 
 _LOGGER = logging.getLogger(__name__)
 
 _WARN_AGAIN_S = 3600
+_SETTLES_WITHIN_S = 10.0
 MOST_ENTRIES_PUSHED = 32
 
 
@@ -56,6 +61,7 @@ class _Offer:
     image: Image
     snapshot: Snapshot
     push: bool
+    number: int
 
 
 class MeterRunner:
@@ -94,12 +100,24 @@ class MeterRunner:
             ),
             variant,
             settings.zone(),
+            profile_reader.of_store(
+                database, own_keys.system_title, lambda: self._meter.profile_captures
+            ),
+        )
+        self.screen = Screen(
+            self._device,
+            settings=settings.display.settings(self._meter.parameters.breaker.button_hold_s),
+            clock=time.monotonic,
+            profile=self._profile_entry,
+            enter_token=self._enter_token if variant.breaker else None,
         )
         self._aead = PycryptodomeAead()
         self._begun = False
         self._waiting: list[Measurement] = []
         self._offer: _Offer | None = None
         self._offered = asyncio.Event()
+        self._kept_anew = asyncio.Condition()
+        self._offers = self._kept = 0
         self._fault: str | None = None
         self._outputs = OutputsPort(self._lines())
         self._source, self._engine = _source_and_engine(settings, variant, self._world)
@@ -198,6 +216,11 @@ class MeterRunner:
                 else:
                     for measurement in measurements:
                         self._book(measurement)
+                    if measurements:
+                        calibration = self._source.calibration
+                        self._device.show(
+                            oscilloscope.of_block(item, calibration, measurements[-1])
+                        )
             case Break():
                 self._warn(item.reason)
                 self._book(self._engine.flush())
@@ -216,13 +239,38 @@ class MeterRunner:
     def _inputs(self) -> DigitalInputs:
         """What the lines' contacts say, or the front-end's own."""
         lines, front_end = self._outputs.contacts(), self._source.inputs()
+        contact = lines.button or front_end.button
+        self.screen.press(contact)
         return DigitalInputs(
             front_end.breaker_closed if lines.breaker_closed is None else lines.breaker_closed,
             lines.meter_cover_open or front_end.meter_cover_open,
             lines.terminal_cover_open or front_end.terminal_cover_open,
             lines.magnet or front_end.magnet,
-            lines.button or front_end.button,
+            contact or self.screen.button,
         )
+
+    async def _profile_entry(self, back: int) -> ProfileEntry | None:
+        """Read a row of the load profile for the display, in the store's own thread."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._device.profile_entry, Client.CONSUMER, LOAD_PROFILE, back
+        )
+
+    async def _enter_token(self, text: str) -> TokenAnswer:
+        """Take a token that somebody typed at the meter; answer once credit and token are kept."""
+        try:
+            self.commands.enter_token(text)
+            refusal = None
+        except RefusedError as error:
+            refusal = str(error)
+        try:
+            await self.settled()
+        except TimeoutError:
+            return TokenAnswer(ok=False, text="the store is busy: look at the credit in a while")
+        if refusal is not None:
+            return TokenAnswer(ok=False, text=refusal)
+        credit = self._meter.snapshot().credit
+        left_kwh = credit.credit_wh / 1000 if credit else 0
+        return TokenAnswer(ok=True, text=f"{left_kwh:.3f} kWh")
 
     def _warn(self, text: str) -> None:
         # What goes on and on must not fill the log: the same but for its numbers is told hourly.
@@ -250,15 +298,20 @@ class MeterRunner:
                 continue
             self._meter.is_kept(offer.image)
             self._outputs.apply(_switches(offer.snapshot))
+            async with self._kept_anew:
+                self._kept = offer.number
+                self._kept_anew.notify_all()
             self._say_well()
-            if ciphered is not None and self._port is not None:
-                self._port.push(self.title, ciphered)
+            if self._port is not None:
+                self.screen.communicating = self._port.connected
+                if ciphered is not None:
+                    self._port.push(self.title, ciphered)
 
     async def last_commit(self) -> None:
         """Commit what was measured since the last one: at a proper end nothing is lost."""
         if not self._begun:
             return
-        offer = _Offer(self._meter.image(), self._meter.snapshot(), push=False)
+        offer = _Offer(self._meter.image(), self._meter.snapshot(), push=False, number=0)
         if not offer.image.time_ns:
             return
         try:
@@ -279,9 +332,21 @@ class MeterRunner:
         due = crossed(self._settings.push_interval_s) or self._meter.has_news
         if due or crossed(self._commit_interval_s):
             # A push that the store was too slow for is not forgotten with its snapshot.
-            due = due or (self._offer is not None and self._offer.push)
-            self._offer = _Offer(self._meter.image(), self._meter.snapshot(), due)
-            self._offered.set()
+            self._offer_now(push=due or (self._offer is not None and self._offer.push))
+
+    def _offer_now(self, *, push: bool) -> None:
+        self._offers += 1
+        self._offer = _Offer(self._meter.image(), self._meter.snapshot(), push, self._offers)
+        self._offered.set()
+
+    async def settled(self) -> None:
+        """Return when all that was commanded so far is committed. Raises TimeoutError."""
+        if not self._meter.has_news:
+            return
+        self._offer_now(push=True)
+        wanted = self._offers
+        async with asyncio.timeout(_SETTLES_WITHIN_S), self._kept_anew:
+            await self._kept_anew.wait_for(lambda: self._kept >= wanted)
 
     def _commit(self, offer: _Offer) -> bytes | None:
         """Commit, then show; return the ciphered push where one is due. Runs in the thread."""

@@ -15,6 +15,7 @@ model = "382M"
 [meter.source]
 kind = "simulated"
 """
+DISPLAY = f"{METER}[meter.display]\n"
 STREAM = """kind = "stream"
 url = "tcp://10.0.0.7:4901"
 sampling_rate_hz = 8000
@@ -47,6 +48,20 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+def test_a_display_is_set_as_it_is_written(tmp_path: Path) -> None:
+    text = f"{DISPLAY}views = ['time']\nenergy_digits = '6.1'\nlanguage = 'da'\n[display]\n"
+    loaded = config.load(written(tmp_path, text))
+    settings = loaded.meter[0].display.settings(breaker_hold_s=8)
+    assert (settings.views, settings.language, settings.breaker_hold_s) == (("time",), "da", 8)
+    assert settings.energy_digits.text(1_234_567, -3) == "001234.5"
+    assert loaded.display is not None
+    assert (loaded.display.host, loaded.display.port) == ("127.0.0.1", 8162)
+
+
+def test_without_its_section_there_is_no_page(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, METER)).display is None
+
+
 def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
     text = config.EXAMPLE.format(model="162M", seed=1)
     loaded = config.load(written(tmp_path, text))
@@ -59,6 +74,10 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
     [
         ("[[meter]", "not TOML", "line 1"),
         ("colour = 1", "colour", "Extra inputs"),
+        ("[display]\nport = 0", "display.port", "greater than or equal to 1"),
+        (f"{DISPLAY}views = ['volts']", "meter[0].display.views[0]", "no view 'volts'"),
+        (f"{DISPLAY}energy_digits = '5.2'", "meter[0].display.energy_digits", "'6.1'"),
+        (f"{DISPLAY}scroll_s = 1", "meter[0].display.scroll_s", "equal to 2"),
         ('[mqtt]\nhost = ""', "mqtt.host", "at least 1 character"),
         ('[mqtt]\nhost = "a"\nport = 70000', "mqtt.port", "65535"),
         ('[mqtt]\nhost = "a"\nport = "1883"', "mqtt.port", "integer"),
