@@ -31,6 +31,8 @@ from meter_node.meter.parameters import Parameters
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.tariff import TariffSettings
 from meter_node.meter.variant import Variant
+from meter_node.ports.ami import AmiSettings, Endpoint
+from meter_node.ports.conversation import SerialLine
 from meter_node.ports.display import views as display_views
 from meter_node.ports.outputs import Coils, InputLine, OutputLine, Wiring
 from meter_node.sources.house import LEAST_ANNUAL_KWH
@@ -419,6 +421,88 @@ class DisplayConfig(_Section):
     names: tuple[str, ...] = ()
 
 
+def _endpoint(text: str) -> str:
+    parts = urlsplit(f"//{text}")
+    try:
+        if parts.hostname and parts.port and text == parts.netloc and "@" not in text:
+            return text
+    except ValueError:  # a port that is no number, or beyond 65535
+        pass
+    raise ValueError(f"{text!r} is not host:port; for example 127.0.0.1:4059")
+
+
+def _serial_device(url: str) -> str:
+    parts = urlsplit(url)
+    baudrate = parse_qs(parts.query).get("baudrate", ["9600"])[0]
+    if (
+        parts.scheme == "serial"
+        and parts.path
+        and baudrate.isdecimal()
+        and 50 <= int(baudrate) <= FASTEST_BAUDRATE
+    ):
+        return url
+    raise ValueError(f"{url!r} is not serial:///dev/ttyUSB0?baudrate=9600")
+
+
+def _command(text: str) -> str:
+    if text.isascii() and text.isprintable() and text.upper().startswith("AT"):
+        return text
+    raise ValueError("a modem's command begins with AT")  # it may hold a PIN: it is not shown
+
+
+class AmiConfig(_Section):
+    """How a utility's head-end reaches the meters: what is not named is not open."""
+
+    tcp: Annotated[str, AfterValidator(_endpoint)] | None = None
+    hdlc_tcp: Annotated[str, AfterValidator(_endpoint)] | None = None
+    serial: Annotated[str, AfterValidator(_serial_device)] | None = None
+    modem: Annotated[str, AfterValidator(_serial_device)] | None = None
+    modem_commands: tuple[Annotated[str, AfterValidator(_command)], ...] = Field(
+        default=(), repr=False
+    )
+    physical_address: int | None = Field(default=None, ge=16, le=0x3FFD)
+    inactivity_s: int = Field(default=120, ge=10, le=3600)
+    most_connections: int = Field(default=32, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        given = [self.tcp, self.hdlc_tcp, self.serial, self.modem]
+        if not any(given):
+            raise ValueError("name at least one of tcp, hdlc_tcp, serial, modem")
+        places = [place.partition("?")[0] for place in given if place]
+        if twice := sorted({place for place in places if places.count(place) > 1}):
+            raise ValueError(f"{twice[0]} can't be two things at once")
+        if self.modem_commands and self.modem is None:
+            raise ValueError("modem_commands are only used with a modem")
+        if self.physical_address is not None and self.serial is None:
+            raise ValueError("a physical_address is only used on a serial line")
+        return self
+
+    def settings(self) -> AmiSettings:
+        """Return them as the port takes them."""
+        return AmiSettings(
+            tcp=_listening(self.tcp),
+            hdlc_tcp=_listening(self.hdlc_tcp),
+            serial=_device(self.serial),
+            modem=_device(self.modem),
+            modem_commands=self.modem_commands,
+            physical_address=self.physical_address,
+            inactivity_s=self.inactivity_s,
+            most_connections=self.most_connections,
+        )
+
+
+def _listening(text: str | None) -> Endpoint | None:
+    parts = urlsplit(f"//{text}")
+    return Endpoint(parts.hostname or "", parts.port or 0) if text else None
+
+
+def _device(url: str | None) -> SerialLine | None:
+    parts = urlsplit(url or "")
+    baudrate = parse_qs(parts.query).get("baudrate", ["9600"])[0]
+    return SerialLine(parts.path, int(baudrate)) if url else None
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -427,6 +511,7 @@ class Config(_Section):
     display: DisplayConfig | None = None
     meter: tuple[MeterConfig, ...] = ()
     bridge: BridgeConfig | None = None
+    ami: AmiConfig | None = None
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:

@@ -100,8 +100,12 @@ class Line:
         wait_s = SEND_S
         if self._baudrate is not None:
             wait_s += (len(data) + _HIGH_WATER) * _BITS_A_BYTE / self._baudrate
-        async with asyncio.timeout(wait_s):
-            await self._writer.drain()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._writer.drain()
+        except TimeoutError:
+            self._writer.transport.abort()  # what waits will not go any more
+            raise
 
     async def close(self) -> None:
         """Close after what was written, or at once where that does not go."""

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from meter_node import config
+from meter_node.ports.ami import AmiSettings, Endpoint
+from meter_node.ports.conversation import SerialLine
 
 METER = """
 [[meter]]
@@ -83,6 +85,21 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
         ('[mqtt]\nhost = "a"\nclient_key = "k"', "mqtt", "go together"),
         ('[mqtt]\nhost = "a"\nca_file = "k"', "mqtt", "tls = true"),
         ("[store]\ncommit_interval_s = 61", "store.commit_interval_s", "60"),
+        ("[ami]", "ami", "name at least one of tcp, hdlc_tcp, serial, modem"),
+        ('[ami]\ntcp = "4059"', "ami.tcp", "'4059' is not host:port; for example 127.0.0.1:4059"),
+        ('[ami]\ntcp = "localhost:99999"', "ami.tcp", "is not host:port"),
+        ('[ami]\nhdlc_tcp = "localhost:0"', "ami.hdlc_tcp", "is not host:port"),
+        ('[ami]\nserial = "/dev/ttyUSB0"', "ami.serial", "serial:///dev/ttyUSB0?baudrate=9600"),
+        ('[ami]\nmodem = "serial:///dev/ttyS0?baudrate=fast"', "ami.modem", "baudrate=9600"),
+        ('[ami]\ntcp = "a:1"\nhdlc_tcp = "a:1"', "ami", "a:1 can't be two things at once"),
+        ('[ami]\nserial = "serial:///dev/a?baudrate=300"\nmodem = "serial:///dev/a"', "ami",
+         "serial:///dev/a can't be two things at once"),
+        ('[ami]\ntcp = "a:1"\nmodem_commands = ["AT+CPIN=1"]', "ami", "only used with a modem"),
+        ('[ami]\nmodem = "serial:///dev/a"\nmodem_commands = ["1234"]', "ami.modem_commands[0]",
+         "begins with AT"),
+        ('[ami]\ntcp = "a:1"\nphysical_address = 17', "ami", "only used on a serial line"),
+        ('[ami]\ntcp = "a:1"\ninactivity_s = 5', "ami.inactivity_s", "10"),
+        ('[ami]\ntcp = "a:1"\nmost_connections = 0', "ami.most_connections", "1"),
         (METER.replace("382M", "500M"), "meter[0].model", "162M"),
         (METER.replace("house", "The House"), "meter[0].name", "pattern"),
         (METER.replace("[meter.source]", "push_interval_s = 7\n[meter.source]"),
@@ -199,3 +216,34 @@ def test_a_file_nested_without_end_is_no_toml(tmp_path: Path) -> None:
 
 def test_a_password_is_not_shown_by_repr() -> None:
     assert "sesame" not in repr(config.MqttConfig(host="a", username="u", password="sesame"))
+
+
+def test_without_a_section_no_utility_can_reach_the_node(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, METER)).ami is None
+
+
+def test_the_utilitys_port_is_configured_as_it_takes_it(tmp_path: Path) -> None:
+    loaded = config.load(
+        written(
+            tmp_path,
+            """[ami]
+tcp = "[::1]:4059"
+hdlc_tcp = "127.0.0.1:4060"
+serial = "serial:///dev/ttyUSB0?baudrate=2400"
+modem = "serial:///dev/ttyUSB1"
+modem_commands = ["AT+CBST=71,0,1"]
+physical_address = 17
+""",
+        )
+    )
+    assert loaded.ami is not None
+    assert loaded.ami.settings() == AmiSettings(
+        tcp=Endpoint("::1", 4059),
+        hdlc_tcp=Endpoint("127.0.0.1", 4060),
+        serial=SerialLine("/dev/ttyUSB0", 2400),
+        modem=SerialLine("/dev/ttyUSB1", 9600),
+        modem_commands=("AT+CBST=71,0,1",),
+        physical_address=17,
+        inactivity_s=120,
+        most_connections=32,
+    )

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_node.cosem.wrapper import Damaged, Message, WrapperError, WrapperReader, encode
+from meter_node.cosem.wrapper import (
+    Damaged,
+    Message,
+    WrapperError,
+    WrapperReader,
+    WrapperServer,
+    encode,
+)
+from tests.meter_node.cosem.hdlc_client import Echo
 
 MESSAGES = st.builds(
     Message, st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=300)
@@ -84,3 +92,48 @@ def test_any_bytes_are_survived_and_never_keep_more_than_a_message(pieces: list[
 def test_many_short_messages_at_once_are_read_in_time_that_grows_with_them() -> None:
     # 8 000 messages of 9 bytes: copying the rest for each would be 288 MB.
     assert len(read(encode(Message(1, 1, b"x")) * 8000)) == 8000
+
+
+# --- the server's end ----------------------------------------------------------------------------
+
+
+def ask(server: WrapperServer, *messages: Message) -> list[Message | Damaged]:
+    return read(b"".join(server.feed(b"".join(map(encode, messages)), 7)))
+
+
+def test_an_answer_goes_back_from_where_it_was_asked() -> None:
+    connection = Echo()
+    assert ask(WrapperServer(connection), Message(16, 2, b"get")) == [Message(2, 16, b"get")]
+    assert connection.asked == [(16, 2, b"get", 7)]
+
+
+def test_what_needs_no_answer_gets_none() -> None:
+    assert ask(WrapperServer(Echo(lambda _: None)), Message(16, 1, b"set")) == []
+
+
+def test_what_is_for_every_device_is_told_and_not_answered() -> None:
+    connection = Echo()
+    server = WrapperServer(connection, server_saps={1})
+    assert ask(server, Message(16, 0x7F, b"set the clock")) == []
+    assert [asked[1] for asked in connection.asked] == [0x7F]
+
+
+def test_a_device_that_is_not_here_hears_nothing() -> None:
+    connection = Echo()
+    server = WrapperServer(connection, server_saps={1})
+    assert ask(server, Message(16, 2, b"get")) == []
+    assert (connection.asked, server.heard) == ([], 0)
+
+
+def test_damage_is_kept_as_the_reason_to_close() -> None:
+    server = WrapperServer(Echo())
+    assert list(server.feed(b"\x00\x01\x00\x10\x00\x01\x00\x00", 7)) == []
+    assert server.damage == "an APDU of 0 bytes; taken are 1 to 65535"
+
+
+def test_a_stream_is_closed_once() -> None:
+    connection = Echo()
+    server = WrapperServer(connection)
+    server.close()
+    server.close()
+    assert connection.closed_times == 1
