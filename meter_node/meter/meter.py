@@ -226,8 +226,13 @@ class Meter:
             events += self._wake(measurement, clock_trusted=clock_trusted)
         placed = self.clock.place(measurement.start_ns, measurement.end_ns)
         step = self._step(placed, measurement, inputs)
-        if placed.stepped and placed.old_ns:
-            events += self._clock_stepped(placed, step.start_s)
+        if placed.turned_back:
+            # Nobody commanded it here, so that nobody has told it yet.
+            events += [
+                Event.of("clock_old", self._end_s, "source"),
+                Event.of("clock_new", step.start_s, "source"),
+            ]
+            self._clock_stepped(self._end_s, step.start_s)
         if placed.gap:
             self._resume(step.start_s)
         events += self.clock.daylight_saving(step.start_s)
@@ -256,6 +261,17 @@ class Meter:
         if events:
             self.log(events)
         self._end_s = step.end_s
+
+    def set_clock(self, to_ns: int, who: str) -> None:
+        """Set the clock (UTC) as of the end of the last step: slewed, or stepped at once.
+
+        All that measures a duration moves along before anything else is commanded: what begins
+        after the step begins by the new time. Raises RefusedError before the first measurement.
+        """
+        self.log(self.clock.set(to_ns, who))
+        old_s, self._end_s = self._end_s, self.now_s
+        if old_s != self._end_s:
+            self._clock_stepped(old_s, self._end_s)
 
     def log(self, events: Iterable[Event]) -> None:
         """Enter events into their logs; they are kept at once."""
@@ -474,13 +490,12 @@ class Meter:
 
     def _step(self, placed: Placed, measurement: Measurement, inputs: DigitalInputs) -> Step:
         # Steps that follow each other meet, whichever way their ends are rounded.
-        anew = placed.gap or placed.stepped
+        anew = placed.gap or placed.turned_back
         start_s = _second(placed.start_ns) if anew else self._end_s
         end_s = max(_second(placed.end_ns), start_s)
         return Step(start_s, end_s, measurement, inputs, self.clock.valid, placed.gap)
 
-    def _clock_stepped(self, placed: Placed, new_s: int) -> list[Event]:
-        old_s = self._end_s
+    def _clock_stepped(self, old_s: int, new_s: int) -> None:
         for profile in self.profiles:
             self._profile_rows += profile.clock_changed(old_s, new_s, self.raw)
         self.tariff.clock_changed(old_s, new_s)
@@ -494,9 +509,6 @@ class Meter:
         for relay in self.relays:
             relay.clock_changed(old_s, new_s)
         self._log_rows += self.logs.clock_changed(old_s, new_s)
-        if not placed.turned_back:
-            return []  # a command set it, and logged it
-        return [Event.of("clock_old", old_s, "source"), Event.of("clock_new", new_s, "source")]
 
     def _resume(self, start_s: int) -> None:
         for profile in self.profiles:
