@@ -8,7 +8,7 @@ in `commands`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -138,7 +138,9 @@ class Meter:
             )
         )
         self.billing = Billing(settings.billing, self._known, local, kept.get("billing"))
-        self._make_quality(kept)
+        self._detector = self._make_detector(kept.get("detector", ()))
+        self._quality = Quality(settings.quality, phases, local, kept.get("quality"))
+        self._tamper = Tamper(settings.tamper, kept.get("tamper"))
         self.neutral = NeutralProtection(phases, settings.neutral, kept.get("neutral"))
         self.status = StatusWord(kept.get("status_word"))
         self.supply = (
@@ -171,18 +173,13 @@ class Meter:
             kept,
         )
 
-    def _make_quality(self, kept: Mapping[str, Any]) -> None:
-        settings, phases = self._parameters, self.variant.phases
-        self._detector = Detector(
-            phases,
-            settings.quality.limits(
-                self.variant.maximum_current_a,
-                production_expected=settings.tamper.production_expected,
-            ),
-            kept.get("detector", ()),
+    def _make_detector(self, kept: Sequence[Any]) -> Detector:
+        settings = self._parameters
+        limits = settings.quality.limits(
+            self.variant.maximum_current_a,
+            production_expected=settings.tamper.production_expected,
         )
-        self._quality = Quality(settings.quality, phases, self.local, kept.get("quality"))
-        self._tamper = Tamper(settings.tamper, kept.get("tamper"))
+        return Detector(self.variant.phases, limits, kept)
 
     # --- what it is ------------------------------------------------------------------------------
 
@@ -340,13 +337,8 @@ class Meter:
             case "billing":
                 self.billing.reconfigure(wanted.billing)
             case "quality" | "tamper":
-                self._make_quality(
-                    {
-                        "detector": self._detector.state(),
-                        "quality": self._quality.state(),
-                        "tamper": self._tamper.state(),
-                    }
-                )
+                self._quality.settings, self._tamper.settings = wanted.quality, wanted.tamper
+                self._detector = self._make_detector(self._detector.state())
             case "neutral":
                 self.neutral.configure(wanted.neutral)
             case "breaker" if supply is not None:
