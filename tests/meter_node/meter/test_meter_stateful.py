@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 from collections import Counter
@@ -158,6 +159,7 @@ class WholeMeter(RuleBasedStateMachine):
         summation=st.sampled_from(("individual", "individual", "vector")),
         before_rollover=st.sampled_from((None, 40 * NANO)),
         calendar=st.sampled_from(("one", "peak", "peak", "eight")),
+        delta=st.booleans(),
         prepaid=st.sampled_from((True, True, False)),
         cuts=st.sampled_from((True, True, False)),
         mode=st.sampled_from((5, 5, 4, 4, 2, 6, 1, 3)),
@@ -169,6 +171,7 @@ class WholeMeter(RuleBasedStateMachine):
         summation: str,
         before_rollover: int | None,
         calendar: str,
+        delta: bool,
         prepaid: bool,
         cuts: bool,
         mode: int,
@@ -201,6 +204,7 @@ class WholeMeter(RuleBasedStateMachine):
         self.measure_once([(500, 0, 0)] * 3, 10)
         self.keep()
         self.change_tariff(calendar)
+        self.change_load_profile(5, "delta" if delta else "absolute")
         self.change_credit({"enabled": prepaid, "low_credit_wh": 100, "emergency_credit_wh": 50})
         self.change_breaker(mode, consumer=mode in (2, 4))
         if cuts:
@@ -313,10 +317,13 @@ class WholeMeter(RuleBasedStateMachine):
         lambda self: self.model.limiter.threshold is not None,
         power=st.sampled_from((6500, 9000)),
         seconds=st.sampled_from((1, 5, 61, 90)),
+        dark_s=st.sampled_from((0, 0, 2)),
         waits=st.booleans(),
     )
-    def overload(self, power: int, seconds: int, waits: bool) -> None:
-        self.measure([(power, 0, 0)] + [(0, 0, 0)] * 2, 1, min(seconds, 2))
+    def overload(self, power: int, seconds: int, dark_s: int, waits: bool) -> None:
+        """For a time, perhaps with power away in the middle of it: then the time begins anew."""
+        self.measure([(power, 0, 0)] + [(0, 0, 0)] * 2, 5, min(seconds, 2))
+        self.source_s += dark_s
         self.measure([(power, 0, 0)] + [(0, 0, 0)] * 2, seconds)
         self.measure([(100, 0, 0)] * 3, 31 if waits else 1, 2)
 
@@ -342,6 +349,7 @@ class WholeMeter(RuleBasedStateMachine):
     @action(
         4,
         seconds=st.sampled_from((59, 60, 61, 61, 120)),
+        dark_s=st.sampled_from((0, 0, 0, 1)),
         volts=st.sampled_from(
             (
                 (180.0, 256.0, 257.0),
@@ -352,10 +360,11 @@ class WholeMeter(RuleBasedStateMachine):
             )
         ),
     )
-    def neutral_voltages(self, seconds: int, volts: Any) -> None:
+    def neutral_voltages(self, seconds: int, dark_s: int, volts: Any) -> None:
         loads = [(100, 20, 0)] * 3
         self.measure(loads, 1)
         self.measure(loads, seconds - 1, voltages_v=volts)
+        self.source_s += dark_s
         self.measure(loads, 1, voltages_v=volts)
         self.measure(loads, 1)
 
@@ -511,6 +520,20 @@ class WholeMeter(RuleBasedStateMachine):
         self.model.clear_neutral()
         self.told(*before)
         assert self.model.breaker.closed is before[0]
+
+    @action(6)
+    def bring_the_house_back(self) -> None:
+        """The utility and a person at the meter do what they can, so that it may be cut again."""
+        self.clear_neutral()
+        self.reset_limiter()
+        if self.model.credit.set["enabled"] and self.model.credit.credit_nwh <= 0:
+            self.enter_token("new", 900, 1)
+        self.reconnect(consumer=True)
+        self.reconnect(consumer=False)
+        self.button = False
+        self.measure([(100, 0, 0)] * 3, 1)
+        if not self.model.breaker.closed:
+            self.press(1, steps=True, follows=True)
 
     @action()
     def reset_limiter(self) -> None:
@@ -697,6 +720,7 @@ class WholeMeter(RuleBasedStateMachine):
         self.change_credit({"enabled": enabled})
 
     @action(
+        3,
         friendly=st.booleans(),
         maximum_wh=st.sampled_from((10_000_000, 10_000_000, 1000)),
         loan_wh=st.sampled_from((50, 50, 5000)),
@@ -804,6 +828,9 @@ class WholeMeter(RuleBasedStateMachine):
 
     @action(minutes=st.sampled_from((5, 15)), mode=st.sampled_from(("delta", "absolute")))
     def other_load_profile(self, minutes: int, mode: str) -> None:
+        self.change_load_profile(minutes, mode)
+
+    def change_load_profile(self, minutes: int, mode: str) -> None:
         model = self.model
         self.change(
             {"load_profile": {"interval_min": minutes, "mode": mode}},
@@ -924,6 +951,7 @@ class WholeMeter(RuleBasedStateMachine):
         assert supply is not None
         assert supply.breaker.causes == model.breaker.causes
         assert supply.breaker.closed_wanted is model.breaker.closed
+        assert supply.breaker.state()["wants_button"] is model.breaker.wants_button
         assert not (supply.breaker.closed_wanted and supply.breaker.causes)
         limiter, plain_limiter = supply.limiter, model.limiter
         assert (limiter.opens, limiter.threshold) == (
@@ -931,9 +959,11 @@ class WholeMeter(RuleBasedStateMachine):
             plain_limiter.threshold,
         )
         assert limiter.emergency_active is plain_limiter.emergency_active
+        assert limiter.exceeded is plain_limiter.exceeded
         credit = supply.credit
         assert credit.credit_nwh == model.credit.credit_nwh
         assert credit.debt_nwh == model.credit.debt_nwh
+        assert credit.state()["tries_s"] == model.credit.tries_s
         assert (credit.cut_wanted, credit.sequence) == (model.credit.cut, model.credit.highest)
         for direction, plain_demand in (
             (meter.demand.imported, model.demands["import"]),
@@ -1010,11 +1040,15 @@ class WholeMeter(RuleBasedStateMachine):
     @invariant()
     def an_image_gives_the_same_image(self) -> None:
         image = self.image
-        again = self.made(image.energies_nwh, image.states, self.meter.logs.heads()).image()
+        meter = self.made(image.energies_nwh, image.states, self.meter.logs.heads())
+        again = meter.image()
         assert again.states == image.states
         assert again.energies_nwh == image.energies_nwh
         assert again.time_ns == image.time_ns
         assert again.profile_firsts == image.profile_firsts
+        # And it shows itself the same, but for what is measured anew.
+        shown = dataclasses.replace(self.meter.snapshot(), instantaneous={})
+        assert meter.snapshot() == shown
 
     def teardown(self) -> None:
         if not hasattr(self, "disk"):
