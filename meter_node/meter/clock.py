@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from meter_node.meter.event import Event
 from meter_node.meter.local_time import LocalTime
+from meter_node.meter.refused import RefusedError
 
 NANO = 10**9
 _PPM = 10**6
@@ -38,16 +39,13 @@ class ClockSettings(BaseModel):
 class Placed:
     """One measurement's time by the meter: UTC in ns, and what is to be known about it.
 
-    `gap`: nothing was measured before it. `stepped`: the clock was put, between the step before
-    (`old_ns`) and this one, to another time (`start_ns`); `old_ns` is 0 for the first ever.
-    `turned_back`: the source's own time went back, which nobody commanded here.
+    `gap`: nothing was measured before it. `turned_back`: the source's own time went back, which
+    nobody commanded here.
     """
 
     start_ns: int
     end_ns: int
-    old_ns: int
     gap: bool
-    stepped: bool
     turned_back: bool
 
 
@@ -103,11 +101,10 @@ class MeterClock:
 
     def place(self, start_ns: int, end_ns: int) -> Placed:
         """Return when a measurement with these stamps of its source was, by the meter."""
-        old_ns, before_ns = self._end_ns, self._source_ns
+        before_ns = self._source_ns
         first = not before_ns
         back = not first and start_ns < before_ns - self.TOLERANCE_NS
         gap = first or start_ns > before_ns + self.TOLERANCE_NS
-        stepped = bool(self._step_ns) or back
         self._offset_ns += self._step_ns
         self._step_ns = 0
         at_ns = start_ns + self._offset_ns
@@ -118,7 +115,7 @@ class MeterClock:
             self._offset_ns += moved_ns
             self._slew_ns -= moved_ns
         self._source_ns, self._end_ns = end_ns, end_ns + self._offset_ns
-        return Placed(at_ns, self._end_ns, old_ns, gap, stepped, back)
+        return Placed(at_ns, self._end_ns, gap, back)
 
     def wake(self, start_ns: int, trusted: bool) -> list[Event]:
         """Judge the time after a start: `trusted` where the source's stamps are known to be right.
@@ -144,8 +141,11 @@ class MeterClock:
         """Set the clock to this time, as of the end of the last step.
 
         Small deviations are slewed and no event; others step with the next measurement, which ends
-        the running interval, and old and new time are logged.
+        the running interval, and old and new time are logged. Raises RefusedError before the first
+        measurement: there is no time yet that could be wrong.
         """
+        if not self._source_ns:
+            raise RefusedError("nothing was measured yet: the clock runs from the first second on")
         difference_ns = to_ns - self.now_ns
         small = abs(difference_ns) <= self.settings.slew_limit_s * NANO
         if self.valid and small:

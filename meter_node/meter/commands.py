@@ -27,8 +27,8 @@ class Commands:
     # --- clock, logs and counters ----------------------------------------------------------------
 
     def set_clock(self, to_ns: int, who: str) -> None:
-        """Set the clock (UTC): a little is slewed, more steps with the next measurement."""
-        self._meter.log(self._meter.clock.set(to_ns, who))
+        """Set the clock (UTC): a little is slewed, more is a step."""
+        self._meter.set_clock(to_ns, who)
 
     def clear_log(self, log: Log, who: str) -> None:
         """Empty a log; that it was emptied is its first entry."""

@@ -8,7 +8,7 @@ in `commands`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -138,7 +138,9 @@ class Meter:
             )
         )
         self.billing = Billing(settings.billing, self._known, local, kept.get("billing"))
-        self._make_quality(kept)
+        self._detector = self._make_detector(kept.get("detector", ()))
+        self._quality = Quality(settings.quality, phases, local, kept.get("quality"))
+        self._tamper = Tamper(settings.tamper, kept.get("tamper"))
         self.neutral = NeutralProtection(phases, settings.neutral, kept.get("neutral"))
         self.status = StatusWord(kept.get("status_word"))
         self.supply = (
@@ -171,18 +173,13 @@ class Meter:
             kept,
         )
 
-    def _make_quality(self, kept: Mapping[str, Any]) -> None:
-        settings, phases = self._parameters, self.variant.phases
-        self._detector = Detector(
-            phases,
-            settings.quality.limits(
-                self.variant.maximum_current_a,
-                production_expected=settings.tamper.production_expected,
-            ),
-            kept.get("detector", ()),
+    def _make_detector(self, kept: Sequence[Any]) -> Detector:
+        settings = self._parameters
+        limits = settings.quality.limits(
+            self.variant.maximum_current_a,
+            production_expected=settings.tamper.production_expected,
         )
-        self._quality = Quality(settings.quality, phases, self.local, kept.get("quality"))
-        self._tamper = Tamper(settings.tamper, kept.get("tamper"))
+        return Detector(self.variant.phases, limits, kept)
 
     # --- what it is ------------------------------------------------------------------------------
 
@@ -231,8 +228,13 @@ class Meter:
             events += self._wake(measurement, clock_trusted=clock_trusted)
         placed = self.clock.place(measurement.start_ns, measurement.end_ns)
         step = self._step(placed, measurement, inputs)
-        if placed.stepped and placed.old_ns:
-            events += self._clock_stepped(placed, step.start_s)
+        if placed.turned_back:
+            # Nobody commanded it here, so that nobody has told it yet.
+            events += [
+                Event.of("clock_old", self._end_s, "source"),
+                Event.of("clock_new", step.start_s, "source"),
+            ]
+            self._clock_stepped(self._end_s, step.start_s)
         if placed.gap:
             self._resume(step.start_s)
         events += self.clock.daylight_saving(step.start_s)
@@ -261,6 +263,17 @@ class Meter:
         if events:
             self.log(events)
         self._end_s = step.end_s
+
+    def set_clock(self, to_ns: int, who: str) -> None:
+        """Set the clock (UTC) as of the end of the last step: slewed, or stepped at once.
+
+        All that measures a duration moves along before anything else is commanded: what begins
+        after the step begins by the new time. Raises RefusedError before the first measurement.
+        """
+        self.log(self.clock.set(to_ns, who))
+        old_s, self._end_s = self._end_s, self.now_s
+        if old_s != self._end_s:
+            self._clock_stepped(old_s, self._end_s)
 
     def log(self, events: Iterable[Event]) -> None:
         """Enter events into their logs; they are kept at once."""
@@ -329,13 +342,8 @@ class Meter:
             case "billing":
                 self.billing.reconfigure(wanted.billing)
             case "quality" | "tamper":
-                self._make_quality(
-                    {
-                        "detector": self._detector.state(),
-                        "quality": self._quality.state(),
-                        "tamper": self._tamper.state(),
-                    }
-                )
+                self._quality.settings, self._tamper.settings = wanted.quality, wanted.tamper
+                self._detector = self._make_detector(self._detector.state())
             case "neutral":
                 self.neutral.configure(wanted.neutral)
             case "breaker" if supply is not None:
@@ -479,13 +487,12 @@ class Meter:
 
     def _step(self, placed: Placed, measurement: Measurement, inputs: DigitalInputs) -> Step:
         # Steps that follow each other meet, whichever way their ends are rounded.
-        anew = placed.gap or placed.stepped
+        anew = placed.gap or placed.turned_back
         start_s = _second(placed.start_ns) if anew else self._end_s
         end_s = max(_second(placed.end_ns), start_s)
         return Step(start_s, end_s, measurement, inputs, self.clock.valid, placed.gap)
 
-    def _clock_stepped(self, placed: Placed, new_s: int) -> list[Event]:
-        old_s = self._end_s
+    def _clock_stepped(self, old_s: int, new_s: int) -> None:
         for profile in self.profiles:
             self._profile_rows += profile.clock_changed(old_s, new_s, self.raw)
         self.tariff.clock_changed(old_s, new_s)
@@ -499,9 +506,6 @@ class Meter:
         for relay in self.relays:
             relay.clock_changed(old_s, new_s)
         self._log_rows += self.logs.clock_changed(old_s, new_s)
-        if not placed.turned_back:
-            return []  # a command set it, and logged it
-        return [Event.of("clock_old", old_s, "source"), Event.of("clock_new", new_s, "source")]
 
     def _resume(self, start_s: int) -> None:
         for profile in self.profiles:

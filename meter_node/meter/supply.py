@@ -162,7 +162,7 @@ class Breaker:
 
     @property
     def settings(self) -> BreakerSettings:
-        """As they are now; `set_mode` changes them."""
+        """As they are now; `configure` changes them."""
         return self._settings
 
     @property
@@ -291,17 +291,6 @@ class Breaker:
         if Transition.REMOTE_RECONNECT in self._allowed and not self._causes:
             return self._close("remote_connection", now_s, who or by)
         return self._ready(was_ready, now_s, who or by)
-
-    def set_mode(self, mode: int, now_s: int, who: str = "remote") -> list[Event]:
-        """Change attribute 4. Moves nothing. Raises RefusedError."""
-        if mode == self._settings.control_mode:
-            return []
-        if mode not in MODES:
-            raise RefusedError(f"a control mode of {mode}; possible are 0 to {HIGHEST_MODE}")
-        old = self._settings.control_mode
-        self.configure(self._settings.model_copy(update={"control_mode": mode}))
-        detail = f"control_mode {old} to {mode}, {who}"
-        return [Event.of("parameters_changed", now_s, detail)]
 
     def check(self, settings: BreakerSettings) -> None:
         """Raise RefusedError where these settings can't be taken now."""

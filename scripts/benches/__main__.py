@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benches import metrology, powercut
+from scripts.benches import metrology, powercut, stateful
 from scripts.benches.result import Result
 
 
@@ -29,6 +29,10 @@ BENCHES: dict[str, Bench] = {
         powercut.run,
         "kill -9 of the store at 1000 random points and of nodes at 200, files torn at every "
         "offset: what is lost and repeated",
+    ),
+    "stateful": Bench(
+        stateful.run,
+        "10 000 steps of the whole meter against a plain one: energy, commands, clocks, power cuts",
     ),
 }
 

@@ -15,6 +15,7 @@ from meter_node.meter.meter import Meter
 from meter_node.meter.parameters import Parameters
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.rows import LogRow
+from meter_node.meter.step import DigitalInputs
 from meter_node.meter.variant import Variant
 from tests.meter_node.meter.steps import step, utc
 
@@ -191,6 +192,14 @@ def test_quality_limits_act_and_an_open_event_goes_on() -> None:
     # 200 V is above 85 % of 230 V and its hysteresis: 200.1 V is the release level, so 210 V
     meter.advance(step(meter.now_s, 60, (0.0,) * 3, (210.0,) * 3).measurement)
     assert "under_voltage_l1" not in meter.snapshot().alarms
+
+
+def test_a_cover_opened_right_after_a_change_of_parameters_was_seen_with_power() -> None:
+    meter = metered()
+    meter.change_parameters({"tamper": {"magnet_debounce_s": 10}}, "utility")
+    closed = step(meter.now_s, 1, (0.0,) * 3, (230.0,) * 3).measurement
+    meter.advance(closed, DigitalInputs(meter_cover_open=True))
+    assert ("meter_cover_opened", "") in told(meter)
 
 
 def test_parameters_are_json_both_ways() -> None:

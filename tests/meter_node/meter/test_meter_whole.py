@@ -203,3 +203,31 @@ def test_a_clock_put_an_hour_ahead_splits_the_interval_and_is_logged() -> None:
     assert all(row.status & 0x20 for row in rows)  # type: ignore[attr-defined]
     told = [BY_CODE[row.code].name for row in disk.logs if row.log is Log.CLOCK]  # type: ignore[attr-defined]
     assert told == ["clock_old", "clock_new"]
+
+
+def test_what_begins_right_after_the_clock_was_set_lasts_as_long_as_it_was_told() -> None:
+    meter = Meter(Variant(breaker=True, relays=1), zone=ZONE, parameters=DENMARK)
+    for measurement in minutes(NOON_S, 5):
+        meter.advance(measurement)
+    commands = Commands(meter)
+    commands.set_clock((NOON_S + 300 + HOUR_S) * 10**9, "utility")
+    meter.change_parameters({"relays": [{"delay_s": 600}]}, "utility")
+    commands.override_tariff(3, meter.now_s + 600)
+    commands.command_relay(1, "on", "utility")
+    # Power fails for an hour at that very moment: the override is over, and so is the delay.
+    meter.advance(minutes(NOON_S + 300 + HOUR_S, 1)[0])
+    assert meter.tariff.overridden_until_s is None
+    assert meter.relays[0].on_wanted
+
+
+def test_a_relays_delay_is_none_the_longer_for_a_clock_set_just_before() -> None:
+    meter = Meter(Variant(relays=1), zone=ZONE)
+    for measurement in minutes(NOON_S, 5):
+        meter.advance(measurement)
+    meter.change_parameters({"relays": [{"delay_s": 600}]}, "utility")
+    commands = Commands(meter)
+    commands.set_clock((NOON_S + 300 + HOUR_S) * 10**9, "utility")
+    commands.command_relay(1, "on", "utility")
+    for measurement in minutes(NOON_S + 300, 11):
+        meter.advance(measurement)
+    assert meter.relays[0].on_wanted
