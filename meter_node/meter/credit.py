@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from meter_node.meter.bounds import within
 from meter_node.meter.event import Event
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.refused import RefusedError
@@ -32,6 +33,8 @@ HOUR_S = 3600
 LOG_EVERY_S = 900
 """Refusals are logged at most so often (a quarter-hour): noise must not push out evidence."""
 PAY = "PAY"
+_Amount = Annotated[int, within(0, HIGHEST, "an amount of {}", "Wh")]
+_Minute = Annotated[int, within(0, MINUTES_A_DAY - 1, "minute {} of a day", "")]
 
 
 class CreditSettings(BaseModel):
@@ -46,27 +49,13 @@ class CreditSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = False
-    low_credit_wh: int = 20_000
-    emergency_credit_wh: int = 5_000
-    maximum_credit_wh: int = 10_000_000
-    friendly_from_minute: int = 18 * 60
-    friendly_until_minute: int = 9 * 60
+    low_credit_wh: _Amount = 20_000
+    emergency_credit_wh: _Amount = 5_000
+    maximum_credit_wh: _Amount = 10_000_000
+    friendly_from_minute: _Minute = 18 * 60
+    friendly_until_minute: _Minute = 9 * 60
     non_working_weekdays: tuple[int, ...] = (5, 6)
     non_working_days: tuple[date, ...] = ()
-
-    @field_validator("low_credit_wh", "emergency_credit_wh", "maximum_credit_wh")
-    @classmethod
-    def _fits_a_token(cls, amount_wh: int) -> int:
-        if not 0 <= amount_wh <= HIGHEST:
-            raise ValueError(f"an amount of {amount_wh} Wh; possible are 0 to {HIGHEST} Wh")
-        return amount_wh
-
-    @field_validator("friendly_from_minute", "friendly_until_minute")
-    @classmethod
-    def _is_of_a_day(cls, minute: int) -> int:
-        if not 0 <= minute < MINUTES_A_DAY:
-            raise ValueError(f"minute {minute} of a day; possible are 0 to {MINUTES_A_DAY - 1}")
-        return minute
 
     @field_validator("non_working_weekdays")
     @classmethod

@@ -7,10 +7,11 @@ the breaker: `opens` is what it wants, and the breaker hears of it as a cause.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from meter_node.meter.bounds import within
 from meter_node.meter.event import Event
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.step import Step
@@ -19,6 +20,7 @@ from meter_node.metrology.measurement import Measurement
 LONGEST_S = 86_400
 
 type Which = Literal["normal", "emergency", "prepaid"]
+_Duration = Annotated[int, within(0, LONGEST_S, "a time of {}")]
 type Summation = Literal["individual", "vector"]
 
 
@@ -40,27 +42,13 @@ class LimiterSettings(BaseModel):
     normal_a: float | None = Field(default=None, gt=0)
     emergency_a: float | None = Field(default=None, gt=0)
     prepaid_maximum_a: float | None = Field(default=None, gt=0)
-    over_s: int = 30
-    under_s: int = 10
-    waiting_s: int = 60
-    retries: int = 3
-    window_s: int = 3600
+    over_s: _Duration = 30
+    under_s: _Duration = 10
+    waiting_s: _Duration = 60
+    retries: Annotated[int, within(0, 100, "{} retries", "")] = 3
+    window_s: _Duration = 3600
     final: Literal["open", "ready"] = "ready"
     emergency_groups: tuple[int, ...] = ()
-
-    @field_validator("over_s", "under_s", "waiting_s", "window_s")
-    @classmethod
-    def _within_a_day(cls, duration_s: int) -> int:
-        if not 0 <= duration_s <= LONGEST_S:
-            raise ValueError(f"a time of {duration_s} s; possible are 0 to {LONGEST_S} s")
-        return duration_s
-
-    @field_validator("retries")
-    @classmethod
-    def _few(cls, retries: int) -> int:
-        if not 0 <= retries <= 100:
-            raise ValueError(f"{retries} retries; possible are 0 to 100")
-        return retries
 
     @field_validator("emergency_groups")
     @classmethod

@@ -6,10 +6,11 @@ How a lost neutral is seen is metrology's. Must not know the breaker: `trips` is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
+from meter_node.meter.bounds import within
 from meter_node.meter.event import Event
 from meter_node.meter.step import Step
 from meter_node.metrology.events import NANO, EventKind
@@ -30,17 +31,10 @@ class NeutralSettings(BaseModel):
     low_by_v: float = Field(default=40.0, gt=0, lt=230)
     high_v: float = Field(default=253.0, gt=230, le=400)
     displacement_v: float = Field(default=40.0, gt=0, le=230)
-    delay_s: int = 60
+    delay_s: Annotated[int, within(0, LONGEST_DELAY_S, "a delay of {}")] = 60
     cut: bool = False
     transformer_station: str = Field(default="", max_length=32)
     radial: str = Field(default="", max_length=32)
-
-    @field_validator("delay_s")
-    @classmethod
-    def _delay(cls, delay_s: int) -> int:
-        if not 0 <= delay_s <= LONGEST_DELAY_S:
-            raise ValueError(f"a delay of {delay_s} s; possible are 0 to {LONGEST_DELAY_S} s")
-        return delay_s
 
 
 class NeutralProtection:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from meter_node.channel.event_codes import BY_NAME
+from meter_node.meter.bounds import within
 from meter_node.meter.event import Event
 from meter_node.meter.local_time import DAY_S, LocalTime
 from meter_node.meter.step import Step
@@ -22,6 +23,7 @@ NANO = 10**9
 NS_PER_MS = 10**6
 LONGEST_DELAY_S = 3600
 OVER_CURRENT_PERCENT, OVER_CURRENT_RELEASE_PERCENT = 105, 103
+_Delay = Annotated[int, within(0, LONGEST_DELAY_S, "a delay of {}")]
 REVERSED = Limit(-20, -10, 10)
 FAILURES_KEPT = 10
 """Entries of the power-failure log (1.0.99.97.0): our own choice, as many as DSMR meters keep."""
@@ -42,26 +44,13 @@ class QualitySettings(BaseModel):
     interruption_percent: float = 5.0
     hysteresis_percent: float = 2.0
     power_cut_v: float = 160.0
-    power_cut_delay_s: int = 1
+    power_cut_delay_s: _Delay = 1
     under_voltage_percent: float = 90.0
-    under_voltage_delay_s: int = 60
+    under_voltage_delay_s: _Delay = 60
     over_voltage_percent: float = 110.0
-    over_voltage_delay_s: int = 15
-    over_current_delay_s: int = 10
-    long_failure_s: int = 180
-
-    @field_validator(
-        "power_cut_delay_s",
-        "under_voltage_delay_s",
-        "over_voltage_delay_s",
-        "over_current_delay_s",
-        "long_failure_s",
-    )
-    @classmethod
-    def _is_possible(cls, delay_s: int) -> int:
-        if not 0 <= delay_s <= LONGEST_DELAY_S:
-            raise ValueError(f"a delay of {delay_s} s; possible are 0 to {LONGEST_DELAY_S} s")
-        return delay_s
+    over_voltage_delay_s: _Delay = 15
+    over_current_delay_s: _Delay = 10
+    long_failure_s: _Delay = 180
 
     @model_validator(mode="after")
     def _leaves_room(self) -> Self:

@@ -11,10 +11,11 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from meter_node.meter.bounds import within
 from meter_node.meter.event import Event
 from meter_node.meter.local_time import DAY_S, MINUTE_S, LocalTime
 from meter_node.meter.refused import RefusedError
@@ -101,7 +102,7 @@ class RelaySettings(BaseModel):
     own: Literal["tariff", "table", "off"] = "off"
     tariffs: tuple[int, ...] = ()
     table: tuple[RelayDay, ...] = ()
-    delay_s: int = 0
+    delay_s: Annotated[int, within(0, LONGEST_DELAY_S, "a delay of {}")] = 0
     consumer_may_command: bool = True
 
     @field_validator("tariffs")
@@ -119,13 +120,6 @@ class RelaySettings(BaseModel):
         if len(days) != len(set(days)):
             raise ValueError(f"a day of the week twice: {days}")
         return table
-
-    @field_validator("delay_s")
-    @classmethod
-    def _delay(cls, delay_s: int) -> int:
-        if not 0 <= delay_s <= LONGEST_DELAY_S:
-            raise ValueError(f"a delay of {delay_s} s; possible are 0 to {LONGEST_DELAY_S} s")
-        return delay_s
 
 
 class Relay:

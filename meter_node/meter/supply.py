@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from meter_node.meter.bounds import within
 from meter_node.meter.event import Event
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.step import Step
@@ -116,8 +117,8 @@ class BreakerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     control_mode: int = 5
-    button_hold_s: int = 6
-    feedback_delay_ms: int = 2500
+    button_hold_s: Annotated[int, within(1, 60, "a button held for {}")] = 6
+    feedback_delay_ms: Annotated[int, within(0, 60_000, "a feedback delay of {}", "ms")] = 2500
     consumer_may_reconnect: bool = False
 
     @field_validator("control_mode")
@@ -126,20 +127,6 @@ class BreakerSettings(BaseModel):
         if mode not in MODES:
             raise ValueError(f"a control mode of {mode}; possible are 0 to {HIGHEST_MODE}")
         return mode
-
-    @field_validator("button_hold_s")
-    @classmethod
-    def _holdable(cls, hold_s: int) -> int:
-        if not 1 <= hold_s <= 60:
-            raise ValueError(f"a button held for {hold_s} s; possible are 1 to 60 s")
-        return hold_s
-
-    @field_validator("feedback_delay_ms")
-    @classmethod
-    def _patient(cls, delay_ms: int) -> int:
-        if not 0 <= delay_ms <= 60_000:
-            raise ValueError(f"a feedback delay of {delay_ms} ms; possible are 0 to 60000 ms")
-        return delay_ms
 
 
 class Breaker:

@@ -7,10 +7,11 @@ without voltage are the metrology's events, which `quality` tells.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict
 
+from meter_node.meter.bounds import within
 from meter_node.meter.event import Event
 from meter_node.meter.step import Step
 
@@ -28,15 +29,8 @@ class TamperSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    magnet_debounce_s: int = Field(default=30)
+    magnet_debounce_s: Annotated[int, within(0, LONGEST_DEBOUNCE_S, "a delay of {}")] = 30
     production_expected: bool = True
-
-    @field_validator("magnet_debounce_s")
-    @classmethod
-    def _is_possible(cls, delay_s: int) -> int:
-        if not 0 <= delay_s <= LONGEST_DEBOUNCE_S:
-            raise ValueError(f"a delay of {delay_s} s; possible are 0 to {LONGEST_DEBOUNCE_S} s")
-        return delay_s
 
 
 class Tamper:

@@ -282,20 +282,9 @@ async def test_a_fault_of_the_server_closes_that_connection_alone(
     assert "metering goes on" in caplog.text
 
 
-async def test_five_hundred_connections_at_once_leave_the_loop_free() -> None:
-    late_s = 0.0
-
-    async def watch() -> None:
-        nonlocal late_s
-        loop = asyncio.get_running_loop()
-        while True:
-            before = loop.time()
-            await asyncio.sleep(0.01)
-            late_s = max(late_s, loop.time() - before - 0.01)
-
+async def test_of_five_hundred_connections_at_once_32_are_served_and_later_ones_after() -> None:
     clients = Clients()
     async with running(clients) as port:
-        watching = asyncio.create_task(watch())
         opened = await asyncio.gather(
             *(asyncio.open_connection("127.0.0.1", port.listening["tcp"]) for _ in range(500)),
             return_exceptions=True,
@@ -304,7 +293,6 @@ async def test_five_hundred_connections_at_once_leave_the_loop_free() -> None:
             *(ask(*pair, b"me") for pair in opened if not isinstance(pair, BaseException)),
             return_exceptions=True,
         )
-        watching.cancel()
         assert answered.count(b"me") == 32
         for pair in opened:
             if not isinstance(pair, BaseException):
@@ -312,7 +300,6 @@ async def test_five_hundred_connections_at_once_leave_the_loop_free() -> None:
         await until(lambda: port.connections == 0)
         async with connected(port) as (reader, writer):
             assert await ask(reader, writer, b"after") == b"after"
-    assert late_s < 2  # a shared machine; the clients' own work is on this loop, too
 
 
 async def test_ending_closes_every_connection() -> None:
