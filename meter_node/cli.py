@@ -21,7 +21,6 @@ import segno
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
 
 from meter_node import (
     __version__,
@@ -31,6 +30,7 @@ from meter_node import (
     cli_calibrate,
     cli_logs,
     cli_measure,
+    cli_show,
     cli_simulate,
     cli_type_test,
     config,
@@ -40,11 +40,9 @@ from meter_node import (
     replay,
     store,
 )
-from meter_node.channel import registers
 from meter_node.channel.pairing import Pairing
 from meter_node.ciphering import COUNTS_PER_SECOND, InvocationCounter, time_floor
 from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
-from meter_node.meter.snapshot import Snapshot
 from meter_node.ports import mqtt
 from meter_node.sources import SourceError
 
@@ -132,32 +130,6 @@ def pair(
     _out.print(text, highlight=False, soft_wrap=True)
 
 
-@app.command()
-def show(
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    config_file: ConfigFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the registers as they were last committed. The node may be running."""
-    settings = _settings(data_dir, config_file)
-    own_keys = keys.load(data_dir)
-    path = data_dir / node.DATABASE
-    if not path.exists():
-        raise store.StoreError(f"{path}: nothing was metered yet; run meter-node run first")
-    database = store.Store(path)
-    document: dict[str, object] = {}
-    try:
-        for meter in settings.meter:
-            if meter.name not in own_keys.meters:
-                continue
-            kept = database.kept(own_keys.meters[meter.name].system_title)
-            document[meter.name] = _shown(meter, kept, as_json)
-    finally:
-        database.close()
-    if as_json:
-        sys.stdout.write(json.dumps(document) + "\n")
-
-
 @app.command("bridge")
 def bridge_command(
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -238,6 +210,7 @@ def replay_command(
     _until_stopped(replay.serve(host, int(port), sending, interval))
 
 
+app.command("show")(cli_show.command)
 app.command()(cli_measure.measure)
 app.command()(cli_calibrate.calibrate)
 app.command()(cli_type_test.type_test)
@@ -294,29 +267,6 @@ def _choose(own_keys: keys.NodeKeys, name: str | None) -> tuple[str, keys.MeterK
     if name not in own_keys.meters:
         raise config.ConfigError(f"--meter: no meter {name!r}; there are: {names}")
     return name, own_keys.meters[name]
-
-
-def _shown(meter: config.MeterConfig, kept: store.Kept, as_json: bool) -> dict[str, object]:
-    snapshot = Snapshot(kept.time_ns, kept.energies_nwh)
-    moment = datetime.fromtimestamp(kept.time_ns / 1e9, UTC).astimezone(meter.zone())
-    when = moment.isoformat(timespec="seconds") if kept.time_ns else None
-    values = {
-        register.key: raw
-        for register in registers.registers_of(meter.variant().phases)
-        if register.is_energy and (raw := snapshot.raw(register.key)) is not None
-    }
-    if not as_json:
-        table = Table(title=f"{meter.name} ({meter.model}), committed {when or 'never'}")
-        table.add_column("OBIS")
-        table.add_column("register")
-        table.add_column("value", justify="right")
-        for key, raw in values.items():
-            register = registers.BY_KEY[key]
-            unit = {registers.Unit.WATT_HOUR: "kWh"}.get(register.quantity.unit, "kvarh")
-            a, b, c, d, e, _ = register.logical_name
-            table.add_row(f"{a}-{b}:{c}.{d}.{e}", key, f"{raw / 1000:.3f} {unit}")
-        _out.print(table)
-    return {"committed": when, "registers": values}
 
 
 async def _bridge(settings: config.MqttConfig, chosen: config.BridgeConfig, data_dir: Path) -> None:

@@ -14,13 +14,10 @@ import aiomqtt
 import typer
 
 from meter_node import backup, config, keys, node
-from meter_node.channel import hello, security
-from meter_node.channel.reading import ListError
 from meter_node.cli_output import check_writable, console
 from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.snapshot import NANO
-from meter_node.ports.retained import retained
 
 
 def back_up(
@@ -72,7 +69,7 @@ def restore(
         }
         if settings.mqtt is not None:
             try:
-                last = asyncio.run(_last(settings.mqtt, own_keys))
+                last = asyncio.run(node.last_published(settings.mqtt, own_keys))
             except (aiomqtt.MqttError, OSError) as error:
                 out.print(f"The broker can't be asked: {error}", highlight=False, soft_wrap=True)
     done = backup.restore(
@@ -90,19 +87,3 @@ def restore(
             out.print(f"  {key}: raised by {nwh / NANO / 1000:.3f} k", highlight=False)
     if done.new_keys:
         out.print("The keys are new: pair every display anew (meter-node pair)", highlight=False)
-
-
-async def _last(
-    settings: config.MqttConfig, own_keys: keys.NodeKeys
-) -> dict[bytes, backup.Published]:
-    meters = {
-        hello.push_topic(hello.topic_title(meter.system_title)): meter
-        for meter in own_keys.meters.values()
-    }
-    found = {}
-    for topic, payload in (await retained(node.broker(settings), meters)).items():
-        try:
-            found[meters[topic].system_title] = backup.published(payload, meters[topic])
-        except (security.RefusedError, ListError, ValueError):
-            continue  # under other keys, or not ours: no floor
-    return found

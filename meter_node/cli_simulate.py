@@ -19,10 +19,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from meter_node import config, data_directory, feeds, keys, node, store
+from meter_node.channel.registers import QUANTITIES, TARIFFS
 from meter_node.cli_output import console
 from meter_node.meter.local_time import DAY_S, LocalTime
 from meter_node.meter.meter import Meter
-from meter_node.meter.snapshot import NANO, Snapshot
+from meter_node.meter.profile import LOAD_PROFILE
+from meter_node.meter.rows import Image
+from meter_node.meter.snapshot import NANO, ROLLOVER_NWH, Snapshot
 from meter_node.metrology import DigitalInputs
 from meter_node.sources import outages
 from meter_node.sources.phasor_house import PhasorHouse
@@ -49,6 +52,8 @@ class Tally:
     steps: int = 0
     daily_snapshots: int = 0
     quarter_hours: int = 0
+    load_profile_rows: int = 0
+    load_profile_interval_min: int = 0
     snapshot: Snapshot = field(default_factory=lambda: Snapshot(0))
 
 
@@ -97,7 +102,8 @@ def simulate(
     local = LocalTime(chosen.zone())
     span = _span(local, start.date() if start else None, days, int(time.time()))
     with store.lock(data_dir):
-        title = _own_title(settings, data_dir, chosen.name)
+        own_keys = node.own_keys(settings, data_dir).meters[chosen.name]
+        title = own_keys.system_title
         database = store.Store(data_dir / node.DATABASE)
         try:
             _check_untouched(database.kept(title), chosen.name, span)
@@ -107,7 +113,7 @@ def simulate(
                 tally = _play(
                     chosen,
                     database,
-                    title,
+                    own_keys,
                     span,
                     lambda at_s: bar.update(task, completed=at_s - span.start_s),
                 )
@@ -127,7 +133,7 @@ def simulate(
 def _play(
     settings: config.MeterConfig,
     database: store.Store,
-    title: bytes,
+    own_keys: keys.MeterKeys,
     span: Span,
     told: Callable[[int], None],
 ) -> Tally:
@@ -137,34 +143,48 @@ def _play(
     """
     assert isinstance(settings.source, config.SimulatedSourceConfig)
     variant = settings.variant()
-    meter = settings.meter(database.kept(title))
-    closed = True if variant.breaker else None
-    house = PhasorHouse(
-        feeds.house(settings.source, variant.phases), STEP_S, inputs=DigitalInputs(closed)
-    )
+    title = own_keys.system_title
+    meter = settings.meter(database.kept(title), title, own_keys.vending)
+    supply = meter.supply
+    # The breaker follows at once: an open one cuts the house off from the next step on.
+    inputs = DigitalInputs(supply.breaker.closed_wanted if supply else None)
+    house = PhasorHouse(feeds.house(settings.source, variant.phases), STEP_S, inputs=inputs)
     midnights_s = [*reversed(span.midnights_s)]
     tally, quarter_hour = Tally(), -1
     last_quarter_hour = span.end_s // QUARTER_HOUR_S - 1
     for measurement in house.measurements(span.start_s, span.end_s):
-        meter.advance(measurement)
+        meter.advance(measurement, house.inputs())
+        if supply is not None:
+            house.digital_inputs = DigitalInputs(supply.breaker.closed_wanted)
         tally.steps += 1
         begun = measurement.start_ns // (QUARTER_HOUR_S * NANO)
         if begun != quarter_hour:
             quarter_hour = begun
             tally.quarter_hours += begun <= last_quarter_hour
         while midnights_s and measurement.end_ns >= midnights_s[-1] * NANO:
-            _keep(meter, database, title)
+            tally.load_profile_rows += _load_profile_rows(_keep(meter, database, title), span)
             told(midnights_s.pop())
             tally.daily_snapshots += 1
     tally.snapshot = meter.snapshot()
-    _keep(meter, database, title)
+    tally.load_profile_rows += _load_profile_rows(_keep(meter, database, title), span)
+    (load_profile,) = (profile for profile in meter.profiles if profile.name == LOAD_PROFILE)
+    tally.load_profile_interval_min = load_profile.layout.interval_min
     return tally
 
 
-def _keep(meter: Meter, database: store.Store, title: bytes) -> None:
+def _keep(meter: Meter, database: store.Store, title: bytes) -> Image:
     image = meter.image()
     database.commit(title, image)
     meter.is_kept(image)
+    return image
+
+
+def _load_profile_rows(image: Image, span: Span) -> int:
+    """How many of them end within the span: an older one may have waited for the first step."""
+    return sum(
+        row.profile == LOAD_PROFILE and span.start_s < row.time_s <= span.end_s
+        for row in image.profile_rows
+    )
 
 
 def _choose(settings: config.Config, name: str | None) -> config.MeterConfig:
@@ -212,16 +232,6 @@ def _midnight_s(local: LocalTime, day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=local.zone).timestamp())
 
 
-def _own_title(settings: config.Config, data_dir: Path, name: str) -> bytes:
-    """The meter's; keys are made where there are none, but never in the place of lost ones."""
-    if (data_dir / node.DATABASE).exists():
-        own_keys = keys.load(data_dir)
-        if name in own_keys.meters:
-            return own_keys.meters[name].system_title
-    made = keys.load_or_make(data_dir, [meter.name for meter in settings.meter])
-    return made.meters[name].system_title
-
-
 def _check_untouched(kept: store.Kept, name: str, span: Span) -> None:
     """Raises ConfigError where the meter has metered what would be played once more."""
     if kept.time_ns > span.start_s * NANO:
@@ -249,6 +259,8 @@ def _document(
         "daily_snapshots": tally.daily_snapshots,
         "quarter_hours": tally.quarter_hours,
         "dark_quarter_hours": [_iso(end_s) for end_s in dark_s],
+        "load_profile_interval_min": tally.load_profile_interval_min,
+        "load_profile_rows": tally.load_profile_rows,
         "import_wh": snapshot.raw("import_active_energy"),
         "export_wh": snapshot.raw("export_active_energy"),
         "tariffs_wh": {
@@ -256,8 +268,20 @@ def _document(
             for key in snapshot.energies_nwh
             if key.startswith(TARIFF_KEY)
         },
+        "tariffs_add_up": _tariffs_add_up(snapshot),
         "daylight_saving": list(_daylight_saving(local, span)),
     }
+
+
+def _tariffs_add_up(snapshot: Snapshot) -> bool:
+    """Whether T1 to T8 of every quantity that has them are its total, to the last nWh or nvarh."""
+    energies = snapshot.energies_nwh
+    return all(
+        sum(energies[f"{quantity.name}_t{tariff}"] for tariff in TARIFFS) % ROLLOVER_NWH
+        == energies[quantity.name]
+        for quantity in QUANTITIES
+        if quantity.per_tariff
+    )
 
 
 def _daylight_saving(local: LocalTime, span: Span) -> Iterator[dict[str, Any]]:
@@ -275,13 +299,15 @@ def _iso(at_s: int) -> str:
 
 
 def _print(out: Console, name: str, document: dict[str, Any]) -> None:
-    took, dark = document["seconds"], len(document["dark_quarter_hours"])
+    took, dark = document["seconds"], document["dark_quarter_hours"]
     imported_kwh, exported_kwh = document["import_wh"] / 1000, document["export_wh"] / 1000
     snapshots, quarters = document["daily_snapshots"], document["quarter_hours"]
-    lines = (
+    lines = [
         f"{name}: {document['start']} to {document['end']}, {document['steps']} steps in {took} s",
         f"import {imported_kwh:.3f} kWh, export {exported_kwh:.3f} kWh",
-        f"{snapshots} daily snapshots, {quarters} quarter-hours, {dark} in the dark",
-    )
+        f"{snapshots} daily snapshots, {quarters} quarter-hours, {len(dark)} in the dark",
+    ]
+    if dark:
+        lines.append(f"dark until {', '.join(dark)}")
     for line in lines:
         out.print(line, highlight=False, markup=False)

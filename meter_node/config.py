@@ -31,6 +31,10 @@ from meter_node.meter.parameters import Parameters
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.tariff import TariffSettings
 from meter_node.meter.variant import Variant
+from meter_node.ports.ami import AmiSettings, Endpoint
+from meter_node.ports.conversation import SerialLine
+from meter_node.ports.display import views as display_views
+from meter_node.ports.outputs import Coils, InputLine, OutputLine, Wiring
 from meter_node.sources.house import LEAST_ANNUAL_KWH
 from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_V
 from meter_node.store import Kept
@@ -197,6 +201,64 @@ SourceConfig = Annotated[
 SOURCE_KINDS = ("simulated", "recording", "stream", "iio")
 
 
+class OutputLineConfig(_Section):
+    """One driven line of the chip, by its offset."""
+
+    offset: int = Field(ge=0)
+    active_low: bool = False
+
+
+class InputLineConfig(_Section):
+    """One contact's line of the chip."""
+
+    offset: int = Field(ge=0)
+    active_low: bool = False
+    pull: Literal["up", "down", "none"] = "none"
+
+
+class CoilsConfig(_Section):
+    """A bistable breaker's two coils."""
+
+    opening: OutputLineConfig
+    closing: OutputLineConfig
+    pulse_ms: int = 100
+
+
+class LinesConfig(_Section):
+    """Which lines of a Linux GPIO chip drive breaker and relays, and which are contacts."""
+
+    chip: str = Field(default="/dev/gpiochip0", min_length=1)
+    debounce_ms: int = Field(default=20, ge=0, le=1000)
+    breaker: CoilsConfig | None = None
+    relays: tuple[OutputLineConfig, ...] = ()
+    contacts: dict[str, InputLineConfig] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _wired(self) -> Self:
+        self.wiring()  # raises ValueError for a line used twice, an unknown contact, a long pulse
+        return self
+
+    def wiring(self) -> Wiring:
+        """Return the wiring as the lines' port takes it."""
+        coils = self.breaker
+        return Wiring(
+            self.chip,
+            None
+            if coils is None
+            else Coils(
+                OutputLine(coils.opening.offset, coils.opening.active_low),
+                OutputLine(coils.closing.offset, coils.closing.active_low),
+                coils.pulse_ms,
+            ),
+            tuple(OutputLine(line.offset, line.active_low) for line in self.relays),
+            {
+                name: InputLine(line.offset, line.active_low, line.pull)
+                for name, line in self.contacts.items()
+            },
+            self.debounce_ms,
+        )
+
+
 def _time_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"no time zone {name!r}; for example Europe/Copenhagen")
@@ -218,6 +280,32 @@ def _divides_a_day(seconds: int) -> int:
     return seconds
 
 
+def _view(key: str) -> str:
+    display_views.check_keys((key,))
+    return key
+
+
+class MeterDisplayConfig(_Section):
+    """What one meter's display shows."""
+
+    views: tuple[Annotated[str, AfterValidator(_view)], ...] = ()
+    energy_digits: Literal["7.0", "6.1"] = "7.0"
+    power_digits: Literal["2.3", "3.2"] = "2.3"
+    scroll_s: float = Field(default=10, ge=2, le=120, strict=False)
+    language: Literal["en", "da"] = "en"
+
+    def settings(self, breaker_hold_s: float = 6.0) -> display_views.Settings:
+        """Return it as the display takes it; the breaker's hold is the meter's parameter."""
+        return display_views.Settings(
+            self.views,
+            display_views.ENERGY_FORMATS[self.energy_digits],
+            display_views.POWER_FORMATS[self.power_digits],
+            self.scroll_s,
+            breaker_hold_s,
+            self.language,
+        )
+
+
 class MeterConfig(_Section):
     """One meter."""
 
@@ -236,11 +324,23 @@ class MeterConfig(_Section):
     summation: Literal["individual", "vector"] = "individual"
     tariff: Annotated[str, AfterValidator(_preset)] | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
+    lines: LinesConfig | None = None
+    display: MeterDisplayConfig = MeterDisplayConfig()
     source: SourceConfig
 
     @model_validator(mode="after")
     def _offered(self) -> Self:
         self.all_parameters()  # raises VariantError or RefusedError, both a ValueError
+        # A switch that moves nothing would lie: only what is played may do without lines.
+        if self.lines is None and self.source.kind in ("simulated", "recording"):
+            return self
+        if self.breaker and (self.lines is None or self.lines.breaker is None):
+            raise ValueError("breaker: which lines drive it? write [meter.lines.breaker]")
+        wired = len(self.lines.relays) if self.lines else 0
+        if self.relays != wired:
+            raise ValueError(
+                f"relays: {self.relays}, but [meter.lines] drives {wired}; write a line for each"
+            )
         return self
 
     def variant(self) -> Variant:
@@ -282,6 +382,10 @@ class MeterConfig(_Section):
         except RefusedError as error:
             raise RefusedError(f"parameters: {error}") from None
 
+    def wiring(self) -> Wiring | None:
+        """Return the lines that are driven and read; None where they are simulated."""
+        return None if self.lines is None else self.lines.wiring()
+
     def zone(self) -> ZoneInfo:
         """Return the meter's local time zone."""
         return ZoneInfo(self.time_zone)
@@ -309,13 +413,105 @@ class BridgeConfig(_Section):
     push_interval_s: int = Field(default=10, ge=1, le=3600)
 
 
+class DisplayConfig(_Section):
+    """The page that the displays are on; there is none without this section."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8162, ge=1, le=65535)
+    names: tuple[str, ...] = ()
+
+
+def _endpoint(text: str) -> str:
+    parts = urlsplit(f"//{text}")
+    try:
+        if parts.hostname and parts.port and text == parts.netloc and "@" not in text:
+            return text
+    except ValueError:  # a port that is no number, or beyond 65535
+        pass
+    raise ValueError(f"{text!r} is not host:port; for example 127.0.0.1:4059")
+
+
+def _serial_device(url: str) -> str:
+    parts = urlsplit(url)
+    baudrate = parse_qs(parts.query).get("baudrate", ["9600"])[0]
+    if (
+        parts.scheme == "serial"
+        and parts.path
+        and baudrate.isdecimal()
+        and 50 <= int(baudrate) <= FASTEST_BAUDRATE
+    ):
+        return url
+    raise ValueError(f"{url!r} is not serial:///dev/ttyUSB0?baudrate=9600")
+
+
+def _command(text: str) -> str:
+    if text.isascii() and text.isprintable() and text.upper().startswith("AT"):
+        return text
+    raise ValueError("a modem's command begins with AT")  # it may hold a PIN: it is not shown
+
+
+class AmiConfig(_Section):
+    """How a utility's head-end reaches the meters: what is not named is not open."""
+
+    tcp: Annotated[str, AfterValidator(_endpoint)] | None = None
+    hdlc_tcp: Annotated[str, AfterValidator(_endpoint)] | None = None
+    serial: Annotated[str, AfterValidator(_serial_device)] | None = None
+    modem: Annotated[str, AfterValidator(_serial_device)] | None = None
+    modem_commands: tuple[Annotated[str, AfterValidator(_command)], ...] = Field(
+        default=(), repr=False
+    )
+    physical_address: int | None = Field(default=None, ge=16, le=0x3FFD)
+    inactivity_s: int = Field(default=120, ge=10, le=3600)
+    most_connections: int = Field(default=32, ge=1, le=256)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        given = [self.tcp, self.hdlc_tcp, self.serial, self.modem]
+        if not any(given):
+            raise ValueError("name at least one of tcp, hdlc_tcp, serial, modem")
+        places = [place.partition("?")[0] for place in given if place]
+        if twice := sorted({place for place in places if places.count(place) > 1}):
+            raise ValueError(f"{twice[0]} can't be two things at once")
+        if self.modem_commands and self.modem is None:
+            raise ValueError("modem_commands are only used with a modem")
+        if self.physical_address is not None and self.serial is None:
+            raise ValueError("a physical_address is only used on a serial line")
+        return self
+
+    def settings(self) -> AmiSettings:
+        """Return them as the port takes them."""
+        return AmiSettings(
+            tcp=_listening(self.tcp),
+            hdlc_tcp=_listening(self.hdlc_tcp),
+            serial=_device(self.serial),
+            modem=_device(self.modem),
+            modem_commands=self.modem_commands,
+            physical_address=self.physical_address,
+            inactivity_s=self.inactivity_s,
+            most_connections=self.most_connections,
+        )
+
+
+def _listening(text: str | None) -> Endpoint | None:
+    parts = urlsplit(f"//{text}")
+    return Endpoint(parts.hostname or "", parts.port or 0) if text else None
+
+
+def _device(url: str | None) -> SerialLine | None:
+    parts = urlsplit(url or "")
+    baudrate = parse_qs(parts.query).get("baudrate", ["9600"])[0]
+    return SerialLine(parts.path, int(baudrate)) if url else None
+
+
 class Config(_Section):
     """The whole file."""
 
     mqtt: MqttConfig | None = None
     store: StoreConfig = StoreConfig()
+    display: DisplayConfig | None = None
     meter: tuple[MeterConfig, ...] = ()
     bridge: BridgeConfig | None = None
+    ami: AmiConfig | None = None
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:

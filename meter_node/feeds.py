@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import assert_never
 
 from meter_node import config
+from meter_node.metrology import DigitalInputs
 from meter_node.sources import LiveSource, Source, calibration_file
 from meter_node.sources.front_end import FrontEnd
 from meter_node.sources.house import House, HouseConfig
@@ -21,14 +22,17 @@ IIO_DEVICES = Path("/sys/bus/iio/devices")
 DEVICES = Path("/dev")
 
 
-def make(settings: config.SourceConfig, phases: int) -> LiveSource:
+def make(
+    settings: config.SourceConfig, phases: int, world: Callable[[], DigitalInputs] = DigitalInputs
+) -> LiveSource:
     """Return the source of a meter of so many phases.
 
-    Raises SourceError, or OSError for a file that can't be read.
+    `world`: how the contacts stand for a simulated house, which an open breaker cuts off. Raises
+    SourceError, or OSError for a file that can't be read.
     """
     match settings:
         case config.SimulatedSourceConfig():
-            return PacedSource(_simulated(settings, phases))
+            return PacedSource(_simulated(settings, phases, world))
         case config.RecordingSourceConfig():
             return PacedSource(_recorded(settings, phases), repeat=settings.repeat)
         case config.StreamSourceConfig():
@@ -69,9 +73,13 @@ def house(settings: config.SimulatedSourceConfig, phases: int) -> House:
     )
 
 
-def _simulated(settings: config.SimulatedSourceConfig, phases: int) -> Callable[[int], Source]:
+def _simulated(
+    settings: config.SimulatedSourceConfig, phases: int, world: Callable[[], DigitalInputs]
+) -> Callable[[int], Source]:
     simulated = house(settings, phases)
-    return lambda start_ns: SimulatedSource(simulated, FrontEnd(), SIMULATED_RATE_HZ, start_ns)
+    return lambda start_ns: SimulatedSource(
+        simulated, FrontEnd(), SIMULATED_RATE_HZ, start_ns, world=world
+    )
 
 
 def _recorded(settings: config.RecordingSourceConfig, phases: int) -> Callable[[int], Source]:

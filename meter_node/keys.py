@@ -10,7 +10,7 @@ import json
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meter_node.channel.apdu import TITLE_LENGTH
@@ -28,10 +28,11 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MeterKeys:
-    """One meter's system title and push keys."""
+    """One meter's system title and keys. `vending` is shared with who sells credit."""
 
     system_title: bytes
     push: Keys
+    vending: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,18 @@ def load_or_make(data_dir: Path, names: list[str]) -> NodeKeys:
     """
     path = data_dir / FILE_NAME
     keys = _load(path) if path.exists() else NodeKeys(secrets.token_hex(4), {})
-    missing = [name for name in names if name not in keys.meters]
-    if missing or not path.exists():
-        made = {name: MeterKeys(MAKER + secrets.token_bytes(5), make_keys()) for name in missing}
+    made = {
+        name: MeterKeys(MAKER + secrets.token_bytes(5), make_keys(), secrets.token_bytes(16))
+        for name in names
+        if name not in keys.meters
+    }
+    # A meter of a version that knew no prepayment gets its vending key now.
+    made |= {
+        name: replace(keys.meters[name], vending=secrets.token_bytes(16))
+        for name in names
+        if name in keys.meters and keys.meters[name].vending is None
+    }
+    if made or not path.exists():
         keys = NodeKeys(keys.node, keys.meters | made)
         _save(path, keys)
     return keys
@@ -66,7 +76,10 @@ def renew(data_dir: Path, titles: dict[str, bytes]) -> NodeKeys:
     """
     path = data_dir / FILE_NAME
     keys = _load(path) if path.exists() else NodeKeys(secrets.token_hex(4), {})
-    made = {name: MeterKeys(title, make_keys()) for name, title in titles.items()}
+    made = {
+        name: MeterKeys(title, make_keys(), secrets.token_bytes(16))
+        for name, title in titles.items()
+    }
     keys = NodeKeys(keys.node, keys.meters | made)
     _save(path, keys)
     return keys
@@ -101,6 +114,7 @@ def _load(path: Path) -> NodeKeys:
                     bytes.fromhex(entry["push"]["encryption"]),
                     bytes.fromhex(entry["push"]["authentication"]),
                 ),
+                bytes.fromhex(entry["vending"]) if "vending" in entry else None,
             )
             for name, entry in data["meters"].items()
         }
@@ -127,6 +141,7 @@ def _save(path: Path, keys: NodeKeys) -> None:
                     "authentication": meter.push.authentication.hex(),
                 },
             }
+            | ({} if meter.vending is None else {"vending": meter.vending.hex()})
             for name, meter in keys.meters.items()
         },
     }

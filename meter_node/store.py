@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -19,6 +20,7 @@ from typing import IO, Any, Literal
 from meter_node.channel.event_codes import BY_NAME, LOGS, Log
 from meter_node.meter.logs import GENESIS
 from meter_node.meter.rows import BillingKind, BillingRow, ChainHead, Image, LogRow, ProfileRow
+from meter_node.meter.self_test import StoreTest
 from meter_node.meter.snapshot import NANO
 
 _MIGRATIONS = (
@@ -78,6 +80,7 @@ _COLUMNS: dict[_Kind, str] = {
 }
 _CLEARED = BY_NAME["log_cleared"].code
 _ANY = 2**63 - 1
+_SELF_TEST = "self_test"
 
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 
@@ -379,6 +382,21 @@ class Store:
                 self._database.execute("DELETE FROM mark WHERE name = ?", (name,))
             else:
                 self._database.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (name, value))
+
+    def test(self) -> StoreTest:
+        """Write and read back, and let SQLite look at every page. Raises StoreError."""
+        written = secrets.token_hex(16)
+        self.set_mark(_SELF_TEST, written)
+        read = self.mark(_SELF_TEST) or ""
+        with self._told("test itself"):
+            try:
+                (found,) = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+            except sqlite3.OperationalError:
+                raise  # of the moment: a full disk, a lock
+            except sqlite3.DatabaseError as error:
+                found = str(error)
+        integrity = str(found)
+        return StoreTest(written.encode(), read.encode(), integrity)
 
     def copy_to(self, path: Path) -> None:
         """Write a copy as of now into a database file, while others go on writing here.

@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-# Modules, and what they read from the package: the tariff presets.
-WANTED = ("*.py", "*.json")
+# Modules, and what they read from the package: the tariff presets, the display's page.
+WANTED = ("*.py", "*.json", "*.html", "*.css", "*.js", "*.svg")
 
 
 def wanted_files() -> set[str]:

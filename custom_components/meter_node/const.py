@@ -7,7 +7,7 @@ from typing import Final
 from homeassistant.const import Platform
 
 DOMAIN: Final = "meter_node"
-PLATFORMS: Final = [Platform.SENSOR]
+PLATFORMS: Final = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR]
 
 CONF_SYSTEM_TITLE: Final = "system_title"
 CONF_ENCRYPTION_KEY: Final = "encryption_key"

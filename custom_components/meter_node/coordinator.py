@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import override
 
@@ -20,7 +19,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import mqtt, patience
+from . import log_entries, mqtt, patience
 from .channel import frames, kamstrup_v0001, registers
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
@@ -33,6 +32,8 @@ from .const import (
     CONF_SYSTEM_TITLE,
     DOMAIN,
 )
+from .data import MeterData, States
+from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
 from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .store import MeterRecord, MeterStore, fingerprint
@@ -43,6 +44,9 @@ type MeterNodeConfigEntry = ConfigEntry[MeterNodeCoordinator]
 
 WARN_EVERY = timedelta(hours=1)
 """Each kind of refusal: whoever sends refused frames must not fill the log."""
+
+NEWS_KEPT = 32
+"""For entities that are still being added: as many as one push carries at most."""
 
 _OWN_MAKER = "Meter Node"
 _MAKER_OF_LIST = {kamstrup_v0001.LIST_NAME: "Kamstrup"}
@@ -59,8 +63,8 @@ def keys_of(entry: ConfigEntry) -> Keys | None:
     )
 
 
-class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
-    """Takes one meter's pushes; ``data`` holds its values by register key."""
+class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
+    """Takes one meter's pushes; ``data`` holds what they say."""
 
     config_entry: MeterNodeConfigEntry
 
@@ -68,7 +72,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         """Go on from where the store says that this meter was left, if its keys are the same."""
         super().__init__(hass, _LOGGER, config_entry=entry, name=entry.title)
         self.title: str = entry.data[CONF_SYSTEM_TITLE]
-        self.data = {}
+        self.data = MeterData()
         self.hello: Hello | None = None
         self.reading: Reading | None = None
         self.last_good: datetime | None = None
@@ -82,6 +86,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         state = ReceiverState(self._record.highest, self._record.digest)
         self._reader = MeterReader(self.title, keys, profile, state)
 
+        self._started = dt_util.utcnow()
+        self._listening = False  # a frame came that shows how things are
+        self._told = 0  # log entries, since the start
         self._fresh = False  # a sign of life came within the last three intervals
         self._silent_since = dt_util.utcnow()  # the last sign of life, or what was borne since
         self._last_live: Arrival | None = None
@@ -130,7 +137,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         ]
 
     @override
-    async def _async_update_data(self) -> Mapping[str, float]:
+    async def _async_update_data(self) -> MeterData:
         """Return what was pushed: a meter on this channel cannot be asked for a push."""
         return self.data
 
@@ -188,11 +195,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         if not retained:
             self._offline = False  # what a broker had kept does not prove that the node is there
             self._observe(reading)
-        if not retained or self._is_young(reading):
+        alive = not retained or self._is_young(reading)
+        if alive:
             self._see_life()
         elif verified.repeated:
             return
-        self._take(reading)
+        self._take(reading, self._news(reading, alive=alive, retained=retained))
 
     def _observe(self, reading: Reading) -> None:
         """Learn how often the meter really sends, which a hello may say or not."""
@@ -211,7 +219,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         self._fresh = True
         self._wind_watchdog(self.last_good)
 
-    def _take(self, reading: Reading) -> None:
+    def _take(self, reading: Reading, news: tuple[NewEntry, ...]) -> None:
         """Show a reading; one that is new and old at once is kept for when there is life."""
         self.accepted += 1
         self.reading = reading
@@ -219,7 +227,46 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
             self._texts |= reading.texts
             self._describe_device()
         self._tell_availability("its node is offline", update=False)
-        self.async_set_updated_data(self._values(reading))
+        self.async_set_updated_data(
+            MeterData(
+                self._values(reading),
+                States.of(reading.states),
+                bool(reading.logs or reading.events),
+                (*self.data.news, *news)[-NEWS_KEPT:],
+            )
+        )
+
+    def _news(self, reading: Reading, *, alive: bool, retained: bool) -> tuple[NewEntry, ...]:
+        """Return the log entries to tell; what happened while nobody listened is only noted."""
+        entries, seen = log_entries.unseen(
+            reading, self._record.entries, dt_util.get_default_time_zone()
+        )
+        if seen != self._record.entries:
+            self._record.entries = seen
+            self._store.async_changed()
+        if not alive:
+            return ()
+        if not self._listening:
+            self._listening = True
+            entries = [
+                entry
+                for entry in entries
+                if not self._was_missed(entry, reading, retained=retained)
+            ]
+        serials = range(self._told, self._told + len(entries))
+        self._told += len(entries)
+        return tuple(map(NewEntry, serials, entries))
+
+    def _was_missed(self, entry: LogEntry, reading: Reading, retained: bool) -> bool:
+        """Whether it had happened three intervals before the start already.
+
+        How long ago, only the meter's clock can tell, which may be wrong: a live frame's own time
+        stands for now.
+        """
+        now = dt_util.utcnow()
+        as_of = now if retained else _sent(reading) or now
+        borne = now - self._started + timedelta(seconds=self._patience_s)
+        return as_of - entry.time > borne
 
     def _values(self, reading: Reading) -> dict[str, float]:
         """Return the frame's values, and the totals that came with an earlier one.
@@ -227,7 +274,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[Mapping[str, float]]):
         Real meters send totals once an hour only; an instantaneous value that is not sent any
         more is none any more.
         """
-        values = {key: value for key, value in self.data.items() if registers.BY_KEY[key].is_energy}
+        values = {
+            key: value for key, value in self.data.values.items() if registers.BY_KEY[key].is_energy
+        }
         for key, value in reading.values.items():
             if registers.BY_KEY[key].is_energy:
                 values[key] = self._total(key, value)

@@ -8,6 +8,8 @@ from typing import Any
 from homeassistant.components.diagnostics import async_redact_data
 from homeassistant.core import HomeAssistant
 
+from .channel import obis
+from .channel.reading import Reading
 from .const import CONF_AUTHENTICATION_KEY, CONF_ENCRYPTION_KEY, CONF_SYSTEM_TITLE
 from .coordinator import MeterNodeConfigEntry
 
@@ -20,6 +22,9 @@ TO_REDACT = {
     "meter_number",
     "status_topic",
 }
+
+_DEVICE_ID = bytes((96, 1))
+"""Groups C and D of a logical name (IEC 62056-61)."""
 
 
 async def async_get_config_entry_diagnostics(
@@ -48,6 +53,17 @@ async def async_get_config_entry_diagnostics(
             "clock_status": reading.time and reading.time.status,
             "texts": async_redact_data(reading.texts, TO_REDACT),
             "values": dict(reading.values),
+            "states": _states(reading),
+            "logs": {obis.text(log.logical_name): log.last_entry for log in reading.logs},
         },
-        "values": dict(meter.data),
+        "values": dict(meter.data.values),
+    }
+
+
+def _states(reading: Reading) -> dict[str, str]:
+    """Return what stands in each attribute, but for device IDs, which name the meter."""
+    return {
+        f"{obis.text(state.logical_name)} {state.attribute}": repr(state.value)
+        for state in reading.states
+        if state.logical_name[2:4] != _DEVICE_ID
     }

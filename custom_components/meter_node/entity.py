@@ -1,14 +1,28 @@
-"""What all entities of a meter have in common."""
+"""What all entities of a meter share: one device, and that each appears when first sent."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import override
 
+from homeassistant.core import callback
 from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers.entity import EntityDescription
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
-from .coordinator import MeterNodeCoordinator
+from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
+from .data import MeterData
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeterNodeDescription(EntityDescription):
+    """A row of an entity table: Home Assistant's description, and what ours says beside it."""
+
+    has_fn: Callable[[MeterData], bool]
+    """Whether the meter sends it."""
 
 
 class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
@@ -16,10 +30,13 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
 
     _attr_has_entity_name = True
 
-    def __init__(self, coordinator: MeterNodeCoordinator, key: str) -> None:
-        """Belong to the meter under a key of its own."""
+    def __init__(
+        self, coordinator: MeterNodeCoordinator, description: MeterNodeDescription
+    ) -> None:
+        """Belong to the meter, and show what the description says."""
         super().__init__(coordinator)
-        self._attr_unique_id = f"{coordinator.config_entry.unique_id}_{key}"
+        self.entity_description = description
+        self._attr_unique_id = f"{coordinator.config_entry.unique_id}_{description.key}"
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, coordinator.title)})
 
     @property
@@ -27,3 +44,25 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
     def available(self) -> bool:
         """Whether the meter is there."""
         return self.coordinator.available
+
+
+def add_as_sent[D: MeterNodeDescription](
+    entry: MeterNodeConfigEntry,
+    add_entities: AddConfigEntryEntitiesCallback,
+    table: Iterable[D],
+    entity: Callable[[MeterNodeCoordinator, D], MeterNodeEntity],
+) -> None:
+    """Add the entity of each row when the meter first sends its quantity."""
+    coordinator = entry.runtime_data
+    waiting = list(table)
+
+    @callback
+    def add_new() -> None:
+        new = [row for row in waiting if row.has_fn(coordinator.data)]
+        for row in new:
+            waiting.remove(row)
+        if new:
+            add_entities(entity(coordinator, row) for row in new)
+
+    entry.async_on_unload(coordinator.async_add_listener(add_new))
+    add_new()

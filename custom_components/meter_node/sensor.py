@@ -1,9 +1,11 @@
-"""Sensors: one table, made from the channel's registers; each appears when first sent."""
+"""Sensors: one table, made from the channel's registers and from the states of its objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import override
 
 from homeassistant.components.sensor import (
@@ -14,6 +16,7 @@ from homeassistant.components.sensor import (
 )
 from homeassistant.const import (
     PERCENTAGE,
+    EntityCategory,
     UnitOfApparentPower,
     UnitOfElectricCurrent,
     UnitOfElectricPotential,
@@ -23,22 +26,26 @@ from homeassistant.const import (
     UnitOfReactiveEnergy,
     UnitOfReactivePower,
 )
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .channel.registers import PHASES, QUANTITIES, REGISTERS, Quantity, Register, Unit
-from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
-from .entity import MeterNodeEntity
+from .channel import objects
+from .channel.registers import PHASES, QUANTITIES, REGISTERS, TARIFFS, Quantity, Register, Unit
+from .coordinator import MeterNodeConfigEntry
+from .data import CONTROL_STATE, THRESHOLD_ACTIVE, MeterData
+from .entity import MeterNodeDescription, MeterNodeEntity, add_as_sent
 
 PARALLEL_UPDATES = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeterNodeSensorDescription(SensorEntityDescription):
-    """A sensor, and how its value is had from the meter's values."""
+type Value = str | float | datetime | None
 
-    value_fn: Callable[[Mapping[str, float]], float | None]
-    placeholders: Mapping[str, str] = field(default_factory=dict)
+
+@dataclass(frozen=True, kw_only=True)
+class MeterNodeSensorDescription(SensorEntityDescription, MeterNodeDescription):
+    """A sensor, and how its value is had from what the meter says."""
+
+    value_fn: Callable[[MeterData], Value]
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ _SELDOM_WANTED_PER_PHASE = _SELDOM_WANTED | {
 def _description(
     name: str,
     unit: Unit,
-    value_fn: Callable[[Mapping[str, float]], float | None],
+    value_fn: Callable[[MeterData], float | None],
     *,
     phase: int | None = None,
     tariff: int | None = None,
@@ -110,13 +117,14 @@ def _description(
     return MeterNodeSensorDescription(
         key=f"{name}_{number.lower()}" if is_part else name,
         translation_key=f"{name}_{part}" if is_part else name,
-        placeholders={part: number} if is_part else {},
+        translation_placeholders={part: number} if is_part else {},
         device_class=kind.device_class,
         state_class=kind.state_class,
         native_unit_of_measurement=kind.unit,
         suggested_unit_of_measurement=kind.suggested_unit,
         suggested_display_precision=kind.precision,
         entity_registry_enabled_default=name not in seldom_wanted,
+        has_fn=lambda data: value_fn(data) is not None,
         value_fn=value_fn,
     )
 
@@ -124,8 +132,8 @@ def _description(
 def _measured(register: Register) -> MeterNodeSensorDescription:
     quantity: Quantity = register.quantity
 
-    def value(values: Mapping[str, float]) -> float | None:
-        measured = values.get(register.key)
+    def value(data: MeterData) -> float | None:
+        measured = data.values.get(register.key)
         if measured is not None and register.is_energy and measured == int(measured):
             return int(measured)  # whole Wh stay whole
         return measured
@@ -136,23 +144,142 @@ def _measured(register: Register) -> MeterNodeSensorDescription:
 
 
 def _net_power(phase: int | None) -> MeterNodeSensorDescription:
-    """Return import − export: positive from the grid, as the Energy dashboard wants it."""
-    suffix = "" if phase is None else f"_l{phase}"
-
-    def value(values: Mapping[str, float]) -> float | None:
-        imported = values.get(f"import_active_power{suffix}")
-        exported = values.get(f"export_active_power{suffix}")
-        if imported is None or exported is None:
-            return None
-        return round(imported - exported, 3)
-
-    return _description("active_power", Unit.WATT, value, phase=phase)
+    return _description(
+        "active_power", Unit.WATT, lambda data: data.net_power_w(phase), phase=phase
+    )
 
 
-SENSORS: tuple[MeterNodeSensorDescription, ...] = (
+QUANTITY_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
     *(_net_power(phase) for phase in (None, *PHASES)),
     *(_measured(register) for register in REGISTERS if register.quantity.pushed),
 )
+
+_BREAKER_STATES = {0: "disconnected", 1: "connected", 2: "ready_for_reconnection"}
+"""`control_state` of class 70."""
+_NO_CAUSE = "none"
+_CAUSES = (_NO_CAUSE, "neutral", "remote", "credit", "limiter", "manual")
+_STATUS_WORD = re.compile("[0-9]{7}")
+_LATEST_S = 0xFFFFFFFF
+"""A time of the channel has four bytes."""
+
+
+def _tariff(data: MeterData) -> str | None:
+    tariff = data.states.number(objects.ACTIVE_TARIFF)
+    return f"t{tariff}" if tariff in TARIFFS else None
+
+
+def _breaker_state(data: MeterData) -> str | None:
+    state = data.states.number(objects.BREAKER, CONTROL_STATE)
+    return None if state is None else _BREAKER_STATES.get(state)
+
+
+def _supply_off_cause(data: MeterData) -> str | None:
+    causes = data.states.text(objects.BREAKER_CAUSES)
+    if causes is None:
+        return None
+    strongest = causes.partition(",")[0] or _NO_CAUSE
+    return strongest if strongest in _CAUSES else None
+
+
+def _limit_w(data: MeterData) -> int | None:
+    is_power = data.states.limiter_monitors == objects.MONITORED_POWER
+    return data.states.number(objects.LIMITER, THRESHOLD_ACTIVE) if is_power else None
+
+
+def _limit_a(data: MeterData) -> float | None:
+    limit_ma = data.states.number(objects.LIMITER, THRESHOLD_ACTIVE)
+    is_current = data.states.limiter_monitors == objects.MONITORED_CURRENT
+    return limit_ma / 1000 if is_current and limit_ma is not None else None
+
+
+def _status_word(data: MeterData) -> str | None:
+    word = data.states.text(objects.STATUS_WORD)
+    return word if word and _STATUS_WORD.fullmatch(word) else None
+
+
+def _relay_pending(number: int) -> MeterNodeSensorDescription:
+    def value(data: MeterData) -> datetime | None:
+        at_s = data.states.number(objects.RELAY_PENDING[number])
+        if at_s is None or not 0 <= at_s <= _LATEST_S:
+            return None
+        return datetime.fromtimestamp(at_s, UTC)
+
+    return MeterNodeSensorDescription(
+        key=f"relay_{number}_pending",
+        translation_key="relay_pending",
+        translation_placeholders={"relay": str(number)},
+        device_class=SensorDeviceClass.TIMESTAMP,
+        has_fn=lambda data: data.states.has(objects.RELAY_PENDING[number]),
+        value_fn=value,
+    )
+
+
+STATE_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
+    MeterNodeSensorDescription(
+        key="active_tariff",
+        translation_key="active_tariff",
+        device_class=SensorDeviceClass.ENUM,
+        options=[f"t{tariff}" for tariff in TARIFFS],
+        has_fn=lambda data: _tariff(data) is not None,
+        value_fn=_tariff,
+    ),
+    MeterNodeSensorDescription(
+        key="breaker_state",
+        translation_key="breaker_state",
+        device_class=SensorDeviceClass.ENUM,
+        options=list(_BREAKER_STATES.values()),
+        has_fn=lambda data: _breaker_state(data) is not None,
+        value_fn=_breaker_state,
+    ),
+    MeterNodeSensorDescription(
+        key="supply_off_cause",
+        translation_key="supply_off_cause",
+        device_class=SensorDeviceClass.ENUM,
+        options=list(_CAUSES),
+        has_fn=lambda data: _supply_off_cause(data) is not None,
+        value_fn=_supply_off_cause,
+    ),
+    MeterNodeSensorDescription(
+        key="credit",
+        translation_key="credit",
+        # What is left goes up and down, which Home Assistant has for stored energy alone.
+        device_class=SensorDeviceClass.ENERGY_STORAGE,
+        state_class=SensorStateClass.MEASUREMENT,
+        native_unit_of_measurement=UnitOfEnergy.WATT_HOUR,
+        suggested_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+        suggested_display_precision=3,
+        has_fn=lambda data: data.states.number(objects.CREDIT) is not None,
+        value_fn=lambda data: data.states.number(objects.CREDIT),
+    ),
+    MeterNodeSensorDescription(
+        key="power_limit",
+        translation_key="power_limit",
+        device_class=SensorDeviceClass.POWER,
+        native_unit_of_measurement=UnitOfPower.WATT,
+        suggested_display_precision=0,
+        has_fn=lambda data: _limit_w(data) is not None,
+        value_fn=_limit_w,
+    ),
+    MeterNodeSensorDescription(
+        key="current_limit",
+        translation_key="current_limit",
+        device_class=SensorDeviceClass.CURRENT,
+        native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
+        suggested_display_precision=1,
+        has_fn=lambda data: _limit_a(data) is not None,
+        value_fn=_limit_a,
+    ),
+    *map(_relay_pending, objects.RELAY_PENDING),
+    MeterNodeSensorDescription(
+        key="status_word",
+        translation_key="status_word",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        has_fn=lambda data: _status_word(data) is not None,
+        value_fn=_status_word,
+    ),
+)
+SENSORS = QUANTITY_SENSORS + STATE_SENSORS
 
 
 async def async_setup_entry(
@@ -161,39 +288,16 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add each sensor when the meter first sends its quantity."""
-    coordinator = entry.runtime_data
-    sent: set[str] = set()
-    waiting = list(SENSORS)
-
-    @callback
-    def add_new() -> None:
-        if coordinator.data.keys() <= sent:
-            return
-        sent.update(coordinator.data)
-        new = [one for one in waiting if one.value_fn(coordinator.data) is not None]
-        for one in new:
-            waiting.remove(one)
-        async_add_entities(MeterNodeSensor(coordinator, one) for one in new)
-
-    entry.async_on_unload(coordinator.async_add_listener(add_new))
-    add_new()
+    add_as_sent(entry, async_add_entities, SENSORS, MeterNodeSensor)
 
 
 class MeterNodeSensor(MeterNodeEntity, SensorEntity):
-    """One quantity of the meter."""
+    """One quantity or state of the meter."""
 
     entity_description: MeterNodeSensorDescription
 
-    def __init__(
-        self, coordinator: MeterNodeCoordinator, description: MeterNodeSensorDescription
-    ) -> None:
-        """Show what the description says."""
-        super().__init__(coordinator, description.key)
-        self.entity_description = description
-        self._attr_translation_placeholders = dict(description.placeholders)
-
     @property
     @override
-    def native_value(self) -> float | None:
-        """Return the value that was pushed last."""
+    def native_value(self) -> Value:
+        """Return what was pushed last."""
         return self.entity_description.value_fn(self.coordinator.data)

@@ -1,4 +1,4 @@
-"""What must outlive a restart of Home Assistant: counters and totals, one file for all meters.
+"""What must outlive a restart of Home Assistant: counters, totals, logs; one file for all meters.
 
 A counter is written within seconds of its frame. Must not know what a frame is.
 """
@@ -42,6 +42,8 @@ class MeterRecord:
     totals: dict[str, float] = field(default_factory=dict)
     gaps_s: list[int] = field(default_factory=list)
     """Between the last good live frames: how often the meter really sends."""
+    entries: dict[str, int] = field(default_factory=dict)
+    """The highest entry that was seen of each event log: an entry is told once."""
 
 
 class MeterStore:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from meter_node.channel import axdr, obis, registers
+from meter_node.channel import axdr, obis, objects, registers
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.objects import ClassId
 from meter_node.cosem.access import (
@@ -23,6 +23,8 @@ from meter_node.cosem.access import (
     DataAccessResult,
 )
 from meter_node.cosem.identity import Identity
+from meter_node.cosem.oscillogram import Oscillogram, encode_phasors, encode_waveforms
+from meter_node.cosem.profile_entry import LOAD_PROFILE, ProfileEntry, ProfileReader
 from meter_node.cosem.state_objects import ROWS
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.meter.variant import Variant
@@ -41,7 +43,13 @@ class Attribute:
 class LogicalDevice:
     """The objects of one meter, read from the last committed snapshot."""
 
-    def __init__(self, identity: Identity, variant: Variant, zone: ZoneInfo) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        variant: Variant,
+        zone: ZoneInfo,
+        profile: ProfileReader | None = None,
+    ) -> None:
         """Build the object table of a meter of that make; ``zone`` is its local time."""
         self.identity = identity
         self.zone = zone
@@ -49,6 +57,8 @@ class LogicalDevice:
         self.states = tuple(row for row in ROWS if row.has(variant))
         self._objects: dict[bytes, tuple[int, dict[int, Attribute]]] = {}
         self._committed: Snapshot | None = None
+        self._oscillogram: Oscillogram | None = None
+        self._profile = profile
         for register in self.registers:
             self._add_register(register)
         for logical_name, text in (
@@ -64,10 +74,20 @@ class LogicalDevice:
         for row in self.states:
             which = row.object
             self._add(which.class_id, which.logical_name, READERS, {row.attribute: row.value})
+        for which, encode in (
+            (objects.PHASORS, encode_phasors),
+            (objects.WAVEFORMS, encode_waveforms),
+        ):
+            value_of = partial(self._picture, encode)
+            self._add(which.class_id, which.logical_name, READERS, {VALUE: value_of})
 
     def commit(self, snapshot: Snapshot) -> None:
         """Show this snapshot from now on: the store has it."""
         self._committed = snapshot
+
+    def show(self, oscillogram: Oscillogram) -> None:
+        """Show this picture of the moment: it counts nothing that a power cut could take back."""
+        self._oscillogram = oscillogram
 
     @property
     def committed(self) -> Snapshot:
@@ -116,6 +136,26 @@ class LogicalDevice:
             )
         return self.committed.raw(register.key)
 
+    def profile_entry(self, client: Client, name: str, back: int) -> ProfileEntry | None:
+        """Return a row of a profile, the newest for ``back`` 0, None where there are no more.
+
+        Raises AccessError: no such profile, or not for this client; and what its reader raises.
+        """
+        if name != LOAD_PROFILE or self._profile is None:
+            raise AccessError(DataAccessResult.OBJECT_UNDEFINED, f"no profile {name}")
+        if client not in READERS:
+            raise AccessError(
+                DataAccessResult.READ_WRITE_DENIED, f"client {int(client)} may not read {name}"
+            )
+        row = self._profile.row(back) if back >= 0 else None
+        if row is None:
+            return None
+        local = datetime.fromtimestamp(row.time_s, UTC) + timedelta(seconds=row.offset_s)
+        captures = self._profile.captures()
+        # Rows of other captures than today's were deleted with the change; never guess which.
+        values = zip(captures, row.values, strict=True) if len(captures) == len(row.values) else ()
+        return ProfileEntry(row.entry, local.replace(tzinfo=None), row.status, tuple(values))
+
     def local_time(self) -> CosemDateTime:
         """Return the committed time as the meter's local time."""
         committed = self.committed
@@ -145,6 +185,10 @@ class LogicalDevice:
         named = (class_id, {LOGICAL_NAME: Attribute(readers, own_name)})
         _, attributes = self._objects.setdefault(logical_name, named)
         attributes.update({number: Attribute(readers, value) for number, value in values.items()})
+
+    def _picture(self, encode: Callable[[Oscillogram], bytes], _: Snapshot) -> bytes:
+        shown = self._oscillogram
+        return axdr.null_data() if shown is None else encode(shown)
 
     def _clock(self, _: Snapshot) -> bytes:
         return axdr.octet_string(self.local_time().to_bytes())

@@ -15,6 +15,7 @@ from meter_node.meter.snapshot import BreakerState, LimiterState, RelayState, Sn
 from meter_node.meter.variant import Variant
 
 _COMMANDS = {"automatic": 0, "on": 1, "off": 2}
+_VALUE = 2
 _BY_BUTTON, _BY_CONSUMER = 1, 2
 
 
@@ -45,6 +46,17 @@ def _of_relay(number: int, value: Callable[[RelayState], bytes]) -> Callable[[Sn
     # A snapshot of before the meter's first measurement has no relays yet.
     return lambda shown: (
         axdr.null_data() if number > len(shown.relays) else value(shown.relays[number - 1])
+    )
+
+
+def _monitored(limiter: LimiterState) -> bytes:
+    """Class, name and attribute of what is watched, as class 71 has them."""
+    return axdr.structure(
+        axdr.long_unsigned(objects.ClassId.REGISTER),
+        axdr.octet_string(
+            objects.MONITORED_POWER if limiter.unit == "W" else objects.MONITORED_CURRENT
+        ),
+        axdr.integer(_VALUE),
     )
 
 
@@ -86,6 +98,7 @@ def _breaker_rows() -> tuple[StateRow, ...]:
 
 def _limiter_rows() -> tuple[StateRow, ...]:
     attributes = (
+        (2, True, _monitored),
         (3, True, lambda limiter: _threshold(limiter, limiter.active)),
         (4, False, lambda limiter: _threshold(limiter, limiter.normal)),
         (5, False, lambda limiter: _threshold(limiter, limiter.emergency)),

@@ -12,13 +12,12 @@ from typing import Any, Literal
 from meter_node.channel.registers import (
     BY_KEY,
     QUANTITIES,
-    SUMMED_ENERGIES,
     TARIFFS,
     TIME_INTEGRAL,
     registers_of,
 )
 from meter_node.meter.snapshot import ROLLOVER_NWH
-from meter_node.metrology.measurement import Directions, Measurement
+from meter_node.metrology.measurement import Directions, Measurement, VectorEnergy
 
 type Summation = Literal["individual", "vector"]
 """What feeds 1.8.0 and all that derives from it: the phases' own energies added up (the maker's
@@ -38,6 +37,29 @@ BOOKED: dict[str, Callable[[Directions], int]] = {
 
 _PER_TARIFF = tuple(it.name for it in QUANTITIES if it.per_tariff)
 _SECONDS_PER_HOUR = 3600
+
+
+def _fed(active_sign: int, reactive_sign: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    # One unit of active and two of reactive energy, so that what comes out tells which it is.
+    probe = VectorEnergy(active_sign, 2 * reactive_sign)
+    fed = {name: part(probe) for name, part in BOOKED.items()}
+    return (
+        tuple(name for name, units in fed.items() if units == 1),
+        tuple(name for name, units in fed.items() if units == 2),
+    )
+
+
+_FED = {
+    (active_sign > 0, reactive_sign > 0): _fed(active_sign, reactive_sign)
+    for active_sign in (1, -1)
+    for reactive_sign in (1, -1)
+}
+"""What of `BOOKED` active energy is booked to, and what reactive energy: by whether each of both is
+at least 0. The signs alone decide, and a step that asked for all eight would find most of them
+zero."""
+
+type _Places = dict[tuple[bool, bool], tuple[tuple[str, ...], tuple[str, ...]]]
+"""The same with registers in the place of names."""
 
 DERIVED: dict[str, Callable[[Mapping[str, int]], int]] = {
     "absolute_active_energy": lambda it: (
@@ -82,13 +104,19 @@ class EnergyRegisters:
                 self._values[f"{name}_t1"] = self._values[name]
         self._customer_base_nwh: int = state.get("customer_base_nwh", 0)
         self._operating_ns: int = state.get("operating_ns", 0)
-        self._phase_keys = [
-            [(f"{name}_l{phase}", name, booked) for name, booked in BOOKED.items()]
-            for phase in range(1, phases + 1)
-        ]
-        self._tariff_keys = [
-            [(name, f"{name}_t{tariff}") for name in _PER_TARIFF] for tariff in TARIFFS
-        ]
+        self._phases = phases
+        # What feeds the totals feeds the tariffs' registers as well.
+        self._phase_places: list[list[_Places]] = []
+        self._vector_places: list[_Places] = []
+        for tariff in TARIFFS:
+            feeding, other = ("{}", f"{{}}_t{tariff}"), ("other_{}",)
+            of_phases, of_vector = (
+                (feeding, other) if summation == "individual" else (other, feeding)
+            )
+            self._phase_places.append(
+                [self._places(f"{{}}_l{phase}", *of_phases) for phase in range(1, phases + 1)]
+            )
+            self._vector_places.append(self._places(*of_vector))
 
     def state(self) -> dict[str, Any]:
         """What is not an energy and has to outlive a power cut."""
@@ -116,46 +144,51 @@ class EnergyRegisters:
         """Book one measurement to the tariff in force.
 
         Returns the import and export (nWh) that fed 1.8.0 and 2.8.0. Raises ValueError, nothing
-        booked, for other phases than the meter's or for energy that would turn a register back.
+        booked, for other phases than the meter's.
         """
-        if len(measurement.phases) != len(self._phase_keys):
+        if len(measurement.phases) != self._phases:
             raise ValueError(
-                f"a measurement of {len(measurement.phases)} phases for a meter of "
-                f"{len(self._phase_keys)}"
+                f"a measurement of {len(measurement.phases)} phases for a meter of {self._phases}"
             )
-        individual = dict.fromkeys(SUMMED_ENERGIES, 0)
-        booked: dict[str, int] = {}
-        for phase, keys in zip(measurement.phases, self._phase_keys, strict=True):
-            if not phase.active_energy_nwh and not phase.reactive_energy_nvarh:
-                continue
-            for key, name, part in keys:
-                energy = part(phase)
-                if energy:
-                    booked[key] = energy
-                    individual[name] += energy
-        vector_energy = measurement.vector_energy
-        vector = {name: part(vector_energy) for name, part in BOOKED.items()}
-        feeding, other = (
-            (individual, vector) if self.summation == "individual" else (vector, individual)
-        )
-        booked |= feeding
-        for name, energy in other.items():
-            booked[f"other_{name}"] = energy
-        for name, key in self._tariff_keys[tariff - 1]:
-            booked[key] = feeding[name]
-        for key, energy in booked.items():
-            if energy < 0:
-                raise ValueError(f"{key}: {energy} nWh would turn a register back")
-        values = self._values
-        for key, energy in booked.items():
-            if energy:
-                values[key] = (values[key] + energy) % ROLLOVER_NWH
+        imported_nwh = active_nwh = reactive_nvarh = 0
+        for phase, places in zip(measurement.phases, self._phase_places[tariff - 1], strict=True):
+            of_phase_nwh = phase.active_energy_nwh
+            of_phase_nvarh = phase.reactive_energy_nvarh
+            self._add(places, of_phase_nwh, of_phase_nvarh)
+            active_nwh += of_phase_nwh
+            reactive_nvarh += of_phase_nvarh
+            if of_phase_nwh > 0:
+                imported_nwh += of_phase_nwh
+        self._add(self._vector_places[tariff - 1], active_nwh, reactive_nvarh)
         self._operating_ns += measurement.end_ns - measurement.start_ns
-        return feeding["import_active_energy"], feeding["export_active_energy"]
+        if self.summation == "vector":
+            imported_nwh = max(active_nwh, 0)
+        return imported_nwh, imported_nwh - active_nwh
 
     def reset_customer_counter(self) -> None:
         """Let the customer's own counter begin at zero; no register of the meter moves."""
         self._customer_base_nwh = self._values["import_active_energy"]
+
+    def _places(self, *shapes: str) -> _Places:
+        """Registers of these shapes ("{}_l1" is of the first phase), as far as there are such."""
+
+        def keys(names: tuple[str, ...]) -> tuple[str, ...]:
+            shaped = [shape.format(name) for shape in shapes for name in names]
+            return tuple(key for key in shaped if key in self._values)
+
+        return {signs: (keys(active), keys(reactive)) for signs, (active, reactive) in _FED.items()}
+
+    def _add(self, places: _Places, active_nwh: int, reactive_nvarh: int) -> None:
+        active_keys, reactive_keys = places[active_nwh >= 0, reactive_nvarh >= 0]
+        values = self._values
+        if active_nwh:
+            energy = abs(active_nwh)
+            for key in active_keys:
+                values[key] = (values[key] + energy) % ROLLOVER_NWH
+        if reactive_nvarh:
+            energy = abs(reactive_nvarh)
+            for key in reactive_keys:
+                values[key] = (values[key] + energy) % ROLLOVER_NWH
 
 
 def raw(key: str, nwh: int) -> int:

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 DAY_S = 86_400
 MINUTE_S = 60
-# Offsets of time zones have changed on a quarter of an hour of UTC wherever meters are in use.
+# Offsets of time zones have changed on a quarter of an hour of UTC wherever meters are in use, and
+# never to and fro within a day.
 _BLOCK_S = 900
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -21,7 +22,9 @@ class LocalTime:
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
-        self._block = -1
+        # What was read holds from here up to there.
+        self._from_s = 0
+        self._until_s = 0
         self._offset_s = 0
         self._is_summer = False
 
@@ -48,11 +51,19 @@ class LocalTime:
         return datetime.fromtimestamp(utc_s, UTC).astimezone(self.zone)
 
     def _look_up(self, utc_s: int) -> None:
-        block = utc_s // _BLOCK_S
-        if block != self._block:
-            local = self.at(utc_s)
-            offset, saving = local.utcoffset(), local.dst()
-            assert offset is not None  # a ZoneInfo always tells
-            self._block = block
-            self._offset_s = round(offset.total_seconds())
-            self._is_summer = bool(saving)
+        if self._from_s <= utc_s < self._until_s:
+            return
+        self._from_s = utc_s - utc_s % DAY_S
+        self._until_s = self._from_s + DAY_S
+        read = self._read(self._from_s)
+        if self._read(self._until_s) != read:
+            self._from_s = utc_s - utc_s % _BLOCK_S
+            self._until_s = self._from_s + _BLOCK_S
+            read = self._read(self._from_s)
+        self._offset_s, self._is_summer = read
+
+    def _read(self, utc_s: int) -> tuple[int, bool]:
+        local = self.at(utc_s)
+        offset, saving = local.utcoffset(), local.dst()
+        assert offset is not None  # a ZoneInfo always tells
+        return round(offset.total_seconds()), bool(saving)

@@ -189,6 +189,11 @@ class Meter:
         return self._parameters.model_copy(update={"tariff": self.tariff.settings})
 
     @property
+    def profile_captures(self) -> tuple[str, ...]:
+        """The registers of the load profile's rows."""
+        return self.profiles[0].layout.captures
+
+    @property
     def has_news(self) -> bool:
         """Whether something waits to be kept at once: an event, or the trace of a refusal."""
         return bool(self._log_rows) or self._urgent

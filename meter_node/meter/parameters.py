@@ -40,7 +40,7 @@ class Parameters(BaseModel):
     billing: BillingSettings = BillingSettings()
     quality: QualitySettings = QualitySettings()
     neutral: NeutralSettings = NeutralSettings()
-    tamper: TamperSettings = TamperSettings(production_expected=True)
+    tamper: TamperSettings = TamperSettings()
     breaker: BreakerSettings = BreakerSettings()
     limiter: LimiterSettings = LimiterSettings()
     credit: CreditSettings = CreditSettings()

@@ -448,9 +448,10 @@ class Quality:
                 overall.take(of_day.highest_cv, end_s)
             return
         for number, phase in enumerate(step.measurement.phases):
-            voltage_cv = round(phase.voltage_v * 100)
+            voltage_cv = phase.voltage_v * 100
             today = self._today[number]
-            # Whatever is within the day's range is within the longer one too.
+            # Whatever is within the day's range stays so when it is rounded, and is within the
+            # longer one too.
             if not today.lowest_cv <= voltage_cv <= today.highest_cv:
-                today.take(voltage_cv, end_s)
-                self._since_reset[number].take(voltage_cv, end_s)
+                today.take(round(voltage_cv), end_s)
+                self._since_reset[number].take(round(voltage_cv), end_s)

@@ -29,7 +29,7 @@ class TamperSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     magnet_debounce_s: int = Field(default=30)
-    production_expected: bool = False
+    production_expected: bool = True
 
     @field_validator("magnet_debounce_s")
     @classmethod

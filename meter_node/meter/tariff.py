@@ -16,6 +16,7 @@ from meter_node.channel.activity_calendar import (
     LOOK_AHEAD_DAYS,
     ActivityCalendar,
     CalendarError,
+    DaySchedule,
     single_tariff,
     tariff_at,
 )
@@ -31,6 +32,7 @@ LONGEST_WAIT_S = 3653 * DAY_S
 TARIFF_WITHOUT_TIME = 1
 """In force after a cut in which the clock was lost, until it is set."""
 _BLOCK_S = 900  # LocalTime's: an offset changes on a quarter of an hour
+_DAY_MIN = DAY_S // MINUTE_S
 
 
 def _calendar(value: object) -> ActivityCalendar:
@@ -70,9 +72,9 @@ class _Passive(NamedTuple):
 class TariffControl:
     """The tariff of each step.
 
-    The calendar is read at the minutes' boundaries, in local time. An override outranks it until
-    its time is over. A passive calendar takes the active one's place at its date, or at the first
-    step after it when the power was off then.
+    The calendar is read in local time, whenever a minute begins at which it may say something
+    else. An override outranks it until its time is over. A passive calendar takes the active one's
+    place at its date, or at the first step after it when the power was off then.
 
     With an invalid clock nobody knows the date: the tariff in force stays, nothing is activated.
     After a cut in which the clock was lost it is tariff 1 and no override, since nobody knows how
@@ -163,13 +165,17 @@ class TariffControl:
     def _look(self, step: Step) -> list[Event]:
         now_s = step.start_s
         events: list[Event] = []
+        # Neither the date nor the offset changes within a quarter-hour.
+        look_again_s = now_s - now_s % _BLOCK_S + _BLOCK_S
         if step.clock_valid:
             if self._passive is not None:
                 at_s = self._passive.activate_at_s
                 if at_s is not None and at_s <= now_s:
                     events += self._activate(now_s)
-            day, minute = self._local.day(now_s), self._local.minute_of_day(now_s)
-            self._by_calendar = tariff_at(self._active, day, minute)
+            schedule = self._active.schedule_on(self._local.day(now_s))
+            minute = self._local.minute_of_day(now_s)
+            self._by_calendar = schedule.tariff_at(minute)
+            look_again_s = min(look_again_s, _next_switch_s(schedule, minute, now_s))
         elif self._clock_valid and (step.gap or self._is_first_step):
             self._by_calendar = TARIFF_WITHOUT_TIME
             events += self.end_override(now_s)
@@ -180,11 +186,11 @@ class TariffControl:
         self._clock_valid = step.clock_valid
         self._is_first_step = False
         self._looked_at_s = now_s
-        self._look_again_s = now_s - now_s % MINUTE_S + MINUTE_S
         if self._override is not None:
-            self._look_again_s = min(self._look_again_s, self._override.until_s)
+            look_again_s = min(look_again_s, self._override.until_s)
         if step.clock_valid and self.activate_at_s is not None:
-            self._look_again_s = min(self._look_again_s, self.activate_at_s)
+            look_again_s = min(look_again_s, self.activate_at_s)
+        self._look_again_s = look_again_s
         return events
 
     def _look_anew(self) -> None:
@@ -388,6 +394,12 @@ class TariffControl:
         # Newer settings may have fewer tariffs.
         if kept["override"] is not None and kept["override"][0] <= self._active.tariffs:
             self._override = _Override(*kept["override"])
+
+
+def _next_switch_s(schedule: DaySchedule, minute: int, now_s: int) -> int:
+    """Return when the day's next switch is, or its end, counted from this minute of it."""
+    later = (at for at, _ in schedule.switches if at > minute)
+    return now_s - now_s % MINUTE_S + (next(later, _DAY_MIN) - minute) * MINUTE_S
 
 
 def _shown(at_s: int) -> str:

@@ -54,9 +54,9 @@ class Variant:
             raise VariantError(f"{self.relays} load relays; a meter has none, one or two")
 
     @property
-    def register_keys(self) -> frozenset[str]:
-        """The registers that such a meter has."""
-        return frozenset(
+    def register_keys(self) -> tuple[str, ...]:
+        """The registers that such a meter has, in the table's order."""
+        return tuple(
             register.key
             for register in registers_of(self.phases)
             # of one phase it is the phase's

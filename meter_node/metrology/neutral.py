@@ -59,6 +59,7 @@ class NeutralGuard:
     ) -> None:
         """`kept` is a `state` of before."""
         self._limits = limits or NeutralLimits()
+        self._low_v = self._limits.nominal_v - self._limits.low_by_v
         self._rule = (self._one_phase, self._two_phases, self._three_phases)[phases - 1]
         self._kind = EventKind.SUSPECTED_NEUTRAL_FAULT if phases == 1 else EventKind.NEUTRAL_FAULT
         self._since_ns = kept["since_ns"] if kept else None
@@ -97,6 +98,9 @@ class NeutralGuard:
         voltages_v = [phase.voltage_v for phase in measurement.phases]
         phasors = [phase.voltage_phasor_v for phase in measurement.phases]
         displaced_v = displacement_v(phasors) if all(phasors) else 0.0
+        # Nearly always. By either rule below, something is low or the star point is displaced.
+        if min(voltages_v) >= self._low_v and displaced_v <= self._limits.displacement_v:
+            return None
         low = sum(voltage_v < self._low_v for voltage_v in voltages_v)
         high = sum(voltage_v > self._limits.high_v for voltage_v in voltages_v)
         if low and high and low + high == len(voltages_v):
@@ -121,10 +125,6 @@ class NeutralGuard:
         if self._low_v <= voltage_v <= self._limits.high_v:
             return None
         return abs(voltage_v - self._limits.nominal_v)
-
-    @property
-    def _low_v(self) -> float:
-        return self._limits.nominal_v - self._limits.low_by_v
 
     def _usual_lines(self, phasors: Sequence[complex], tolerance: float) -> bool:
         usual_v = SQRT_3 * self._limits.nominal_v

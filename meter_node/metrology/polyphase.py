@@ -48,9 +48,9 @@ def phase_order(voltages_v: Sequence[complex], least_v: float) -> PhaseOrder | N
     if len(present) == PHASES:
         l1, l2, l3 = voltages_v
         positive, negative = abs(l1 + TURN * l2 + BACK * l3), abs(l1 + BACK * l2 + TURN * l3)
-        if max(positive, negative) < 2 * min(positive, negative):
-            return None
-        return PhaseOrder.L1_L2_L3 if positive > negative else PhaseOrder.L1_L3_L2
+        if positive > negative:
+            return PhaseOrder.L1_L2_L3 if positive >= 2 * negative else None
+        return PhaseOrder.L1_L3_L2 if negative >= 2 * positive else None
     (first, one), (last, other) = present
     # Each phase stands 120° ahead of the next one, and so L3 of L1.
     ahead_deg = math.degrees(cmath.phase(one / other))

@@ -85,6 +85,8 @@ class MqttPort:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._refused: set[str] = set()
+        self.connected = False
+        """Whether the broker is there now."""
 
     def announce(self, title: str, greeting: hello.Hello) -> None:
         """Let a meter's hello stand at the broker."""
@@ -155,6 +157,7 @@ class MqttPort:
             keepalive=20,
         ) as client:
             _LOGGER.info("MQTT broker %s:%d: connected", broker.host, broker.port)
+            self.connected = True
             # The broker may be a new one, or may have forgotten: everything stands again.
             self._changed.update(dict.fromkeys(self._standing))
             sending = asyncio.ensure_future(self._send(client))
@@ -174,6 +177,7 @@ class MqttPort:
                         await client.publish(self.status_topic, hello.OFFLINE, qos=1, retain=True)
                 raise
             finally:
+                self.connected = False
                 sending.cancel()
                 watching.cancel()
                 await asyncio.gather(sending, watching, return_exceptions=True)

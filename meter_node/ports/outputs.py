@@ -275,6 +275,11 @@ class OutputsPort:
             self._wanted[name] = wanted[name]
         self._wake.set()
 
+    @property
+    def now(self) -> Contacts:
+        """What the contacts said when they were last looked at."""
+        return self._now
+
     def contacts(self) -> Contacts:
         """What the contacts say: True also for what was so for a moment since the last call.
 

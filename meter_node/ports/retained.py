@@ -13,7 +13,7 @@ import aiomqtt
 from meter_node.ports.mqtt import Broker
 
 _TIMEOUT_S = 10.0
-_WAIT_S = 3.0
+_WAIT_S = 1.0
 
 
 async def retained(broker: Broker, topics: Iterable[str]) -> dict[str, bytes]:

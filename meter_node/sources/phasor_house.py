@@ -9,7 +9,7 @@ step at a time, and not a second at a time.
 import cmath
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, starmap
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,10 @@ _HARMONICS = np.array([HARMONICS_PER_W[kind] for kind in KINDS]).T
 _WORK = 1 + (np.array(VOLTAGE_HARMONICS) @ _HARMONICS).real
 _VOLTAGE_RMS = math.sqrt(1 + sum(share * share for share in VOLTAGE_HARMONICS))
 _TURN = cmath.rect(1.0, -2 * math.pi / 3)
+
+
+type _Values = tuple[float, float, int, int, float, float, complex, complex, float]
+"""What a `_Row` has, without its names: most steps are only passed on."""
 
 
 class _Row(NamedTuple):
@@ -148,7 +152,7 @@ class PhasorHouse:
         self,
         span_ns: tuple[int, int],
         frequency_hz: float,
-        rows: Sequence[_Row],
+        rows: Sequence[_Values],
         events: Sequence[Disturbance],
     ) -> Iterator[Measurement]:
         """One step with everything that makes it different, cut where that begins and ends."""
@@ -163,7 +167,9 @@ class PhasorHouse:
             if not any(shares):
                 continue
             connected = self.digital_inputs.breaker_closed is not False
-            seen = [_seen(row, share, connected) for row, share in zip(rows, shares, strict=True)]
+            seen = [
+                _seen(_Row(*row), share, connected) for row, share in zip(rows, shares, strict=True)
+            ]
             # Angles count from the first phase that there is.
             first = next(row.voltage_phasor_v for row in seen if row.voltage_phasor_v)
             back = first.conjugate() / abs(first)
@@ -182,32 +188,42 @@ class PhasorHouse:
         span_ns: tuple[int, int],
         frequency_hz: float,
         neutral_current_a: float,
-        rows: Sequence[_Row],
+        rows: Sequence[_Values],
     ) -> Measurement:
         """Books each phase's energy, with what was left over before."""
         start_ns, end_ns = span_ns
         duration_ms = (end_ns - start_ns) // MILLI_NS
+        active_rests, reactive_rests = self._active_rests, self._reactive_rests
         measured = []
-        for phase, row in enumerate(rows):
-            active_uw, reactive_uvar = row[2], row[3]
-            active_nwh, self._active_rests[phase] = divmod(
-                active_uw * duration_ms + self._active_rests[phase], WORK_PER_NWH
+        for phase, (
+            voltage_v,
+            current_a,
+            active_uw,
+            reactive_uvar,
+            apparent_va,
+            power_factor,
+            voltage_phasor_v,
+            current_phasor_a,
+            _,
+        ) in enumerate(rows):
+            active_nwh, active_rests[phase] = divmod(
+                active_uw * duration_ms + active_rests[phase], WORK_PER_NWH
             )
-            reactive_nvarh, self._reactive_rests[phase] = divmod(
-                reactive_uvar * duration_ms + self._reactive_rests[phase], WORK_PER_NWH
+            reactive_nvarh, reactive_rests[phase] = divmod(
+                reactive_uvar * duration_ms + reactive_rests[phase], WORK_PER_NWH
             )
             measured.append(
                 PhaseMeasurement(
-                    row[0],
-                    row[1],
+                    voltage_v,
+                    current_a,
                     active_uw / MICRO,
                     reactive_uvar / MICRO,
-                    row[4],
-                    row[5],
+                    apparent_va,
+                    power_factor,
                     active_nwh,
                     reactive_nvarh,
-                    row[6],
-                    row[7],
+                    voltage_phasor_v,
+                    current_phasor_a,
                 )
             )
         return Measurement(
@@ -222,8 +238,8 @@ class PhasorHouse:
 
     def _columns(
         self, first_s: int, steps: int
-    ) -> Iterator[tuple[float, float, *tuple[_Row, ...]]]:
-        """Of every step the frequency, the neutral's current and the phases' rows."""
+    ) -> Iterator[tuple[float, float, *tuple[_Values, ...]]]:
+        """Of every step the frequency, the neutral's current and the phases' values."""
         powers_w = self._powers_w(first_s, steps)
         times_s = self._times_s(first_s, steps, FLICKER_SAMPLE_S)
         for phase, base_w in enumerate(self._house.base_powers_w(times_s)):
@@ -274,8 +290,8 @@ def _means(values: Instants, steps: int) -> Instants:
 
 def _rows(
     powers_w: NDArray[np.float64], idle_v: NDArray[np.float64]
-) -> tuple[NDArray[np.complex128], list[Iterator[_Row]]]:
-    """Currents [orders, phases, steps], angles from their own voltage; and the rows of each phase.
+) -> tuple[NDArray[np.complex128], list[Iterator[_Values]]]:
+    """Currents [orders, phases, steps], angles from their own voltage; and each phase's values.
 
     `powers_w` [phases, kinds, steps], `idle_v` [phases, steps].
     """
@@ -306,7 +322,7 @@ def _rows(
         idle_v,
     )
     phases = zip(*(column.tolist() for column in columns), strict=True)
-    return currents_a, [starmap(_Row, zip(*phase, strict=True)) for phase in phases]
+    return currents_a, [zip(*phase, strict=True) for phase in phases]
 
 
 def _neutral_a(currents_a: NDArray[np.complex128]) -> Instants:

@@ -1,7 +1,7 @@
 """Samples of a simulated house through a modelled front-end. Knows no clock and never waits."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,9 @@ class SimulatedSource:
         sampling_rate_hz: int = 8000,
         start_ns: int = 0,
         *,
-        inputs: DigitalInputs | None = None,
+        world: Callable[[], DigitalInputs] = DigitalInputs,
     ) -> None:
-        """`inputs`: the contacts at first; `breaker_closed` None means there is no breaker."""
+        """`world` tells how the contacts stand, asked once a block: an open breaker cuts off."""
         self._house = house
         self._front_end = front_end
         self._rate_hz = sampling_rate_hz
@@ -42,7 +42,8 @@ class SimulatedSource:
         self._origin_ns = start_ns // NANO * NANO
         self._next_sample = math.ceil((start_ns - self._origin_ns) * sampling_rate_hz / NANO)
         self._angle = 0.0
-        self.digital_inputs = inputs or DigitalInputs()
+        self._world = world
+        self._inputs = DigitalInputs()
 
     @property
     def calibration(self) -> Calibration:
@@ -65,8 +66,8 @@ class SimulatedSource:
         return CODE_LIMIT - 1
 
     def inputs(self) -> DigitalInputs:
-        """The contacts; whoever plays the world sets `digital_inputs`. An open breaker cuts off."""
-        return self.digital_inputs
+        """The contacts, as they stood in the last block."""
+        return self._inputs
 
     def blocks(self) -> Iterator[SampleBlock]:
         """Seconds without end."""
@@ -75,6 +76,7 @@ class SimulatedSource:
 
     def next_block(self) -> SampleBlock:
         """What is left of the running second, usually all of it."""
+        self._inputs = self._world()
         first = self._next_sample
         count = self._rate_hz - first % self._rate_hz
         start_ns = self._origin_ns + first * NANO // self._rate_hz
@@ -114,7 +116,7 @@ class SimulatedSource:
 
     def _phasors(self, loads: tuple[PhaseLoad, ...]) -> NDArray[np.float64]:
         """Weights of sine and cosine of each order: the voltages' rows, then the currents'."""
-        connected = self.digital_inputs.breaker_closed is not False
+        connected = self._inputs.breaker_closed is not False
         phasors = np.zeros((2 * len(loads), len(ORDERS)), dtype=np.complex128)
         for phase, load in enumerate(loads):
             turn = np.exp(-2j * math.pi / 3 * phase * np.array(ORDERS))

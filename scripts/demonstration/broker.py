@@ -38,7 +38,10 @@ def meter_user(name: str, titles: Sequence[str], node: str) -> User:
     return User(
         name,
         secrets.token_urlsafe(18),
-        reads=tuple(f"meter_node/{title}/request/#" for title in titles),
+        # Its own last push, too: a node that starts holds its store against it.
+        reads=tuple(
+            f"meter_node/{title}/{topic}" for title in titles for topic in ("request/#", "push")
+        ),
         writes=tuple(writes),
     )
 

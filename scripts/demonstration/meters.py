@@ -10,12 +10,21 @@ import asyncio
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
+import aiohttp
+
+from meter_node import keys
+from meter_node.ciphering import COUNTER_EPOCH
+from meter_node.meter import token
+
 from .broker import User
+from .client import ClientError
 from .ports import LOOPBACK
 from .processes import Child, Children
 
@@ -26,14 +35,26 @@ CAPTURE = "omnipower_3p_dk_ciphered"
 CAPTURED_IMPORT_KWH = 866.636
 CAPTURED_VOLTAGES_V = (224, 223, 223)
 
+PAST_DAYS = 30
+CREDIT_WH = 50_000
+_DISPLAY_WITHIN_S = 60.0
 _METER_NODE = Path(sys.executable).with_name("meter-node")
 
 _NODE = """\
 [[meter]]
 name = "house"
 model = "382M"
+breaker = true
+relays = 2
 push_interval_s = 10
 time_zone = "Europe/Copenhagen"
+tariff = "denmark_n1"
+[meter.parameters]
+# a water heater in the low tariff, lamps by a table
+relays = [
+    {{ own = "tariff", tariffs = [1] }},
+    {{ own = "table", table = [{{ days = {week}, changes = [[420, true], [1380, false]] }}] }},
+]
 [meter.source]
 kind = "simulated"
 solar_peak_w = 6000
@@ -45,8 +66,14 @@ seed = 1
 [[meter]]
 name = "apartment"
 model = "162M"
+breaker = true
+relays = 1
 push_interval_s = 10
 time_zone = "Europe/Copenhagen"
+[meter.parameters.credit]
+enabled = true
+[meter.parameters.limiter]
+prepaid_maximum_w = 9000
 [meter.source]
 kind = "simulated"
 annual_consumption_kwh = 2000
@@ -56,6 +83,11 @@ seed = 2
 _BRIDGE = """\
 [bridge]
 source = "tcp://{host}:{port}"
+"""
+
+_DISPLAY = """
+[display]
+port = {port}
 """
 
 _MQTT = """
@@ -111,7 +143,10 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
     """Write the configurations, have the keys made, and return the meters. Raises ChildError."""
     node, bridge = folder / "node", folder / "bridge"
     latitude_deg, longitude_deg = sunny_place(datetime.now(UTC))
-    _write(node, _NODE.format(latitude_deg=latitude_deg, longitude_deg=longitude_deg))
+    _write(
+        node,
+        _NODE.format(latitude_deg=latitude_deg, longitude_deg=longitude_deg, week=list(range(7))),
+    )
     _write(bridge, _BRIDGE.format(host=LOOPBACK, port=line_port))
     await asyncio.gather(
         *(
@@ -119,15 +154,25 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
             for data in (node, bridge)
         )
     )
+    if not (node / "store.sqlite").exists():
+        await _meter_the_past(children, node)
     house, apartment = await asyncio.gather(
-        _pair(children, node, "house", "House", "simulated 382M: three phases, 6 kW of solar"),
-        _pair(children, node, "apartment", "Apartment", "simulated 162M: one phase"),
+        _pair(
+            children,
+            node,
+            "house",
+            "House",
+            "simulated 382M: three phases, 6 kW of solar, two relays, a month behind it",
+        ),
+        _pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
     )
     return Meters(house, apartment, _captured(), _name_of(node), _name_of(bridge))
 
 
-def connect(folder: Path, port: int, node: User, bridge: User) -> None:
-    """Add the broker to the configurations."""
+def connect(folder: Path, port: int, node: User, bridge: User, display_port: int) -> None:
+    """Add the broker to the configurations, and the page of the simulated meters' displays."""
+    with (folder / "node" / "meter_node.toml").open("a") as file:
+        file.write(_DISPLAY.format(port=display_port))
     for name, user in (("node", node), ("bridge", bridge)):
         with (folder / name / "meter_node.toml").open("a") as file:
             file.write(_MQTT.format(host=LOOPBACK, port=port, user=user))
@@ -136,6 +181,29 @@ def connect(folder: Path, port: int, node: User, bridge: User) -> None:
 async def start_node(children: Children, folder: Path) -> Child:
     """Start the simulated meters."""
     return await children.start("node", [_METER_NODE, "run", "--data-dir", folder / "node"])
+
+
+async def top_up(folder: Path, display_port: int) -> str:
+    """Buy credit for the flat and type its token in at the meter; return what the meter answers.
+
+    As its vendor would: with the vending key and a sequence number above all before.
+    """
+    own_keys = keys.load(folder / "node").meters["apartment"]
+    assert own_keys.vending is not None  # made with the others
+    sequence = int(time.time() - COUNTER_EPOCH.timestamp())
+    bought = token.make(own_keys.vending, own_keys.system_title, sequence, CREDIT_WH)
+    url = f"http://{LOOPBACK}:{display_port}/meter/apartment/token"
+    begun = time.monotonic()
+    async with aiohttp.ClientSession() as session:
+        while time.monotonic() - begun < _DISPLAY_WITHIN_S:
+            try:
+                async with session.post(url, json={"token": bought}) as response:
+                    if response.status == HTTPStatus.OK:
+                        return str((await response.json())["text"])
+            except aiohttp.ClientConnectionError:
+                pass  # not there yet
+            await asyncio.sleep(0.2)
+    raise ClientError(f"no display at {url} takes a token within {_DISPLAY_WITHIN_S:.0f} s")
 
 
 async def start_bridge(children: Children, folder: Path) -> Child:
@@ -158,6 +226,15 @@ async def start_line(children: Children, port: int, *, continued: bool) -> Child
             f"{LOOPBACK}:{port}",
             *options,
         ],
+    )
+
+
+async def _meter_the_past(children: Children, data: Path) -> None:
+    """Let the house have a month behind it."""
+    days = str(PAST_DAYS)
+    await children.run(
+        "simulate",
+        [_METER_NODE, "simulate", "--data-dir", data, "--meter", "house", "--days", days, "--json"],
     )
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from . import stage
 from .client import Client, ClientError
 from .meters import Meters
-from .ports import is_free
+from .ports import LOOPBACK, is_free
 from .processes import ChildError, Children
 from .progress import console, fail, say, show_log
 
@@ -52,7 +52,13 @@ async def run(children: Children, folder: Path, port: int) -> int:
 async def _show(children: Children, folder: Path, port: int, client: Client) -> None:
     running = await stage.begin(children, folder, port, client, say)
     console.print(_table(running.view.meters))
-    console.print(Panel.fit(f"[bold]{client.address}[/bold]  no log-in; Ctrl-C ends everything"))
+    displays = f"http://{LOOPBACK}:{running.display_port}"
+    console.print(
+        Panel.fit(
+            f"[bold]{client.address}[/bold]  Home Assistant, no log-in\n"
+            f"[bold]{displays}[/bold]  the simulated meters' displays\nCtrl-C ends everything"
+        )
+    )
     await stage.show_real_meter(children, folder, running, say, _CAPTURE_PATIENCE_S)
     await running.view.until(client, lambda: running.view.alive)
     say(f"all three meters are on the page: {client.address}")

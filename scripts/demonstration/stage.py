@@ -11,7 +11,7 @@ from pathlib import Path
 from . import broker, home_assistant, meters
 from .client import Client
 from .meters import Meters
-from .ports import free_ports
+from .ports import LOOPBACK, free_ports
 from .processes import Children
 from .view import View
 
@@ -25,6 +25,8 @@ class Stage:
     client: Client
     view: View
     line_port: int
+    display_port: int
+    """Where the simulated meters' displays are."""
     fresh: bool
     """Whether Home Assistant has never seen the captured frame: it takes a counter only once."""
 
@@ -35,22 +37,24 @@ async def begin(children: Children, folder: Path, port: int, client: Client, say
     Raises ChildError and ClientError.
     """
     fresh = not (folder / "home_assistant").exists()
-    broker_port, line_port = free_ports(2)
-    say("making the meters' keys")
+    broker_port, line_port, display_port = free_ports(3)
+    say("making the meters' keys, and a month of the house's past")
     three = await meters.prepare(children, folder, line_port)
     users = _users(three)
     await broker.start(children, folder / "mosquitto", broker_port, list(users))
     say(f"Mosquitto listens on port {broker_port}, with a password for each of its three users")
     node, bridge, home = users
-    meters.connect(folder, broker_port, node, bridge)
+    meters.connect(folder, broker_port, node, bridge, display_port)
     # The interpreters of both need a core for seconds: Home Assistant, the longer, goes first.
     await home_assistant.start(children, folder / "home_assistant", port, broker_port, home, three)
     say("Home Assistant is starting (4 to 30 s)")
     await meters.start_node(children, folder)
     say("two simulated meters are starting")
+    credit = await meters.top_up(folder, display_port)
+    say(f"their displays are at http://{LOOPBACK}:{display_port}; the flat's credit is {credit}")
     await client.connect()
     say("Home Assistant is there")
-    return Stage(client, View(three), line_port, fresh)
+    return Stage(client, View(three), line_port, display_port, fresh)
 
 
 async def show_real_meter(

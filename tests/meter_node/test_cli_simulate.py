@@ -3,15 +3,22 @@
 import json
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meter_node import cli, config, keys, node, store
+from meter_node.meter.energy import EnergyRegisters
+from meter_node.meter.profile import LOAD_PROFILE
+from meter_node.metrology.measurement import Measurement
 
 # The three days around the night of 2025-03-30, when Danish clocks went from 02:00 to 03:00.
 SPRING = ("--start", "2025-03-29", "--days", "3")
+# The street of seed 1 is dark on 2025-04-29 from 17:53:14 to 20:32:35 UTC, so wholly from 18:00 to
+# 20:30: ten quarter-hours.
+DARK_DAY = ("--start", "2025-04-29", "--days", "1")
 NANO = 10**9
 
 
@@ -60,6 +67,41 @@ def test_three_local_days_with_a_night_of_spring_have_71_hours(told: dict[str, A
     assert told["daily_snapshots"] == 3
 
 
+def test_the_load_profile_has_every_quarter_hour_of_the_night_of_spring(
+    told: dict[str, Any],
+) -> None:
+    assert told["dark_quarter_hours"] == []
+    assert told["load_profile_interval_min"] == 15
+    assert told["load_profile_rows"] == 71 * 4
+
+
+def test_wholly_dark_quarter_hours_are_listed_and_just_these_have_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, tmp_path, *DARK_DAY, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    dark = document["dark_quarter_hours"]
+    first_s, last_s = (int(datetime.fromisoformat(dark[at]).timestamp()) for at in (0, -1))
+    assert (dark[0], dark[-1]) == ("2025-04-29T18:15:00+00:00", "2025-04-29T20:30:00+00:00")
+    assert document["load_profile_rows"] == 96 - 10
+    # As the store has it: every other quarter-hour of the day, by its end.
+    title = keys.load(tmp_path).meters["house"].system_title
+    database = store.Store(tmp_path / node.DATABASE)
+    stamps_s = [row.time_s for row in database.profile_rows(title, LOAD_PROFILE)]
+    database.close()
+    start_s = int(datetime(2025, 4, 28, 22, tzinfo=UTC).timestamp())
+    quarters_s = range(start_s + 900, start_s + 86_400 + 900, 900)
+    assert stamps_s == [end_s for end_s in quarters_s if not first_s <= end_s <= last_s]
+
+
+def test_for_people_dark_quarter_hours_are_listed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, tmp_path, *DARK_DAY) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "10 in the dark dark until 2025-04-29T18:15:00+00:00, 2025-04-29T18:30:00+00:00," in text
+
+
 def test_the_change_of_local_time_is_listed(told: dict[str, Any]) -> None:
     assert told["daylight_saving"] == [
         {
@@ -68,6 +110,42 @@ def test_the_change_of_local_time_is_listed(told: dict[str, Any]) -> None:
             "offset_s": 7200,
         }
     ]
+
+
+def test_tariffs_add_up_to_the_total_to_the_last_nanowatt_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / config.FILE_NAME).write_text(
+        '[[meter]]\nname = "house"\nmodel = "382M"\ntariff = "denmark_n1"\n'
+        'time_zone = "Europe/Copenhagen"\n[meter.source]\nkind = "simulated"\n'
+    )
+    assert run(monkeypatch, tmp_path, *SPRING, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["tariffs_add_up"] is True
+    assert [name for name, energy in document["tariffs_wh"].items() if energy] == ["t1", "t2", "t3"]
+    title = keys.load(tmp_path).meters["house"].system_title
+    database = store.Store(tmp_path / node.DATABASE)
+    energies = database.kept(title).energies_nwh
+    database.close()
+    parts = [energies[f"import_active_energy_t{tariff}"] for tariff in range(1, 9)]
+    assert sum(parts) == energies["import_active_energy"]
+
+
+def test_tariffs_that_miss_a_nanowatt_hour_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book = EnergyRegisters.book
+
+    def book_badly(
+        registers: EnergyRegisters, measurement: Measurement, tariff: int
+    ) -> tuple[int, int]:
+        booked = book(registers, measurement, tariff)
+        registers._values["import_active_energy_t1"] += 1
+        return booked
+
+    monkeypatch.setattr(EnergyRegisters, "book", book_badly)
+    assert run(monkeypatch, tmp_path, "--start", "2025-03-29", "--days", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tariffs_add_up"] is False
 
 
 def test_the_same_past_is_the_same_again(
@@ -149,7 +227,7 @@ def test_lost_keys_are_not_replaced_by_new_ones(
 ) -> None:
     (tmp_path / "data" / keys.FILE_NAME).unlink()
     assert run(monkeypatch, tmp_path / "data", "--start", "2025-04-01", "--days", "1") == 1
-    assert "there are no keys" in capsys.readouterr().err
+    assert "keys.json is missing beside registers" in capsys.readouterr().err
 
 
 def test_for_people_it_is_told_in_three_lines(

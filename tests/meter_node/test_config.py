@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from meter_node import config
+from meter_node.ports.ami import AmiSettings, Endpoint
+from meter_node.ports.conversation import SerialLine
 
 METER = """
 [[meter]]
@@ -13,6 +15,7 @@ model = "382M"
 [meter.source]
 kind = "simulated"
 """
+DISPLAY = f"{METER}[meter.display]\n"
 STREAM = """kind = "stream"
 url = "tcp://10.0.0.7:4901"
 sampling_rate_hz = 8000
@@ -45,6 +48,20 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+def test_a_display_is_set_as_it_is_written(tmp_path: Path) -> None:
+    text = f"{DISPLAY}views = ['time']\nenergy_digits = '6.1'\nlanguage = 'da'\n[display]\n"
+    loaded = config.load(written(tmp_path, text))
+    settings = loaded.meter[0].display.settings(breaker_hold_s=8)
+    assert (settings.views, settings.language, settings.breaker_hold_s) == (("time",), "da", 8)
+    assert settings.energy_digits.text(1_234_567, -3) == "001234.5"
+    assert loaded.display is not None
+    assert (loaded.display.host, loaded.display.port) == ("127.0.0.1", 8162)
+
+
+def test_without_its_section_there_is_no_page(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, METER)).display is None
+
+
 def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
     text = config.EXAMPLE.format(model="162M", seed=1)
     loaded = config.load(written(tmp_path, text))
@@ -57,6 +74,10 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
     [
         ("[[meter]", "not TOML", "line 1"),
         ("colour = 1", "colour", "Extra inputs"),
+        ("[display]\nport = 0", "display.port", "greater than or equal to 1"),
+        (f"{DISPLAY}views = ['volts']", "meter[0].display.views[0]", "no view 'volts'"),
+        (f"{DISPLAY}energy_digits = '5.2'", "meter[0].display.energy_digits", "'6.1'"),
+        (f"{DISPLAY}scroll_s = 1", "meter[0].display.scroll_s", "equal to 2"),
         ('[mqtt]\nhost = ""', "mqtt.host", "at least 1 character"),
         ('[mqtt]\nhost = "a"\nport = 70000', "mqtt.port", "65535"),
         ('[mqtt]\nhost = "a"\nport = "1883"', "mqtt.port", "integer"),
@@ -64,6 +85,21 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
         ('[mqtt]\nhost = "a"\nclient_key = "k"', "mqtt", "go together"),
         ('[mqtt]\nhost = "a"\nca_file = "k"', "mqtt", "tls = true"),
         ("[store]\ncommit_interval_s = 61", "store.commit_interval_s", "60"),
+        ("[ami]", "ami", "name at least one of tcp, hdlc_tcp, serial, modem"),
+        ('[ami]\ntcp = "4059"', "ami.tcp", "'4059' is not host:port; for example 127.0.0.1:4059"),
+        ('[ami]\ntcp = "localhost:99999"', "ami.tcp", "is not host:port"),
+        ('[ami]\nhdlc_tcp = "localhost:0"', "ami.hdlc_tcp", "is not host:port"),
+        ('[ami]\nserial = "/dev/ttyUSB0"', "ami.serial", "serial:///dev/ttyUSB0?baudrate=9600"),
+        ('[ami]\nmodem = "serial:///dev/ttyS0?baudrate=fast"', "ami.modem", "baudrate=9600"),
+        ('[ami]\ntcp = "a:1"\nhdlc_tcp = "a:1"', "ami", "a:1 can't be two things at once"),
+        ('[ami]\nserial = "serial:///dev/a?baudrate=300"\nmodem = "serial:///dev/a"', "ami",
+         "serial:///dev/a can't be two things at once"),
+        ('[ami]\ntcp = "a:1"\nmodem_commands = ["AT+CPIN=1"]', "ami", "only used with a modem"),
+        ('[ami]\nmodem = "serial:///dev/a"\nmodem_commands = ["1234"]', "ami.modem_commands[0]",
+         "begins with AT"),
+        ('[ami]\ntcp = "a:1"\nphysical_address = 17', "ami", "only used on a serial line"),
+        ('[ami]\ntcp = "a:1"\ninactivity_s = 5', "ami.inactivity_s", "10"),
+        ('[ami]\ntcp = "a:1"\nmost_connections = 0', "ami.most_connections", "1"),
         (METER.replace("382M", "500M"), "meter[0].model", "162M"),
         (METER.replace("house", "The House"), "meter[0].name", "pattern"),
         (METER.replace("[meter.source]", "push_interval_s = 7\n[meter.source]"),
@@ -72,6 +108,17 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
          "meter[0].time_zone", "no time zone 'Mars'"),
         (METER.replace("[meter.source]", 'breaker=true\ncurrent_range="5(100)"\n[meter.source]'),
          "meter[0]", "not made with a breaker"),
+        (METER + "[meter.parameters.demand]\ninterval_min = 7", "meter[0]",
+         "parameters: demand.interval_min: an interval of 7 min"),
+        (METER + "[meter.parameters.tariff]\na = 1", "meter[0]", "name a preset by the meter's"),
+        (METER + "[meter.parameters.credit]\nenabled = true", "meter[0]", "has no breaker"),
+        (METER + "[meter.parameters]\nrelays = [{}]", "meter[0]", "this meter has 0"),
+        (METER + "[meter.lines]\nrelays = [{ offset = 4 }]", "meter[0]", "drives 1"),
+        (METER + "[meter.lines.contacts]\nknob = { offset = 4 }", "meter[0].lines", "'knob'"),
+        (of(STREAM).replace("[meter.source]", "breaker = true\n[meter.source]"), "meter[0]",
+         "which lines drive it? write [meter.lines.breaker]"),
+        (of(STREAM).replace("[meter.source]", "relays = 1\n[meter.source]"), "meter[0]",
+         "relays: 1, but [meter.lines] drives 0"),
         (METER.replace("simulated", "real"), "meter[0].source.kind", "simulated"),
         (of("seed = 1\n"), "meter[0].source.kind", "simulated, recording, stream, iio"),
         (METER + 'seed = "one"', "meter[0].source.seed", "integer"),
@@ -169,3 +216,34 @@ def test_a_file_nested_without_end_is_no_toml(tmp_path: Path) -> None:
 
 def test_a_password_is_not_shown_by_repr() -> None:
     assert "sesame" not in repr(config.MqttConfig(host="a", username="u", password="sesame"))
+
+
+def test_without_a_section_no_utility_can_reach_the_node(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, METER)).ami is None
+
+
+def test_the_utilitys_port_is_configured_as_it_takes_it(tmp_path: Path) -> None:
+    loaded = config.load(
+        written(
+            tmp_path,
+            """[ami]
+tcp = "[::1]:4059"
+hdlc_tcp = "127.0.0.1:4060"
+serial = "serial:///dev/ttyUSB0?baudrate=2400"
+modem = "serial:///dev/ttyUSB1"
+modem_commands = ["AT+CBST=71,0,1"]
+physical_address = 17
+""",
+        )
+    )
+    assert loaded.ami is not None
+    assert loaded.ami.settings() == AmiSettings(
+        tcp=Endpoint("::1", 4059),
+        hdlc_tcp=Endpoint("127.0.0.1", 4060),
+        serial=SerialLine("/dev/ttyUSB0", 2400),
+        modem=SerialLine("/dev/ttyUSB1", 9600),
+        modem_commands=("AT+CBST=71,0,1",),
+        physical_address=17,
+        inactivity_s=120,
+        most_connections=32,
+    )

@@ -210,4 +210,6 @@ async def test_a_disk_that_takes_no_more_stops_publication_and_not_measurement(
 def test_twenty_kills_turn_no_register_back_and_repeat_no_counter(socket_enabled: None) -> None:
     result = powercut.run(kills=0, stride=2003, node_kills=20, nodes=10)
     assert result.figures["node_kills"] == 20
-    assert result.missed == []
+    # How much is lost depends on what else this machine does: scripts/bench looks at that.
+    assert result.figures["details"] == []
+    assert result.figures["violations"] == 0

@@ -41,9 +41,12 @@ RELAYS = {
 }
 """Load relays by number, named as IDIS does: attribute 2 is True while the load is on."""
 LIMITER = CosemObject(ClassId.LIMITER, obis.parse("0.0.17.0.0.255"))
-"""Attributes 3 threshold_active (null: no limit), 4 threshold_normal, 5 threshold_emergency, 6
-min_over_threshold_duration, 7 min_under_threshold_duration, 10 emergency_profile_active. Thresholds
-are in W, or in mA where current is monitored."""
+"""Attributes 2 monitored_value, 3 threshold_active (null: no limit), 4 threshold_normal, 5
+threshold_emergency, 6 min_over_threshold_duration, 7 min_under_threshold_duration, 10
+emergency_profile_active. Thresholds are in W, or in mA where current is monitored."""
+MONITORED_POWER = obis.parse("1.0.1.7.0.255")
+MONITORED_CURRENT = obis.parse("1.0.11.7.0.255")
+"""Logical names in monitored_value: the import power, or the current of the phase that has most."""
 CREDIT = CosemObject(ClassId.CREDIT, obis.parse("0.0.19.10.0.255"))
 """Attribute 2 current_credit_amount in Wh, emergency credit included; there while prepayment is on.
 """

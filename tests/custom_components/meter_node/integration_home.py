@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
@@ -18,18 +19,23 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.meter_node.channel import (
+    alarms,
     apdu,
     axdr,
     meter_node_v1,
+    objects,
     registers,
     security,
 )
 from custom_components.meter_node.channel.cosem_time import CosemDateTime
+from custom_components.meter_node.channel.event_codes import BY_NAME, LOGS
 from custom_components.meter_node.channel.hello import Hello, hello_topic, push_topic
+from custom_components.meter_node.channel.objects import CosemObject
 from custom_components.meter_node.channel.pairing import Pairing
+from custom_components.meter_node.channel.reading import LoggedEvent, LogHead
 from custom_components.meter_node.channel.security import Keys
 from custom_components.meter_node.ciphering import AesGcm
-from custom_components.meter_node.const import DOMAIN
+from custom_components.meter_node.const import DOMAIN, PLATFORMS
 from custom_components.meter_node.coordinator import MeterNodeCoordinator
 
 if TYPE_CHECKING:
@@ -58,6 +64,49 @@ THREE_PHASES = {
     "power_factor_l1": 997,
     "frequency": 50_012,
 }
+
+type Said = Mapping[tuple[CosemObject, int], bytes]
+
+# What a prepaid meter with breaker and two relays says beside its registers, while all is well.
+ALL_IS_WELL: Said = {
+    (objects.ACTIVE_TARIFF, 2): axdr.unsigned(2),
+    (objects.STATUS_WORD, 2): axdr.visible_string("0000000"),
+    (objects.ALARMS, 2): axdr.double_long_unsigned(0),
+    (objects.BREAKER, 2): axdr.boolean(value=True),
+    (objects.BREAKER, 3): axdr.enum(1),
+    (objects.BREAKER, 4): axdr.enum(5),
+    (objects.BREAKER_CAUSES, 2): axdr.visible_string(""),
+    (objects.RECONNECTION, 2): axdr.enum(0),
+    (objects.CREDIT, 2): axdr.double_long(123_456),
+    (objects.LIMITER, 2): axdr.structure(
+        axdr.long_unsigned(3), axdr.octet_string(objects.MONITORED_POWER), axdr.integer(2)
+    ),
+    (objects.LIMITER, 3): axdr.double_long_unsigned(9000),
+    (objects.RELAYS[1], 2): axdr.boolean(value=True),
+    (objects.RELAY_PENDING[1], 2): axdr.null_data(),
+    (objects.RELAY_COMMANDS[1], 2): axdr.enum(0),
+    (objects.RELAYS[2], 2): axdr.boolean(value=False),
+    (objects.RELAY_PENDING[2], 2): axdr.double_long_unsigned(1_795_176_900),
+    (objects.RELAY_COMMANDS[2], 2): axdr.enum(1),
+}
+
+
+def alarm(*names: str) -> Said:
+    """The alarm register while these hold."""
+    return {(objects.ALARMS, 2): axdr.double_long_unsigned(alarms.register(names))}
+
+
+def logged(name: str, entry: int, at: datetime | None = None, detail: str = "") -> LoggedEvent:
+    """An entry of the log to which an event belongs, of now or of then."""
+    row = BY_NAME[name]
+    moment = CosemDateTime.at(at or dt_util.utcnow(), UTC)
+    return LoggedEvent(LOGS[row.log].logical_name, entry, moment, row.code, detail)
+
+
+def heads_of(events: Sequence[LoggedEvent]) -> list[LogHead]:
+    """Where the logs stand in which these are the last entries."""
+    last = {event.logical_name: event.entry for event in events}
+    return [LogHead(name, entry, bytes(32)) for name, entry in last.items()]
 
 
 @dataclass
@@ -138,8 +187,16 @@ class Meter:
             "authentication_key": self.keys.authentication.hex(),
         }
 
-    def body(self, values: dict[str, int], at: datetime | None = None) -> bytes:
-        """One push before it is sealed."""
+    def body(
+        self,
+        values: dict[str, int],
+        at: datetime | None = None,
+        *,
+        said: Said | None = None,
+        events: Sequence[LoggedEvent] = (),
+        heads: Sequence[LogHead] | None = None,
+    ) -> bytes:
+        """One push before it is sealed: registers, states by object and attribute, log entries."""
         moment = CosemDateTime.at(at or dt_util.utcnow(), UTC)
         states = [
             meter_node_v1.encode_state(1, name, 2, axdr.visible_string(text))
@@ -149,8 +206,13 @@ class Meter:
                 (registers.SOFTWARE, "0.1.0"),
             )
         ]
+        states += [
+            meter_node_v1.encode_state(which.class_id, which.logical_name, attribute, value)
+            for (which, attribute), value in (said or {}).items()
+        ]
+        heads = heads_of(events) if heads is None else heads
         return apdu.encode_data_notification(
-            0, moment, meter_node_v1.encode(moment, values, states)
+            0, moment, meter_node_v1.encode(moment, values, states, heads, events)
         )
 
     def seal(
@@ -166,6 +228,17 @@ class Meter:
     def push(self, *, counter: int | None = None, **values: int) -> bytes:
         """One sealed push: a three-phase meter's, with some values of one's own."""
         return self.seal(self.body(THREE_PHASES | values), counter=counter)
+
+    def saying(self, *said: Said) -> bytes:
+        """One sealed push with all that is well, but for what is said."""
+        together = dict(ALL_IS_WELL)
+        for states in said:
+            together |= states
+        return self.seal(self.body(THREE_PHASES, said=together))
+
+    def telling(self, *events: LoggedEvent, heads: Sequence[LogHead] | None = None) -> bytes:
+        """One sealed push with new log entries."""
+        return self.seal(self.body(THREE_PHASES, said=ALL_IS_WELL, events=events, heads=heads))
 
 
 @dataclass
@@ -216,21 +289,35 @@ class Home:
         async_fire_time_changed(self.hass)
         await self.hass.async_block_till_done()
 
-    def entity_id(self, key: str) -> str | None:
+    def entity_id(self, key: str, platform: str = "sensor") -> str | None:
         """Find the entity by the meter's name for the quantity."""
         return er.async_get(self.hass).async_get_entity_id(
-            "sensor", DOMAIN, f"{self.entry.unique_id}_{key}"
+            platform, DOMAIN, f"{self.entry.unique_id}_{key}"
         )
 
-    def state(self, key: str) -> str | None:
+    def shown(self, key: str, platform: str = "sensor") -> State | None:
+        """What an entity shows, with its attributes; None where there is none."""
+        entity_id = self.entity_id(key, platform)
+        return self.hass.states.get(entity_id) if entity_id else None
+
+    def state(self, key: str, platform: str = "sensor") -> str | None:
         """What an entity shows; None where there is none."""
-        entity_id = self.entity_id(key)
-        state = entity_id and self.hass.states.get(entity_id)
+        state = self.shown(key, platform)
         return state.state if state else None
 
     def states(self) -> dict[str, str]:
         """What all entities show."""
-        return {state.entity_id: state.state for state in self.hass.states.async_all("sensor")}
+        return {state.entity_id: state.state for state in self.hass.states.async_all(PLATFORMS)}
+
+    def disabled(self) -> set[str]:
+        """The keys of the entities that wait until somebody wants them."""
+        return {
+            entity.unique_id.removeprefix(f"{self.entry.unique_id}_")
+            for entity in er.async_entries_for_config_entry(
+                er.async_get(self.hass), self.entry.entry_id
+            )
+            if entity.disabled_by is er.RegistryEntryDisabler.INTEGRATION
+        }
 
     @property
     def device(self) -> dr.DeviceEntry:

@@ -235,7 +235,7 @@ async def test_a_kept_frame_does_not_outdo_offline(home: Home, first: str) -> No
     if first == "status":
         home.broker.hand_over(home.meter.push_topic, home.meter.push())
         await home.settle()
-    assert home.coordinator.data["voltage_l1"] == 230.12
+    assert home.coordinator.data.values["voltage_l1"] == 230.12
     assert home.state("voltage_l1") == "unavailable"
 
 

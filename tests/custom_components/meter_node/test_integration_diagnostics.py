@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from integration_home import Home
+from integration_home import Home, logged
 
 from custom_components.meter_node.diagnostics import async_get_config_entry_diagnostics
 
@@ -32,6 +32,16 @@ async def test_what_helps_is_in_it(home: Home) -> None:
     assert told["reading"]["list"] == "MeterNode_V1"
     assert told["reading"]["texts"]["model"] == "382M-3"
     assert told["values"]["voltage_l1"] == 230.12
+
+
+async def test_states_and_logs_are_in_it(home: Home) -> None:
+    await home.set_up()
+    await home.push(home.meter.telling(logged("power_up", 7)))
+    told = await async_get_config_entry_diagnostics(home.hass, home.entry)
+    json.dumps(told)
+    assert told["reading"]["states"]["0.0.96.3.10.255 3"] == "1"
+    assert told["reading"]["states"]["0.1.128.3.10.255 2"] == "None"
+    assert told["reading"]["logs"] == {"0.0.99.98.0.255": 7}
 
 
 async def test_it_can_be_had_before_the_first_frame(home: Home) -> None:

@@ -262,7 +262,7 @@ async def test_an_old_kept_frame_gives_entities_their_shape_and_no_life(
     home.freezer.tick(31)
     await home.set_up()
     assert home.state("import_active_energy") == home.state("voltage_l1") == "unavailable"
-    assert home.coordinator.data["import_active_energy"] == 12_400_000
+    assert home.coordinator.data.values["import_active_energy"] == 12_400_000
     assert warnings(caplog) == []
     await home.push(import_active_energy=12_400_001, voltage_l1=22_000)
     assert home.state("import_active_energy") == "12400.001"

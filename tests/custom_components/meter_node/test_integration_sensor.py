@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 from homeassistant.components.sensor import SensorDeviceClass, SensorStateClass
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er
 from integration_home import STATUS_TOPIC, THREE_PHASES, Home, Meter, RealFrame
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meter_node.channel.hello import Hello, hello_topic, push_topic
 from custom_components.meter_node.channel.registers import REGISTERS
 from custom_components.meter_node.const import DOMAIN
-from custom_components.meter_node.sensor import SENSORS
+from custom_components.meter_node.sensor import QUANTITY_SENSORS, SENSORS
 
 
 async def test_nothing_is_shown_before_the_meter_sent_something(home: Home) -> None:
@@ -37,6 +35,7 @@ async def test_entities_are_named_as_a_homeowner_would(home: Home) -> None:
         "sensor.382m_4711_power_factor": "0.998",
         "sensor.382m_4711_power_factor_l1": "0.997",
         "sensor.382m_4711_frequency": "50.012",
+        "binary_sensor.382m_4711_exporting": "off",
     }
 
 
@@ -59,13 +58,7 @@ async def test_totals_are_ready_for_the_energy_dashboard(home: Home) -> None:
 async def test_energy_per_phase_and_reactive_quantities_wait_disabled(home: Home) -> None:
     await home.set_up()
     await home.push()
-    registry = er.async_get(home.hass)
-    disabled = {
-        entity.unique_id.removeprefix(f"{home.meter.title}_")
-        for entity in er.async_entries_for_config_entry(registry, home.entry.entry_id)
-        if entity.disabled_by is er.RegistryEntryDisabler.INTEGRATION
-    }
-    assert disabled == {
+    assert home.disabled() == {
         "import_reactive_energy",
         "import_active_energy_l1",
         "import_active_power_l1",
@@ -202,15 +195,13 @@ async def test_a_plain_real_meter_is_read_without_keys(
 
 
 def test_every_register_that_is_pushed_has_its_sensor() -> None:
-    keys = [sensor.key for sensor in SENSORS]
+    keys = [sensor.key for sensor in QUANTITY_SENSORS]
     assert {register.key for register in REGISTERS if register.quantity.pushed} < set(keys)
-    assert len(keys) == len(set(keys))
+    assert len({sensor.key for sensor in SENSORS}) == len(SENSORS)
 
 
-async def test_every_enabled_by_default_entity_has_a_class_for_statistics(
-    hass: HomeAssistant,
-) -> None:
-    for sensor in SENSORS:
+def test_every_quantity_has_a_class_for_statistics() -> None:
+    for sensor in QUANTITY_SENSORS:
         # Home Assistant has no class for distortion.
         assert sensor.device_class is not None or sensor.key.startswith(
             ("voltage_thd", "current_thd")

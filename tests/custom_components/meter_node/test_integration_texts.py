@@ -11,14 +11,23 @@ from typing import Any
 import pytest
 
 from custom_components.meter_node import proof, reader
+from custom_components.meter_node.binary_sensor import BINARY_SENSORS
+from custom_components.meter_node.channel.event_codes import BY_NAME
 from custom_components.meter_node.channel.hello import DISCOVERY_FILTER
 from custom_components.meter_node.channel.kamstrup_v0001 import SCALER_PROFILES
 from custom_components.meter_node.channel.security import Refusal
 from custom_components.meter_node.const import DOMAIN
+from custom_components.meter_node.entity import MeterNodeDescription
+from custom_components.meter_node.event import EVENTS
 from custom_components.meter_node.sensor import SENSORS
 
 FOLDER = Path(__file__).parents[3] / "custom_components" / DOMAIN
 LANGUAGES = ("da", "en")
+TABLES: dict[str, tuple[MeterNodeDescription, ...]] = {
+    "binary_sensor": BINARY_SENSORS,
+    "event": EVENTS,
+    "sensor": SENSORS,
+}
 # Never shown: a repeated frame is waited past.
 UNTOLD = {Refusal.DUPLICATE, Refusal.REPLAY}
 
@@ -52,11 +61,36 @@ def test_no_text_holds_what_home_assistant_refuses(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_sensor_has_a_name_that_tells_its_phase(language: str) -> None:
+@pytest.mark.parametrize("platform", TABLES)
+def test_every_entity_has_a_name_of_its_own(language: str, platform: str) -> None:
+    """Phase, tariff and relay are told by placeholders."""
+    table, names = TABLES[platform], texts(language)["entity"][platform]
+    assert set(names) == {row.translation_key for row in table}
+    shown = {
+        names[str(row.translation_key)]["name"].format(**(row.translation_placeholders or {}))
+        for row in table
+    }
+    assert len(shown) == len(table)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_state_of_a_sensor_with_a_few_is_put_into_words(language: str) -> None:
     names = texts(language)["entity"]["sensor"]
-    assert set(names) == {sensor.translation_key for sensor in SENSORS}
-    shown = [names[str(one.translation_key)]["name"].format(**one.placeholders) for one in SENSORS]
-    assert len(set(shown)) == len(SENSORS)
+    for sensor in SENSORS:
+        told = names[str(sensor.translation_key)].get("state", {})
+        assert set(told) == set(sensor.options or ()), sensor.key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_event_is_told_in_the_words_of_the_meters_display(language: str) -> None:
+    for row in EVENTS:
+        told = texts(language)["entity"]["event"][row.key]["state_attributes"]
+        codes = [BY_NAME[name] for name in row.event_types or []]
+        assert told["event_type"]["state"] == {
+            code.name: code.danish if language == "da" else code.english for code in codes
+        }
+        assert set(told["log"]["state"]) == set(row.logs)
+        assert set(told) == {"event_type", "log", "entry", "time", "detail"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -89,9 +123,11 @@ def test_every_step_abort_and_option_is_put_into_words(language: str) -> None:
     assert set(re.findall(r'translation_key="(\w+)"', source)) == set(texts(language)["exceptions"])
 
 
-def test_icons_belong_to_sensors() -> None:
-    icons = json.loads((FOLDER / "icons.json").read_text())["entity"]["sensor"]
-    assert set(icons) <= {sensor.translation_key for sensor in SENSORS}
+@pytest.mark.parametrize("platform", TABLES)
+def test_icons_belong_to_entities(platform: str) -> None:
+    icons = json.loads((FOLDER / "icons.json").read_text())["entity"]
+    assert set(icons) == set(TABLES)
+    assert set(icons[platform]) <= {row.translation_key for row in TABLES[platform]}
 
 
 def test_the_manifest_is_as_home_assistant_and_hacs_want_it() -> None:

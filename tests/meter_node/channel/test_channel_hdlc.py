@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -180,6 +181,13 @@ def test_a_header_whose_own_check_does_not_fit_is_damage() -> None:
         hdlc.decode(b"\x7e" + body + crc_x25(body).to_bytes(2, "little") + b"\x7e")
 
 
+@given(FRAMES)
+def test_a_segment_comes_back_where_segments_are_taken(frame: Frame) -> None:
+    segment = replace(frame, segmented=True)
+    assert hdlc.decode(hdlc.encode(segment), segmented=True) == segment
+    assert FrameReader(segmented=True).feed(hdlc.encode(segment)) == [segment]
+
+
 # --- a line --------------------------------------------------------------------------------------
 
 PUSHES = [hdlc.decode(REAL[name]) for name in REAL]
@@ -283,6 +291,18 @@ def test_frames_among_noise_are_all_found(noise: list[bytes], cuts: list[int]) -
     for begin, end in pairwise(edges):
         found += reader.feed(line[begin:end])
     assert good(found) == PUSHES
+
+
+def test_what_looks_like_a_header_does_not_hold_up_a_short_frame() -> None:
+    # Seven bytes between the flags are fewer than the longest header that might be meant.
+    assert good(read(b"\x7e\xa7" + hdlc.encode(SHORT))) == [SHORT]
+
+
+def test_a_reader_that_restarts_knows_nothing_of_the_frame_before() -> None:
+    reader = FrameReader()
+    reader.feed(DANISH_FRAME[:100])
+    reader.restart()
+    assert reader.feed(hdlc.encode(SHORT)) == [SHORT]
 
 
 # --- what it keeps -------------------------------------------------------------------------------

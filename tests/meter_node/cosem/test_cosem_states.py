@@ -1,5 +1,6 @@
 """Breaker, relays, limiter, credit and alarms as COSEM objects, and in a push."""
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -51,6 +52,8 @@ def device(variant: Variant = FULL) -> LogicalDevice:
         (objects.BREAKER_CAUSES, 2, "credit,limiter"),
         (objects.RECONNECTION, 2, 0),
         (objects.CREDIT, 2, -12),
+        # the register "current, any phase" (IEC 62056-61: C = 11), attribute 2
+        (objects.LIMITER, 2, (3, bytes((1, 0, 11, 7, 0, 255)), 2)),
         (objects.LIMITER, 3, 16_500),  # 16.5 A in mA
         (objects.LIMITER, 4, 20_000),
         (objects.LIMITER, 5, None),
@@ -75,6 +78,14 @@ def test_each_state_is_an_attribute_of_its_object(
     assert axdr.decode_all(read) == value
 
 
+def test_a_limiter_of_power_says_so() -> None:
+    made = device()
+    made.commit(replace(SNAPSHOT, limiter=LimiterState("W", 9000.0, None, None, 30, 10)))
+    read = [made.get(Client.CONSUMER, 71, objects.LIMITER.logical_name, n) for n in (2, 3)]
+    monitored = (3, bytes((1, 0, 1, 7, 0, 255)), 2)  # the register of the import power
+    assert [axdr.decode_all(value) for value in read] == [monitored, 9000]
+
+
 def test_what_a_meter_is_not_made_with_has_no_object() -> None:
     plain = device(Variant("382M", 3, relays=1))
     for which in (objects.BREAKER, objects.CREDIT, objects.LIMITER, objects.RELAYS[2]):
@@ -96,6 +107,7 @@ def test_a_push_tells_breaker_relays_credit_and_alarms() -> None:
     told = {(state.logical_name, state.attribute): state.value for state in reading.states}
     assert told[objects.BREAKER.logical_name, 3] == 2
     assert told[objects.RELAYS[1].logical_name, 2] is True
+    assert told[objects.LIMITER.logical_name, 2] == (3, objects.MONITORED_CURRENT, 2)
     assert told[objects.CREDIT.logical_name, 2] == -12
     assert told[objects.ALARMS.logical_name, 2] == 1552
 

@@ -136,6 +136,15 @@ def test_the_tariff_changes_with_the_first_step_of_its_minute() -> None:
     assert seen == [2, 2, 3, 3]
 
 
+def test_a_switch_within_a_quarter_hour_is_in_time() -> None:
+    running = at(local("2026-01-07 13:00"), one_day((0, 1), (787, 2), (788, 3)))  # 13:07, 13:08
+    seen = {}
+    for second in range(900):
+        running.advance(step(local("2026-01-07 13:00") + second))
+        seen.setdefault(running.tariff, second)
+    assert seen == {1: 0, 2: 7 * 60, 3: 8 * 60}
+
+
 def test_the_tariff_is_right_after_hours_without_power() -> None:
     running = at(NOON)
     running.advance(step(EVENING, gap=True))

@@ -99,8 +99,9 @@ def test_the_phases_follow_each_other_by_a_third_of_a_turn() -> None:
 
 
 def test_an_open_breaker_leaves_the_voltage_and_takes_the_current() -> None:
-    source = a_source()
-    source.digital_inputs = DigitalInputs(breaker_closed=False)
+    source = SimulatedSource(
+        HOUSE, FrontEnd(), 8000, START_NS, world=lambda: DigitalInputs(breaker_closed=False)
+    )
     (second,) = Engine(source.calibration, 3, 8000).push(source.next_block())
     assert source.inputs().breaker_closed is False
     for phase in second.phases:

@@ -1,0 +1,96 @@
+"""What entities show: a meter's quantities, its states by COSEM object, and what just happened.
+
+Whatever stands in a state may be read: a newer meter may send another type than this version knows,
+and that counts as no value. Must not know entities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from .channel import alarms, objects
+from .channel.objects import CosemObject
+from .channel.reading import State
+from .log_entries import NewEntry
+
+VALUE = 2
+"""The attribute that holds the value: of Data, of what is switched, of credit."""
+CONTROL_STATE = 3
+"""Of the breaker."""
+MONITORED_VALUE, THRESHOLD_ACTIVE = 2, 3
+"""Of the limiter."""
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """The states of one push, by class, logical name and attribute."""
+
+    values: Mapping[tuple[int, bytes, int], object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, states: Iterable[State]) -> Self:
+        """Take them as they came."""
+        return cls(
+            {(state.class_id, state.logical_name, state.attribute): state.value for state in states}
+        )
+
+    def has(self, which: CosemObject, attribute: int = VALUE) -> bool:
+        """Whether it was sent, be it as null-data."""
+        return (which.class_id, which.logical_name, attribute) in self.values
+
+    def get(self, which: CosemObject, attribute: int = VALUE) -> object:
+        """Return it as it came, None where it did not."""
+        return self.values.get((which.class_id, which.logical_name, attribute))
+
+    def number(self, which: CosemObject, attribute: int = VALUE) -> int | None:
+        """Return a whole number, None where none stands."""
+        value = self.get(which, attribute)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def flag(self, which: CosemObject, attribute: int = VALUE) -> bool | None:
+        """Return a boolean, None where none stands."""
+        value = self.get(which, attribute)
+        return value if isinstance(value, bool) else None
+
+    def text(self, which: CosemObject, attribute: int = VALUE) -> str | None:
+        """Return a text, None where none stands."""
+        value = self.get(which, attribute)
+        return value if isinstance(value, str) else None
+
+    @property
+    def limiter_monitors(self) -> bytes | None:
+        """The logical name of what the limiter watches (class, name and attribute are sent)."""
+        match self.get(objects.LIMITER, MONITORED_VALUE):
+            case (int(), bytes(name), int()):
+                return name
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterData:
+    """What is known of a meter after its last good frame."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    """By register key, in the units of `channel.reading.Reading`."""
+    states: States = field(default_factory=States)
+    keeps_logs: bool = False
+    """Whether it sends where its event logs stand."""
+    news: tuple[NewEntry, ...] = ()
+    """The last log entries that are to be told, oldest first."""
+
+    @property
+    def alarms(self) -> frozenset[str] | None:
+        """The rows of the alarm register that hold now; None where the meter sends none."""
+        bits = self.states.number(objects.ALARMS)
+        return None if bits is None else alarms.names(bits)
+
+    def net_power_w(self, phase: int | None = None) -> float | None:
+        """Return import − export: positive from the grid, as the Energy dashboard wants it."""
+        suffix = "" if phase is None else f"_l{phase}"
+        imported = self.values.get(f"import_active_power{suffix}")
+        exported = self.values.get(f"export_active_power{suffix}")
+        if imported is None or exported is None:
+            return None
+        return round(imported - exported, 3)

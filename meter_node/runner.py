@@ -1,0 +1,422 @@
+"""One meter in real time: a source's samples in, committed images, pushes and switch states out.
+
+Metering never waits for a disk or a broker: a snapshot is offered to the store's thread, and what
+the store has is pushed and switched. Reads the wall clock. Must not know other meters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from meter_node import __version__, config, feeds, keys, oscilloscope, profile_reader, store
+from meter_node.channel import apdu, hello, meter_node_v1, security
+from meter_node.channel.event_codes import Log
+from meter_node.ciphering import (
+    CounterExhaustedError,
+    InvocationCounter,
+    PycryptodomeAead,
+    time_floor,
+)
+from meter_node.cosem import push
+from meter_node.cosem.access import Client
+from meter_node.cosem.identity import Identity
+from meter_node.cosem.logical_device import LogicalDevice
+from meter_node.cosem.profile_entry import LOAD_PROFILE, ProfileEntry
+from meter_node.meter.commands import Commands
+from meter_node.meter.refused import RefusedError
+from meter_node.meter.rows import Image, LogRow
+from meter_node.meter.snapshot import NANO, Snapshot
+from meter_node.meter.variant import Variant
+from meter_node.metrology import DigitalInputs, Engine, Measurement, SampleBlock, StreamError
+from meter_node.ports import mqtt
+from meter_node.ports.display.screen import Screen, TokenAnswer
+from meter_node.ports.outputs import BREAKER, RELAYS, GpioLines, Lines, OutputsPort, SimulatedLines
+from meter_node.sources import Break, Damage, Item, LiveSource, SourceError
+
+_LOGGER = logging.getLogger(__name__)
+
+_WARN_AGAIN_S = 3600
+_SETTLES_WITHIN_S = 10.0
+MOST_ENTRIES_PUSHED = 32
+
+
+def meter_number(settings: config.MeterConfig, system_title: bytes) -> str:
+    """Return the configured number, or the one that the system title holds."""
+    return settings.meter_number or str(int.from_bytes(system_title[3:]))
+
+
+@dataclass(slots=True)
+class _Offer:
+    """The newest image that waits for the store, how it shows, and whether a push is due."""
+
+    image: Image
+    snapshot: Snapshot
+    push: bool
+    number: int
+
+
+class MeterRunner:
+    """One meter in real time: measures, offers snapshots, keeps and pushes them."""
+
+    def __init__(
+        self,
+        settings: config.MeterConfig,
+        commit_interval_s: int,
+        own_keys: keys.MeterKeys,
+        database: store.Store,
+        port: mqtt.MqttPort | None,
+        thread: ThreadPoolExecutor,
+    ) -> None:
+        """Make ready to go on from what the store has; nothing is booked before ``begin``.
+
+        Raises StoreError, ConfigError for a source or lines of no use.
+        """
+        self.name = settings.name
+        self.system_title = own_keys.system_title
+        self._settings = settings
+        self._commit_interval_s = commit_interval_s
+        self._keys = own_keys
+        self._store = database
+        self._port = port
+        self._thread = thread
+        self.title = hello.topic_title(own_keys.system_title)
+        variant = settings.variant()
+        self._go_on_from_the_store()
+        self._device = LogicalDevice(
+            Identity(
+                own_keys.system_title,
+                meter_number(settings, own_keys.system_title),
+                settings.model,
+                __version__,
+            ),
+            variant,
+            settings.zone(),
+            profile_reader.of_store(
+                database, own_keys.system_title, lambda: self._meter.profile_captures
+            ),
+        )
+        self.screen = Screen(
+            self._device,
+            settings=settings.display.settings(self._meter.parameters.breaker.button_hold_s),
+            clock=time.monotonic,
+            profile=self._profile_entry,
+            enter_token=self._enter_token if variant.breaker else None,
+        )
+        self._aead = PycryptodomeAead()
+        self._begun = False
+        self._waiting: list[Measurement] = []
+        self._offer: _Offer | None = None
+        self._offered = asyncio.Event()
+        self._kept_anew = asyncio.Condition()
+        self._offers = self._kept = 0
+        self._fault: str | None = None
+        self._outputs = OutputsPort(self._lines())
+        self._source, self._engine = _source_and_engine(settings, variant, self._world)
+        self._offered_s = int(time.time())
+        self._warned_s: dict[str, float] = {}
+        self._unpushed: dict[tuple[Log, int], LogRow] = {}
+
+    def _go_on_from_the_store(self) -> None:
+        kept = self._store.kept(self.system_title)
+        self._meter = self._settings.meter(kept, self.system_title, self._keys.vending)
+        self.commands = Commands(self._meter)
+        self._was_metered = kept.time_ns > 0
+        key_name = keys.push_counter(self._keys)
+        self._counter = InvocationCounter(
+            self._store.reserved_counter(key_name),
+            time_floor(datetime.now(UTC)),
+            lambda bound: self._store.reserve_counter(key_name, bound),
+        )
+
+    def _lines(self) -> Lines:
+        wiring = self._settings.wiring()
+        if wiring is None:
+            # A breaker is bistable: in a simulation, too, it stands where it stood.
+            supply = self._meter.supply
+            return SimulatedLines(
+                self._settings.relays,
+                clock=time.monotonic,
+                breaker_closed=supply.breaker.closed_wanted if supply else None,
+            )
+        try:
+            return GpioLines(wiring)
+        except ImportError:
+            raise config.ConfigError(
+                f"meter {self.name}: lines: needs the gpiod package: pip install meter-node[gpio]"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise config.ConfigError(f"meter {self.name}: lines: {error}") from None
+
+    def _world(self) -> DigitalInputs:
+        """What a simulated house feels of the lines: an open breaker cuts it off."""
+        return DigitalInputs(self._outputs.now.breaker_closed)
+
+    def begin(self, *, raised: bool) -> None:
+        """Book from now on. `raised`: the store was changed since this was made."""
+        if raised:
+            self._go_on_from_the_store()
+        if self._was_metered:
+            # What it goes on from is committed already.
+            self._outputs.apply(_switches(self._meter.snapshot()))
+        else:
+            _LOGGER.warning(
+                "%s: nothing is known of this meter, its registers begin at zero", self.name
+            )
+        self._begun = True
+        waiting, self._waiting = self._waiting, []
+        for measurement in waiting:
+            self._book(measurement)
+        _LOGGER.info("%s: metering as %s", self.name, self.title)
+
+    def snapshot(self) -> Snapshot:
+        """The meter as it is, committed or not: for who looks after it, never for a port."""
+        return self._meter.snapshot()
+
+    async def drive(self) -> None:
+        """Bring breaker and relays to where they are wanted, and look at contacts."""
+        await self._outputs.run()
+
+    def self_tested(self, *, store_ok: bool | None, program_digest: str) -> None:
+        """Take over what the node's own tests found."""
+        self._meter.self_tested(
+            store_ok=store_ok, program_digest=program_digest, program_version=__version__
+        )
+
+    async def measure(self) -> None:
+        """Integrate and book what the source gives, until it ends or this is cancelled.
+
+        A source that can't go on is told and ends; the registers stay.
+        """
+        try:
+            async with aclosing(self._source.items()) as items:
+                async for item in items:
+                    self._take(item)
+            _LOGGER.warning("%s: its source has ended; its registers stay", self.name)
+        except (SourceError, OSError) as error:
+            _LOGGER.error("%s: its source can't go on: %s; its registers stay", self.name, error)
+        finally:
+            self._book(self._engine.flush())
+
+    def _take(self, item: Item) -> None:
+        match item:
+            case SampleBlock():
+                try:
+                    measurements = self._engine.push(item)
+                except StreamError as error:
+                    self._warn(f"samples refused: {error}")
+                else:
+                    for measurement in measurements:
+                        self._book(measurement)
+                    if measurements:
+                        calibration = self._source.calibration
+                        self._device.show(
+                            oscilloscope.of_block(item, calibration, measurements[-1])
+                        )
+            case Break():
+                self._warn(item.reason)
+                self._book(self._engine.flush())
+            case Damage():
+                self._warn(f"samples {item.kind}: {item.detail}")
+
+    def _book(self, measurement: Measurement | None) -> None:
+        if measurement is None:
+            return
+        if not self._begun:
+            self._waiting.append(measurement)
+            return
+        self._meter.advance(measurement, self._inputs())
+        self._offer_if_due(measurement.end_ns)
+
+    def _inputs(self) -> DigitalInputs:
+        """What the lines' contacts say, or the front-end's own."""
+        lines, front_end = self._outputs.contacts(), self._source.inputs()
+        contact = lines.button or front_end.button
+        self.screen.press(contact)
+        return DigitalInputs(
+            front_end.breaker_closed if lines.breaker_closed is None else lines.breaker_closed,
+            lines.meter_cover_open or front_end.meter_cover_open,
+            lines.terminal_cover_open or front_end.terminal_cover_open,
+            lines.magnet or front_end.magnet,
+            contact or self.screen.button,
+        )
+
+    async def _profile_entry(self, back: int) -> ProfileEntry | None:
+        """Read a row of the load profile for the display, in the store's own thread."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._device.profile_entry, Client.CONSUMER, LOAD_PROFILE, back
+        )
+
+    async def _enter_token(self, text: str) -> TokenAnswer:
+        """Take a token that somebody typed at the meter; answer once credit and token are kept."""
+        try:
+            self.commands.enter_token(text)
+            refusal = None
+        except RefusedError as error:
+            refusal = str(error)
+        try:
+            await self.settled()
+        except TimeoutError:
+            return TokenAnswer(ok=False, text="the store is busy: look at the credit in a while")
+        if refusal is not None:
+            return TokenAnswer(ok=False, text=refusal)
+        credit = self._meter.snapshot().credit
+        left_kwh = credit.credit_wh / 1000 if credit else 0
+        return TokenAnswer(ok=True, text=f"{left_kwh:.3f} kWh")
+
+    def _warn(self, text: str) -> None:
+        # What goes on and on must not fill the log: the same but for its numbers is told hourly.
+        now_s, gist = time.monotonic(), re.sub(r"[\d.+-]+", "", text)
+        known = now_s - self._warned_s.get(gist, -math.inf) < _WARN_AGAIN_S
+        _LOGGER.log(logging.DEBUG if known else logging.WARNING, "%s: %s", self.name, text)
+        if not known:
+            self._warned_s[gist] = now_s
+
+    async def keep(self) -> None:
+        """Commit what is offered and push what is committed, until cancelled."""
+        if self._port is not None:
+            self._port.announce(self.title, self._greeting())
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._offered.wait()
+            self._offered.clear()
+            offer, self._offer = self._offer, None
+            if offer is None:
+                continue
+            try:
+                ciphered = await loop.run_in_executor(self._thread, self._commit, offer)
+            except (store.StoreError, CounterExhaustedError) as error:
+                self._say_fault(error)
+                continue
+            self._meter.is_kept(offer.image)
+            self._outputs.apply(_switches(offer.snapshot))
+            async with self._kept_anew:
+                self._kept = offer.number
+                self._kept_anew.notify_all()
+            self._say_well()
+            if self._port is not None:
+                self.screen.communicating = self._port.connected
+                if ciphered is not None:
+                    self._port.push(self.title, ciphered)
+
+    async def last_commit(self) -> None:
+        """Commit what was measured since the last one: at a proper end nothing is lost."""
+        if not self._begun:
+            return
+        offer = _Offer(self._meter.image(), self._meter.snapshot(), push=False, number=0)
+        if not offer.image.time_ns:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, offer)
+        except store.StoreError as error:
+            _LOGGER.error("%s: what was measured last is lost: %s", self.name, error)
+
+    def _offer_if_due(self, end_ns: int) -> None:
+        # Seconds of a live source end where its crystal says: each counts for the nearest whole
+        # one, and none that is due is missed where two of them end about the same one.
+        second, before = round(end_ns / NANO), self._offered_s
+        self._offered_s = second
+
+        def crossed(interval_s: int) -> bool:
+            return second // interval_s != before // interval_s
+
+        # An event is kept and told at once.
+        due = crossed(self._settings.push_interval_s) or self._meter.has_news
+        if due or crossed(self._commit_interval_s):
+            # A push that the store was too slow for is not forgotten with its snapshot.
+            self._offer_now(push=due or (self._offer is not None and self._offer.push))
+
+    def _offer_now(self, *, push: bool) -> None:
+        self._offers += 1
+        self._offer = _Offer(self._meter.image(), self._meter.snapshot(), push, self._offers)
+        self._offered.set()
+
+    async def settled(self) -> None:
+        """Return when all that was commanded so far is committed. Raises TimeoutError."""
+        if not self._meter.has_news:
+            return
+        self._offer_now(push=True)
+        wanted = self._offers
+        async with asyncio.timeout(_SETTLES_WITHIN_S), self._kept_anew:
+            await self._kept_anew.wait_for(lambda: self._kept >= wanted)
+
+    def _commit(self, offer: _Offer) -> bytes | None:
+        """Commit, then show; return the ciphered push where one is due. Runs in the thread."""
+        self._store.commit(self._keys.system_title, offer.image)
+        self._device.commit(offer.snapshot)
+        self._unpushed |= {(row.log, row.entry): row for row in offer.image.log_rows}
+        if not offer.push:
+            return None
+        number = self._counter.take()
+        # The heads tell a receiver how many entries there are beyond these.
+        entries = list(self._unpushed.values())[-MOST_ENTRIES_PUSHED:]
+        self._unpushed = {}
+        plaintext = push.notification(self._device, number, entries)
+        envelope = security.seal(
+            self._aead, self._keys.push, self._keys.system_title, number, plaintext
+        )
+        return apdu.encode_general_glo_ciphering(envelope)
+
+    def _greeting(self) -> hello.Hello:
+        return hello.Hello(
+            protocol=meter_node_v1.LIST_NAME,
+            system_title=self.title,
+            model=self._settings.model,
+            software=__version__,
+            push_interval=self._settings.push_interval_s,
+            status_topic=self._port.status_topic if self._port else "",
+            fault=self._fault,
+        )
+
+    def _say_fault(self, error: Exception) -> None:
+        fault = "store" if isinstance(error, store.StoreError) else "counter"
+        if self._fault == fault:
+            return
+        self._fault = fault
+        _LOGGER.error("%s: nothing is published: %s; metering goes on", self.name, error)
+        if self._port is not None:
+            self._port.announce(self.title, self._greeting())
+            self._port.set_online(False)
+
+    def _say_well(self) -> None:
+        if self._fault is None:
+            return
+        self._fault = None
+        _LOGGER.warning("%s: readings are published again", self.name)
+        if self._port is not None:
+            self._port.announce(self.title, self._greeting())
+            self._port.set_online(True)
+
+
+def _switches(shown: Snapshot) -> dict[str, bool]:
+    """Where breaker and relays are wanted, by the lines' names."""
+    wanted = {name: relay.on for name, relay in zip(RELAYS, shown.relays, strict=False)}
+    if shown.breaker is not None:
+        wanted[BREAKER] = shown.breaker.closed_wanted
+    return wanted
+
+
+def _source_and_engine(
+    settings: config.MeterConfig, variant: Variant, world: Callable[[], DigitalInputs]
+) -> tuple[LiveSource, Engine]:
+    try:
+        source = feeds.make(settings.source, variant.phases, world)
+        engine = Engine(
+            source.calibration,
+            variant.phases,
+            source.sampling_rate_hz,
+            settings.source.nominal_frequency_hz,
+            starting_current_a=0.004 * variant.base_current_a,
+            full_scale_codes=source.full_scale_codes,
+        )
+    except (SourceError, OSError, ValueError) as error:
+        raise config.ConfigError(f"meter {settings.name}: source: {error}") from None
+    return source, engine

@@ -1,0 +1,99 @@
+"""A meter in real time with breaker and relays: what is committed is switched, and felt."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from meter_node import config, keys, store
+from meter_node.meter.parameters import Parameters
+from meter_node.runner import MeterRunner
+
+FLAT = """
+[[meter]]
+name = "flat"
+model = "162M"
+breaker = true
+relays = 1
+[meter.parameters]
+relays = [{ own = "table", table = [{ days = [0, 1, 2, 3, 4, 5, 6], changes = [[0, true]] }] }]
+[meter.source]
+kind = "simulated"
+"""
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[MeterRunner]:
+    """The meter of a data directory, until the end."""
+    path = folder / config.FILE_NAME
+    path.write_text(FLAT)
+    settings = config.load(path)
+    own_keys = keys.load_or_make(folder, ["flat"]).meters["flat"]
+    database, thread = store.Store(folder / "store.sqlite"), ThreadPoolExecutor(1)
+    runner = MeterRunner(settings.meter[0], 1, own_keys, database, None, thread)
+    tasks = [asyncio.create_task(part()) for part in (runner.measure, runner.drive, runner.keep)]
+    runner.begin(raised=False)
+    try:
+        yield runner
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        await runner.last_commit()
+        thread.shutdown()
+        database.close()
+
+
+async def until(runner: MeterRunner, wanted: str) -> None:
+    """Wait until the flat's current is so."""
+    async with asyncio.timeout(20):
+        while True:
+            shown = runner.snapshot()
+            current_a = shown.instantaneous.get("current_l1")
+            if current_a is not None and (current_a > 0.02) == (wanted == "flows"):
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_an_open_breaker_stops_the_current_and_stays_open_over_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as runner:
+        await until(runner, "flows")
+        assert runner.snapshot().relays[0].on, "its own table has it on all day"
+        runner.commands.disconnect(who="utility")
+        await until(runner, "stopped")
+        breaker = runner.snapshot().breaker
+        assert breaker is not None
+        assert not breaker.closed, "by its own feedback"
+        assert breaker.causes == ("remote",)
+    async with running(tmp_path) as runner:
+        await until(runner, "stopped")
+        runner.commands.reconnect(who="utility")
+        breaker = runner.snapshot().breaker
+        assert breaker is not None
+        assert breaker.button_reconnects, "mode 5 wants the button after a remote order"
+        assert not breaker.closed
+
+
+def test_a_new_meter_gets_a_vending_key_and_an_old_one_gets_it_later(tmp_path: Path) -> None:
+    made = keys.load_or_make(tmp_path, ["flat"]).meters["flat"]
+    assert made.vending is not None
+    path = tmp_path / keys.FILE_NAME
+    without = path.read_text().replace('"vending"', '"unknown_to_this_version"')
+    path.write_text(without)
+    later = keys.load_or_make(tmp_path, ["flat"]).meters["flat"]
+    assert later.push == made.push
+    assert later.vending not in (None, made.vending)
+
+
+def test_parameters_of_the_configuration_are_those_of_the_meter(tmp_path: Path) -> None:
+    path = tmp_path / config.FILE_NAME
+    path.write_text(FLAT)
+    parameters = config.load(path).meter[0].all_parameters()
+    assert isinstance(parameters, Parameters)
+    assert parameters.relays[0].own == "table"
+    assert parameters.tamper.production_expected
