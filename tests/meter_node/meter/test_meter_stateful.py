@@ -584,7 +584,9 @@ class WholeMeter(RuleBasedStateMachine):
     @action(
         8,
         lambda self: self.model.credit.set["enabled"],
-        kind=st.sampled_from(("new", "new", "new", "sold", "forged", "mistyped", "neighbours")),
+        kind=st.sampled_from(
+            ("new", "new", "new", "sold", "too much", "forged", "mistyped", "neighbours")
+        ),
         credit_wh=st.sampled_from((1, 60, 900, 20_000, 20_000)),
         times=st.sampled_from((1, 1, 2, 6)),
     )
@@ -592,6 +594,8 @@ class WholeMeter(RuleBasedStateMachine):
         if kind != "sold" or not self.sold:
             self.sequence += 1
             sequence = self.sequence
+            if kind == "too much":
+                credit_wh = self.model.credit.set["maximum_credit_wh"] + 1
             if kind in ("new", "sold"):
                 self.sold.append((sequence, credit_wh))
         else:
