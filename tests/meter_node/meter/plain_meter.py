@@ -500,7 +500,8 @@ class PlainRelay:
     """One load relay: the strongest that commands decides, and only towards on is waited."""
 
     def __init__(self) -> None:
-        self.own, self.tariffs, self.delay_s, self.consumer_may = "off", (), 0, True
+        self.own, self.delay_s, self.consumer_may = "off", 0, True
+        self.tariffs: tuple[int, ...] = ()
         self.commands: dict[str, bool | None] = {"utility": None, "consumer": None}
         self.own_on = self.on = self.drawing = False
         self.due_s: int | None = None
@@ -588,7 +589,8 @@ class PlainMeter:
         self.on_s = 0
         self.source_ns = self.offset_ns = self.slew_ns = self.now_ns = self.end_s = 0
         self.valid, self.asleep, self.awake_first = True, True, True
-        self.calendar, self.passive = "one", ("", None)
+        self.calendar = "one"
+        self.passive: tuple[str, int | None] = ("", None)
         self.by_calendar, self.tariff_saw_valid = 1, True
         self.override: list[int] | None = None
         self.billing_due = False
