@@ -328,8 +328,7 @@ class Meter:
             case "clock":
                 self.clock.settings = wanted.clock
             case "tariff":
-                events = self.tariff.upload(wanted.tariff.calendar.to_json(), None, now_s)
-                events += self.tariff.activate_now(now_s)
+                events = self.tariff.configure(wanted.tariff, now_s)
                 self.tariff.billing_taken()  # with the parameters
                 return events
             case "demand":

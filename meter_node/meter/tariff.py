@@ -259,10 +259,17 @@ class TariffControl:
             raise RefusedError("there is no passive calendar")
         return self._activate(now_s)
 
+    def configure(self, settings: TariffSettings, now_s: int) -> list[Event]:
+        """Put another calendar in force from the next step on; a passive one goes on waiting."""
+        return self._put_in_force(settings.calendar, now_s)
+
     def _activate(self, now_s: int) -> list[Event]:
         assert self._passive is not None
-        self._active = self._passive.calendar
-        self._passive = None
+        calendar, self._passive = self._passive.calendar, None
+        return self._put_in_force(calendar, now_s)
+
+    def _put_in_force(self, calendar: ActivityCalendar, now_s: int) -> list[Event]:
+        self._active = calendar
         self._billing_due = True
         self._look_anew()
         events = [Event.of("calendar_activated", now_s, self._active.name)]

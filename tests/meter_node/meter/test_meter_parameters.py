@@ -211,3 +211,13 @@ def test_clearing_a_log_is_a_command() -> None:
     meter = metered()
     Commands(meter).clear_log(Log.STATUS, "utility")
     assert told(meter) == [("log_cleared", "utility")]
+
+
+def test_a_calendar_that_waits_goes_on_waiting_when_another_is_put_in_force() -> None:
+    meter = metered()
+    Commands(meter).upload_calendar(DENMARK, meter.now_s + 86_400)
+    norway = presets.load("norway_elvia").calendar.to_json()
+    meter.change_parameters({"tariff": {"calendar": norway}}, "utility")
+    assert meter.tariff.calendar.to_json() == norway
+    assert meter.tariff.passive is not None
+    assert meter.tariff.activate_at_s == meter.now_s + 86_400
