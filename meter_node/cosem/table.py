@@ -13,7 +13,7 @@ from typing import Protocol
 
 from meter_node.channel import axdr, obis
 from meter_node.channel.axdr import Value
-from meter_node.channel.objects import CosemObject
+from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.cosem.access import NOBODY, AccessError, Client, DataAccessResult
 from meter_node.cosem.credentials import Credential
 from meter_node.meter.refused import RefusedError
@@ -96,6 +96,33 @@ class Method:
     """Whether there may be something to keep afterwards."""
 
 
+SIZES: dict[ClassId, tuple[int, int]] = {
+    ClassId.DATA: (2, 0),
+    ClassId.REGISTER: (3, 1),
+    ClassId.EXTENDED_REGISTER: (5, 1),
+    ClassId.DEMAND_REGISTER: (9, 2),
+    ClassId.REGISTER_ACTIVATION: (4, 3),
+    ClassId.PROFILE_GENERIC: (8, 2),
+    ClassId.CLOCK: (9, 6),
+    ClassId.SCRIPT_TABLE: (2, 1),
+    ClassId.SPECIAL_DAYS_TABLE: (2, 2),
+    ClassId.ASSOCIATION_LN: (9, 4),
+    ClassId.SAP_ASSIGNMENT: (2, 1),
+    ClassId.IMAGE_TRANSFER: (7, 4),
+    ClassId.ACTIVITY_CALENDAR: (10, 1),
+    ClassId.IEC_HDLC_SETUP: (9, 0),
+    ClassId.PUSH_SETUP: (7, 1),
+    ClassId.TCP_UDP_SETUP: (6, 0),
+    ClassId.SECURITY_SETUP: (5, 2),
+    ClassId.DISCONNECT_CONTROL: (4, 2),
+    ClassId.LIMITER: (11, 0),
+    ClassId.CREDIT: (11, 3),
+    ClassId.TOKEN_GATEWAY: (6, 1),
+}
+"""How many attributes and methods each class has, in the version that is served: a client takes
+what an object list does not name for allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One object. `attributes` are those from number 2 on; number 1 is its name."""
@@ -120,12 +147,12 @@ class Row:
 
         Access mode: 0 none, 1 read, 2 write, 3 both (IEC 62056-6-2, "Association LN").
         """
+        most, _ = SIZES[ClassId(self.class_id)]
         attributes = []
-        for number in (LOGICAL_NAME, *sorted(self.attributes)):
+        for number in range(LOGICAL_NAME, most + 1):
             one = self.attribute(number)
-            assert one is not None
-            mode = (client in one.readers) + 2 * (client in one.writers)
-            attributes.append((number, mode, one.selectors))
+            mode = 0 if one is None else (client in one.readers) + 2 * (client in one.writers)
+            attributes.append((number, mode, () if one is None else one.selectors))
         return attributes, [n for n, one in sorted(self.methods.items()) if client in one.callers]
 
 

@@ -18,7 +18,7 @@ from meter_node.cosem.credentials import Credential
 from meter_node.cosem.model.parts import Parts
 from meter_node.cosem.model.profiles import register_class
 from meter_node.cosem.model.registers import logical_device_name
-from meter_node.cosem.table import Attribute, Caller, Method, ObjectTable, Row, row
+from meter_node.cosem.table import SIZES, Attribute, Caller, Method, ObjectTable, Row, row
 from meter_node.cosem.values import constant, fields, items, octets, whole
 
 _ASSOCIATED = 2
@@ -33,8 +33,8 @@ _SUITE_0 = 0
 _SPEED_OF_THE_PORT = 5  # 9600 Bd
 _INTER_OCTET_MS = 25
 _SEGMENT = 1280
-_MAKERS_TRANSPORT = 200
-"""Transport of a push: 200 to 255 are the maker's, and MQTT has no number of its own."""
+_TCP = 0
+"""Transport of a push: what MQTT goes over, since it has no number of its own."""
 
 
 def rows(parts: Parts, table: ObjectTable) -> list[Row]:
@@ -76,7 +76,7 @@ def object_list(table: ObjectTable, client: Client) -> bytes:
                     axdr.array(
                         *(
                             axdr.structure(axdr.integer(method), axdr.enum(method in methods))
-                            for method in sorted(one.methods)
+                            for method in range(1, SIZES[ClassId(one.class_id)][1] + 1)
                         )
                     ),
                 ),
@@ -272,7 +272,7 @@ def _links(parts: Parts) -> list[Row]:
         )
     )
     destination = axdr.structure(
-        axdr.enum(_MAKERS_TRANSPORT),
+        axdr.enum(_TCP),
         axdr.octet_string(links.push_destination.encode()),
         axdr.enum(0),
     )

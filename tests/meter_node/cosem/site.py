@@ -33,7 +33,8 @@ from tests.meter_node.meter.steps import step, utc
 NANO = 10**9
 ZONE = ZoneInfo("Europe/Copenhagen")
 START_S = utc("2026-06-01 10:00")
-TITLE, UTILITY_TITLE, HOME_TITLE = (
+TITLE, HOME_TITLE = b"MTN\x00\x00\x00\x00\x2a", b"HOM00001"
+UTILITY_TITLE = b"UTI\x00\x00\x00\x00\x01"
     b"MTN\x00\x00\x00\x00\x2a",
     b"UTI\x00\x00\x00\x00\x01",
     b"HOM00001",
