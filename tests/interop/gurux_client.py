@@ -191,7 +191,7 @@ class Client:
         """Send a passive calendar of one season and one week, table by table."""
         calendar = self.object({"class": 20, "name": "0.0.13.0.0.255"})
         calendar.calendarNamePassive = task["name"]
-        start = GXDateTime(datetime.datetime(2000, 1, 1))
+        start = GXDateTime(datetime.datetime(2000, 1, 1))  # noqa: DTZ001 - on the wall
         start.skip |= DateTimeSkips.YEAR | DateTimeSkips.DAY_OF_WEEK | DateTimeSkips.DEVITATION
         season = GXDLMSSeasonProfile()
         season.name, season.start, season.weekName = b"all", start, b"week"
@@ -208,7 +208,7 @@ class Client:
             day.daySchedules = []
             for hour, tariff in switches:
                 action = GXDLMSDayProfileAction()
-                action.startTime = GXTime(datetime.datetime(2000, 1, 1, hour))
+                action.startTime = GXTime(datetime.datetime(2000, 1, 1, hour))  # noqa: DTZ001
                 action.scriptLogicalName = "0.0.10.0.100.255"
                 action.scriptSelector = tariff
                 day.daySchedules.append(action)

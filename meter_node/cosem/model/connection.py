@@ -13,7 +13,14 @@ from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.channel.security import Keys
 from meter_node.ciphering import KeyWrapError, unwrap
 from meter_node.cosem import acse
-from meter_node.cosem.access import IDENTITY_READERS, READERS, UTILITY, Client
+from meter_node.cosem.access import (
+    IDENTITY_READERS,
+    READERS,
+    UTILITY,
+    AccessError,
+    Client,
+    DataAccessResult,
+)
 from meter_node.cosem.credentials import Credential
 from meter_node.cosem.model.parts import Parts
 from meter_node.cosem.model.profiles import register_class
@@ -222,7 +229,10 @@ def _transfer(parts: Parts, caller: Caller, value: Value) -> None:
     keys = Keys(
         found.get(_ENCRYPTION, old.encryption), found.get(_AUTHENTICATION, old.authentication)
     )
-    credential.change(keys, found.get(_MASTER, credential.master))
+    try:
+        credential.change(keys, found.get(_MASTER, credential.master))
+    except Exception as error:  # whatever keeps them could not: the old ones stay
+        raise AccessError(DataAccessResult.HARDWARE_FAULT, f"not kept: {error}") from error
     parts.commands.keys_changed(caller.name)
 
 

@@ -6,6 +6,7 @@ but A-XDR, which has tests of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,12 +34,9 @@ from tests.meter_node.meter.steps import step, utc
 NANO = 10**9
 ZONE = ZoneInfo("Europe/Copenhagen")
 START_S = utc("2026-06-01 10:00")
-TITLE, HOME_TITLE = b"MTN\x00\x00\x00\x00\x2a", b"HOM00001"
+TITLE = b"MTN\x00\x00\x00\x00\x2a"
 UTILITY_TITLE = b"UTI\x00\x00\x00\x00\x01"
-    b"MTN\x00\x00\x00\x00\x2a",
-    b"UTI\x00\x00\x00\x00\x01",
-    b"HOM00001",
-)
+HOME_TITLE = b"HOM00001"
 MANAGEMENT = Keys(bytes(range(16)), bytes(range(16, 32)))
 CONSUMER = Keys(bytes(range(32, 48)), bytes(range(48, 64)))
 MASTER = bytes(range(64, 80))
@@ -331,25 +329,8 @@ class Peer:
         return self.open(answer)
 
     def get(self, class_id: int, name: str, attribute: int, selection: bytes = b"\x00") -> Any:
-        """The value, or an int-like result that begins "refused"."""
-        answer = self.exchange(get(class_id, name, attribute, selection))
-        return self._got(answer)
-
-    def _got(self, answer: bytes) -> Any:
-        if answer[:2] == b"\xc4\x01":
-            if answer[3]:
-                return Refused(answer[4])
-            return axdr.decode_all(answer[4:])
-        raw = b""
-        while True:
-            assert answer[:2] == b"\xc4\x02"
-            assert answer[8] == 0, answer.hex()
-            length, start = axdr.decode_length(answer, 9)
-            assert len(answer) == start + length
-            raw += answer[start:]
-            if answer[3]:
-                return axdr.decode_all(raw)
-            answer = self.exchange(b"\xc0\x02\xc1" + answer[4:8])
+        """The value, whole or in blocks, or `Refused`."""
+        return got(self.exchange, get(class_id, name, attribute, selection))
 
     def set(self, class_id: int, name: str, attribute: int, value: bytes) -> int:
         answer = self.exchange(set_request(class_id, name, attribute, value))
@@ -371,6 +352,23 @@ class Peer:
 
     def call(self, which: CosemObject, method: int, value: bytes | None = None) -> int:
         return self.act(which.class_id, obis.text(which.logical_name), method, value)[0]
+
+
+def got(ask: Callable[[bytes], bytes], request: bytes) -> Any:
+    """What a GET gives, fetching all blocks."""
+    answer = ask(request)
+    if answer[:2] == b"\xc4\x01":
+        return Refused(answer[4]) if answer[3] else axdr.decode_all(answer[4:])
+    raw = b""
+    while True:
+        assert answer[:2] == b"\xc4\x02"
+        assert answer[8] == 0, answer.hex()
+        length, start = axdr.decode_length(answer, 9)
+        assert len(answer) == start + length
+        raw += answer[start:]
+        if answer[3]:
+            return axdr.decode_all(raw)
+        answer = ask(b"\xc0\x02\xc1" + answer[4:8])
 
 
 @dataclass(frozen=True)
