@@ -40,6 +40,21 @@ class PycryptodomeAead:
         return cipher.decrypt(protected[:-TAG_LENGTH])
 
 
+class KeyWrapError(Exception):
+    """What was wrapped is not of this key, or not whole."""
+
+
+def unwrap(key: bytes, wrapped: bytes) -> bytes:
+    """Return the key that was wrapped under another (AES key wrap, RFC 3394).
+
+    Raises KeyWrapError.
+    """
+    try:
+        return AES.new(key, AES.MODE_KW).unseal(wrapped)
+    except ValueError:
+        raise KeyWrapError("a wrapped key does not open under the master key") from None
+
+
 def make_keys() -> Keys:
     """Return a fresh pair of keys from the operating system's random numbers."""
     return Keys(secrets.token_bytes(16), secrets.token_bytes(16))

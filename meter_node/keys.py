@@ -10,8 +10,10 @@ import json
 import os
 import re
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from meter_node.channel.apdu import TITLE_LENGTH
 from meter_node.channel.security import Keys
@@ -26,13 +28,35 @@ class KeyFileError(Exception):
     """The key file can't be used; the text says why and what to do."""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Management:
+    """The utility's keys (client 1); under `master` it sends new ones (RFC 3394)."""
+
+    keys: Keys
+    master: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse a key of another length."""
+        if len(self.master) != 16:
+            raise ValueError(f"the master key has {len(self.master)} bytes, not 16")
+
+    def __repr__(self) -> str:
+        """Return a text without the keys."""
+        return "Management(…)"
+
+
 @dataclass(frozen=True, slots=True)
 class MeterKeys:
-    """One meter's system title and keys. `vending` is shared with who sells credit."""
+    """One meter's system title and keys. `vending` is shared with who sells credit.
+
+    `consumers` has a pair of control keys (client 20) for each pairing, by its name.
+    """
 
     system_title: bytes
     push: Keys
     vending: bytes | None = None
+    management: Management | None = None
+    consumers: Mapping[str, Keys] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +76,39 @@ def load_or_make(data_dir: Path, names: list[str]) -> NodeKeys:
     path = data_dir / FILE_NAME
     keys = _load(path) if path.exists() else NodeKeys(secrets.token_hex(4), {})
     made = {
-        name: MeterKeys(MAKER + secrets.token_bytes(5), make_keys(), secrets.token_bytes(16))
+        name: _complete(MeterKeys(MAKER + secrets.token_bytes(5), make_keys()))
         for name in names
         if name not in keys.meters
     }
-    # A meter of a version that knew no prepayment gets its vending key now.
+    # A meter of a version that knew no prepayment or no management gets those keys now.
     made |= {
-        name: replace(keys.meters[name], vending=secrets.token_bytes(16))
+        name: complete
         for name in names
-        if name in keys.meters and keys.meters[name].vending is None
+        if name in keys.meters and (complete := _complete(keys.meters[name])) != keys.meters[name]
     }
     if made or not path.exists():
         keys = NodeKeys(keys.node, keys.meters | made)
         _save(path, keys)
     return keys
+
+
+def _complete(meter: MeterKeys) -> MeterKeys:
+    """Make what a meter lacks."""
+    return replace(
+        meter,
+        vending=meter.vending or secrets.token_bytes(16),
+        management=meter.management or Management(make_keys(), secrets.token_bytes(16)),
+    )
+
+
+def change_management(data_dir: Path, name: str, management: Management) -> None:
+    """Keep a meter's new management keys: the old ones or the new ones, never a mixture.
+
+    Raises KeyFileError, OSError: then the old ones stay.
+    """
+    keys = load(data_dir)
+    meter = replace(keys.meters[name], management=management)
+    _save(data_dir / FILE_NAME, NodeKeys(keys.node, keys.meters | {name: meter}))
 
 
 def renew(data_dir: Path, titles: dict[str, bytes]) -> NodeKeys:
@@ -76,10 +119,7 @@ def renew(data_dir: Path, titles: dict[str, bytes]) -> NodeKeys:
     """
     path = data_dir / FILE_NAME
     keys = _load(path) if path.exists() else NodeKeys(secrets.token_hex(4), {})
-    made = {
-        name: MeterKeys(title, make_keys(), secrets.token_bytes(16))
-        for name, title in titles.items()
-    }
+    made = {name: _complete(MeterKeys(title, make_keys())) for name, title in titles.items()}
     keys = NodeKeys(keys.node, keys.meters | made)
     _save(path, keys)
     return keys
@@ -87,8 +127,12 @@ def renew(data_dir: Path, titles: dict[str, bytes]) -> NodeKeys:
 
 def push_counter(meter: MeterKeys) -> str:
     """Return the name of a push key's counter: it belongs to that key and does not tell it."""
-    digest = hashlib.sha256(b"push" + meter.system_title + meter.push.encryption)
-    return digest.hexdigest()[:32]
+    return counter_name("push", meter.system_title, meter.push.encryption)
+
+
+def counter_name(purpose: str, system_title: bytes, key: bytes) -> str:
+    """Return under which name the numbers of a title and key are kept."""
+    return hashlib.sha256(purpose.encode() + system_title + key).hexdigest()[:32]
 
 
 def load(data_dir: Path) -> NodeKeys:
@@ -110,11 +154,10 @@ def _load(path: Path) -> NodeKeys:
         meters = {
             name: MeterKeys(
                 bytes.fromhex(entry["system_title"]),
-                Keys(
-                    bytes.fromhex(entry["push"]["encryption"]),
-                    bytes.fromhex(entry["push"]["authentication"]),
-                ),
+                _read_pair(entry["push"]),
                 bytes.fromhex(entry["vending"]) if "vending" in entry else None,
+                _read_management(entry["management"]) if "management" in entry else None,
+                {who: _read_pair(pair) for who, pair in entry.get("consumers", {}).items()},
             )
             for name, entry in data["meters"].items()
         }
@@ -130,20 +173,37 @@ def _load(path: Path) -> NodeKeys:
         ) from None
 
 
+def _read_pair(entry: Mapping[str, str]) -> Keys:
+    return Keys(bytes.fromhex(entry["encryption"]), bytes.fromhex(entry["authentication"]))
+
+
+def _read_management(entry: Mapping[str, str]) -> Management:
+    return Management(_read_pair(entry), bytes.fromhex(entry["master"]))
+
+
+def _pair(keys: Keys) -> dict[str, str]:
+    return {"encryption": keys.encryption.hex(), "authentication": keys.authentication.hex()}
+
+
+def _entry(meter: MeterKeys) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "system_title": meter.system_title.hex(),
+        "push": _pair(meter.push),
+    }
+    if meter.vending is not None:
+        entry["vending"] = meter.vending.hex()
+    if meter.management is not None:
+        management = meter.management
+        entry["management"] = _pair(management.keys) | {"master": management.master.hex()}
+    if meter.consumers:
+        entry["consumers"] = {who: _pair(pair) for who, pair in meter.consumers.items()}
+    return entry
+
+
 def _save(path: Path, keys: NodeKeys) -> None:
     data = {
         "node": keys.node,
-        "meters": {
-            name: {
-                "system_title": meter.system_title.hex(),
-                "push": {
-                    "encryption": meter.push.encryption.hex(),
-                    "authentication": meter.push.authentication.hex(),
-                },
-            }
-            | ({} if meter.vending is None else {"vending": meter.vending.hex()})
-            for name, meter in keys.meters.items()
-        },
+        "meters": {name: _entry(meter) for name, meter in keys.meters.items()},
     }
     # Written beside and moved over: a cut leaves the old file or the new one, never half of one.
     temporary = path.with_suffix(".new")

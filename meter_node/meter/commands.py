@@ -6,6 +6,7 @@ the log. Must not know who may ask for what: whoever takes a request in looks at
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from meter_node.channel.event_codes import Log
@@ -23,6 +24,19 @@ class Commands:
     def __init__(self, meter: Meter) -> None:
         """Command this meter."""
         self._meter = meter
+
+    @property
+    def now_ns(self) -> int:
+        """The meter's own time (UTC) at the end of its last step: what `set_clock` starts from."""
+        return self._meter.clock.now_ns
+
+    def change_parameters(self, changes: Mapping[str, object], who: str) -> None:
+        """Change fields of sections of the parameters: all of them, or none."""
+        self._meter.change_parameters(changes, who)
+
+    def keys_changed(self, who: str) -> None:
+        """Log that a client has sent new keys, which are kept by now."""
+        self._meter.log([Event.of("keys_changed", self._meter.now_s, who)])
 
     # --- clock, logs and counters ----------------------------------------------------------------
 

@@ -166,6 +166,15 @@ class Demand:
             )
         return values
 
+    @property
+    def maxima_s(self) -> dict[str, int]:
+        """By key of a maximum the end of its interval (UTC); absent before the month's first."""
+        return {
+            f"{name}_active_demand_maximum": demand.maximum.time_s
+            for name, demand in (("import", self.imported), ("export", self.exported))
+            if demand.maximum is not None
+        }
+
     def advance(self, step: Step, import_nwh: int, export_nwh: int) -> None:
         """Book a step's energies, both at least 0, of the summation that feeds 1.8.0."""
         windows = self._windows

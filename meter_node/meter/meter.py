@@ -33,7 +33,7 @@ from meter_node.meter.quality import Quality
 from meter_node.meter.relays import Relay
 from meter_node.meter.rows import BillingKind, BillingRow, ChainHead, Image, LogRow, ProfileRow
 from meter_node.meter.self_test import TwiceKept, memory_holds
-from meter_node.meter.snapshot import RelayState, Snapshot
+from meter_node.meter.snapshot import RelayState, Settings, Snapshot
 from meter_node.meter.status_word import Digit, StatusWord
 from meter_node.meter.step import DigitalInputs, Step
 from meter_node.meter.supply import Breaker
@@ -411,13 +411,19 @@ class Meter:
             self.tariff.calendar.tariffs,
             supply.breaker_state if supply else None,
             tuple(
-                RelayState(relay.on_wanted, relay.pending_s, relay.consumer_command)
+                RelayState(
+                    relay.on_wanted, relay.pending_s, relay.consumer_command, relay.utility_command
+                )
                 for relay in self.relays
             ),
             supply.limiter_state if supply else None,
             supply.credit_state if supply else None,
             self.status.text,
             frozenset(self._alarms()),
+            Settings(self.parameters, self.tariff.passive, self.tariff.activate_at_s),
+            self.demand.maxima_s,
+            self._quality.failures(),
+            tuple(self._quality.long_failures),
         )
 
     def image(self) -> Image:

@@ -341,14 +341,20 @@ class Quality:
             values[f"voltage_{name}_count_l{phase}"] = counter.count
             values[f"voltage_{name}_duration_l{phase}"] = counter.duration_ms
             values[f"voltage_{name}_magnitude_l{phase}"] = counter.magnitude_cv
-        for scope, failures in self._failures.items():
-            values[f"power_failure_count_{scope}"] = failures.count
-            values[f"long_power_failure_count_{scope}"] = failures.long_count
-            values[f"long_power_failure_duration_{scope}"] = failures.long_duration_s
+        values |= self.failures()
         for suffix, ranges in (("", self._since_reset), ("_day", self._today)):
             for phase, found in enumerate(ranges, start=1):
                 values[f"voltage_maximum{suffix}_l{phase}"] = found.highest_cv
                 values[f"voltage_minimum{suffix}_l{phase}"] = found.lowest_cv
+        return values
+
+    def failures(self) -> dict[str, int]:
+        """Return the counters of power failures alone, by the names that `registers` gives."""
+        values: dict[str, int] = {}
+        for scope, failures in self._failures.items():
+            values[f"power_failure_count_{scope}"] = failures.count
+            values[f"long_power_failure_count_{scope}"] = failures.long_count
+            values[f"long_power_failure_duration_{scope}"] = failures.long_duration_s
         return values
 
     def clock_changed(self, old_s: int, new_s: int) -> None:

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from meter_node.channel.activity_calendar import ActivityCalendar
 from meter_node.channel.event_codes import Log
 from meter_node.channel.registers import BY_KEY, ROLLOVER_WH
 from meter_node.meter.rows import ChainHead
+
+if TYPE_CHECKING:  # parts of the meter, whose settings parameters are, import NANO from here
+    from meter_node.meter.parameters import Parameters
 
 NANO = 1_000_000_000
 
@@ -38,6 +43,7 @@ class RelayState:
     on: bool
     pending_s: int | None = None
     consumer_command: str = "automatic"
+    utility_command: str = "automatic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class LimiterState:
     over_s: int
     under_s: int
     emergency_active: bool = False
+    emergency_profile: tuple[int, int, int] | None = None
+    """Group, activation time (UTC) and duration (s) of an emergency that is on or to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,16 @@ class CreditState:
     credit_wh: int
     debt_wh: int
     exhausted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a utility has set, and what waits for its activation."""
+
+    parameters: Parameters
+    passive_calendar: ActivityCalendar | None
+    activate_at_s: int | None
+    """When the passive calendar comes into force (UTC); None: at a command, or there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +108,13 @@ class Snapshot:
     status_word: str = "0000000"
     alarms: frozenset[str] = frozenset()
     """Names of `channel.alarms` that hold now."""
+    settings: Settings | None = None
+    maxima_s: Mapping[str, int] = field(default_factory=dict)
+    """Key of a maximum to the end of its interval (UTC); absent before the month's first."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Counts and durations of power failures, by `Quality.registers`' names."""
+    long_failures: tuple[tuple[int, int], ...] = ()
+    """The last long failures: when each was over (UTC), and its seconds."""
 
     def raw(self, key: str) -> int | None:
         """Return a register as it is shown: units of 10^scaler, energies truncated.

@@ -94,6 +94,7 @@ class SupplyControl:
             settings.over_s,
             settings.under_s,
             limiter.emergency_active,
+            limiter.emergency,
         )
 
     @property

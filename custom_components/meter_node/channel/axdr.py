@@ -181,6 +181,11 @@ def double_long(value: int) -> bytes:
     return number(5, value)
 
 
+def long64(value: int) -> bytes:
+    """Return a long64 (64 bits, signed)."""
+    return number(20, value)
+
+
 def unsigned(value: int) -> bytes:
     """Return an unsigned (8 bits)."""
     return number(17, value)
@@ -218,6 +223,19 @@ def visible_string(value: str) -> bytes:
     except UnicodeEncodeError:
         raise AxdrError(f"a visible-string is ASCII: {value!r}") from None
     return b"\x0a" + encode_length(len(raw)) + raw
+
+
+def utf8_string(value: str) -> bytes:
+    """Return a utf8-string."""
+    raw = value.encode()
+    return b"\x0c" + encode_length(len(raw)) + raw
+
+
+def bit_string(value: BitString) -> bytes:
+    """Return a bit-string, its last byte filled with zeros."""
+    size = (value.length + 7) // 8
+    bits = value.bits << (size * 8 - value.length)
+    return b"\x04" + encode_length(value.length) + bits.to_bytes(size)
 
 
 def array(*items: bytes) -> bytes:

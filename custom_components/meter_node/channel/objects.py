@@ -17,10 +17,25 @@ class ClassId(IntEnum):
 
     DATA = 1
     REGISTER = 3
+    EXTENDED_REGISTER = 4
+    DEMAND_REGISTER = 5
+    REGISTER_ACTIVATION = 6
+    PROFILE_GENERIC = 7
     CLOCK = 8
+    SCRIPT_TABLE = 9
+    SPECIAL_DAYS_TABLE = 11
+    ASSOCIATION_LN = 15
+    SAP_ASSIGNMENT = 17
+    IMAGE_TRANSFER = 18
+    ACTIVITY_CALENDAR = 20
+    IEC_HDLC_SETUP = 23
+    PUSH_SETUP = 40
+    TCP_UDP_SETUP = 41
+    SECURITY_SETUP = 64
     DISCONNECT_CONTROL = 70
     LIMITER = 71
     CREDIT = 112
+    TOKEN_GATEWAY = 115
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +85,89 @@ RECONNECTION = CosemObject(ClassId.DATA, obis.parse("0.0.128.3.11.255"))
 PHASORS = CosemObject(ClassId.DATA, obis.parse("0.0.128.7.0.255"))
 WAVEFORMS = CosemObject(ClassId.DATA, obis.parse("0.0.128.7.1.255"))
 """The last second's phasors, and its last cycles as samples: see `cosem/oscillogram.py`."""
+
+# --- what a client of the meter itself reads and sets, beyond what travels in a push -------------
+
+LOGICAL_DEVICE_NAME = CosemObject(ClassId.DATA, obis.parse("0.0.42.0.0.255"))
+SAP_ASSIGNMENT = CosemObject(ClassId.SAP_ASSIGNMENT, obis.parse("0.0.41.0.0.255"))
+ASSOCIATION = CosemObject(ClassId.ASSOCIATION_LN, obis.parse("0.0.40.0.0.255"))
+"""The association that asks; those of each client stand under E = 1 public, 2 consumer, 3
+management."""
+ASSOCIATIONS = {
+    client: CosemObject(ClassId.ASSOCIATION_LN, obis.parse(f"0.0.40.0.{e}.255"))
+    for e, client in ((1, 16), (2, 20), (3, 1))
+}
+SECURITY = {
+    client: CosemObject(ClassId.SECURITY_SETUP, obis.parse(f"0.0.43.0.{e}.255"))
+    for e, client in ((0, 1), (1, 20))
+}
+"""By client SAP."""
+INVOCATION_COUNTERS = {
+    client: CosemObject(ClassId.DATA, obis.parse(f"0.0.43.1.{e}.255"))
+    for e, client in ((0, 1), (1, 20))
+}
+"""The highest number that was received of a client; his next must be higher."""
+IMAGE_TRANSFER = CosemObject(ClassId.IMAGE_TRANSFER, obis.parse("0.0.44.0.0.255"))
+PUSH_SETUP = CosemObject(ClassId.PUSH_SETUP, obis.parse("0.0.25.9.0.255"))
+PUSH_INTERVAL = CosemObject(ClassId.DATA, obis.parse("0.0.128.25.9.255"))
+"""Seconds between two pushes."""
+IEC_HDLC_SETUP = CosemObject(ClassId.IEC_HDLC_SETUP, obis.parse("0.0.22.0.0.255"))
+TCP_UDP_SETUP = CosemObject(ClassId.TCP_UDP_SETUP, obis.parse("0.0.25.0.0.255"))
+
+PARAMETERS = CosemObject(ClassId.DATA, obis.parse("0.0.128.0.0.255"))
+"""All parameters as JSON; what is written are changes of them, `{"demand": {"interval_min": 30}}`.
+"""
+REFUSAL = CosemObject(ClassId.DATA, obis.parse("0.0.128.0.1.255"))
+"""Why this connection's last request was refused, as a sentence; a result code alone says little.
+"""
+
+ACTIVITY_CALENDAR = CosemObject(ClassId.ACTIVITY_CALENDAR, obis.parse("0.0.13.0.0.255"))
+SPECIAL_DAYS = CosemObject(ClassId.SPECIAL_DAYS_TABLE, obis.parse("0.0.11.0.0.255"))
+PASSIVE_SPECIAL_DAYS = CosemObject(ClassId.SPECIAL_DAYS_TABLE, obis.parse("0.0.11.0.1.255"))
+"""Those that come into force with the passive calendar."""
+TARIFF_SCRIPTS = CosemObject(ClassId.SCRIPT_TABLE, obis.parse("0.0.10.0.100.255"))
+"""Script n is tariff n."""
+REGISTER_ACTIVATION = CosemObject(ClassId.REGISTER_ACTIVATION, obis.parse("0.0.14.0.0.255"))
+TARIFF_OVERRIDE = CosemObject(ClassId.DATA, obis.parse("0.0.128.14.0.255"))
+"""Written: structure of a tariff and for how many seconds it is in force; 0 s ends it."""
+
+RELAY_UTILITY_COMMANDS = {
+    number: CosemObject(ClassId.DATA, obis.parse(f"0.{number}.128.3.12.255")) for number in (1, 2)
+}
+"""What the utility chose for a load relay: 0 automatic, 1 on, 2 off."""
+NEUTRAL_FAULT = CosemObject(ClassId.DATA, obis.parse("0.0.128.3.13.255"))
+"""Whether the breaker is open for a neutral fault; false is written when it is mended."""
+LIMITER_TRIPPED = CosemObject(ClassId.DATA, obis.parse("0.0.128.17.0.255"))
+"""Whether the breaker is open for the limiter; false is written to forgive all trips."""
+EMERGENCY_CREDIT = CosemObject(ClassId.CREDIT, obis.parse("0.0.19.10.1.255"))
+TOKEN_GATEWAY = CosemObject(ClassId.TOKEN_GATEWAY, obis.parse("0.0.19.40.0.255"))
+SPENT_TOKENS = CosemObject(ClassId.DATA, obis.parse("0.0.128.19.0.255"))
+"""Written after a restore: the highest sequence of a token that is spent."""
+
+LOAD_PROFILE = CosemObject(ClassId.PROFILE_GENERIC, obis.parse("1.0.99.1.0.255"))
+ANALYSIS_LOG = CosemObject(ClassId.PROFILE_GENERIC, obis.parse("1.0.99.2.0.255"))
+BILLING = {
+    kind: CosemObject(ClassId.PROFILE_GENERIC, obis.parse(f"1.0.98.{d}.0.255"))
+    for d, kind in ((1, "monthly"), (2, "daily"), (3, "change"))
+}
+PROFILE_STATUS = {
+    profile: CosemObject(ClassId.DATA, obis.parse(f"0.0.96.10.{e}.255"))
+    for e, profile in ((1, LOAD_PROFILE), (2, ANALYSIS_LOG))
+}
+"""Status of the last interval: the bits of IDIS, as `meter/windows.py` has them."""
+POWER_FAILURES = CosemObject(ClassId.PROFILE_GENERIC, obis.parse("1.0.99.97.0.255"))
+"""Long failures of any phase: when each was over, and its seconds."""
+
+ENTRY, DETAIL, CHAIN = 40, 50, 60
+"""What a row of a log or profile holds beside what the standard names: its number, that never
+repeats; a short text; the hash over it and all before it. Added to group C of the buffer's name."""
+
+
+def column(buffer: obis.LogicalName, what: int) -> CosemObject:
+    """Return the Data object behind a column (`ENTRY`, `DETAIL`, `CHAIN`) of a log or profile."""
+    return CosemObject(ClassId.DATA, bytes((0, 0, buffer[2] + what)) + buffer[3:])
+
+
+def event_code(log: obis.LogicalName) -> CosemObject:
+    """Return the Data object of a log's last event code."""
+    return CosemObject(ClassId.DATA, bytes((0, 0, 96, 11)) + log[4:])
