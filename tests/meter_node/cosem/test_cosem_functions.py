@@ -75,9 +75,9 @@ def test_the_control_mode_is_set_or_refused(site: Site) -> None:
     assert peer.write(objects.BREAKER, axdr.enum(6), 4) == 0
     assert peer.read(objects.BREAKER, 4) == 6
     assert peer.write(objects.BREAKER, axdr.enum(7), 4) == OTHER_REASON
+    assert "possible are 0 to 6" in peer.read(objects.REFUSAL)
     assert peer.write(objects.BREAKER, axdr.boolean(True), 4) == TYPE_UNMATCHED
     assert peer.read(objects.BREAKER, 4) == 6
-    assert "6" in peer.read(objects.REFUSAL) or peer.read(objects.REFUSAL)
 
 
 def test_the_consumer_reconnects_only_where_the_utility_allows(site: Site) -> None:
@@ -275,9 +275,7 @@ def test_a_calendar_that_can_not_be_changes_nothing(
 
 def special(index: int, year: int, month: int, number: int, day_id: int) -> bytes:
     date = year.to_bytes(2) + bytes((month, number, 0xFF))
-    return axdr.structure(
-        axdr.long_unsigned(index), axdr.octet_string(date), axdr.unsigned(day_id)
-    )
+    return axdr.structure(axdr.long_unsigned(index), axdr.octet_string(date), axdr.unsigned(day_id))
 
 
 def shown_days(site: Site) -> list[str]:
@@ -425,7 +423,16 @@ def test_all_parameters_are_read_and_changed_as_json(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["", "{", "[]", "7", '{"no": {}}', '{"demand": {"interval_min": 7}}', "[" * 20_000, '{"a": NaN}'],
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        '{"no": {}}',
+        '{"demand": {"interval_min": 7}}',
+        "[" * 20_000,
+        '{"a": NaN}',
+    ],
 )
 def test_parameters_that_can_not_be_change_nothing(site: Site, given: str) -> None:
     peer = utility(site)
@@ -436,16 +443,24 @@ def test_parameters_that_can_not_be_change_nothing(site: Site, given: str) -> No
         assert peer.write(objects.PARAMETERS, raw) == OTHER_REASON
     else:
         peer.exchange(
-            b"\xc1\x02\xc1\x00\x01" + objects.PARAMETERS.logical_name + b"\x02\x00"
-            + b"\x00" + (1).to_bytes(4) + axdr.encode_length(1500) + raw[:1500]
+            b"\xc1\x02\xc1\x00\x01"
+            + objects.PARAMETERS.logical_name
+            + b"\x02\x00"
+            + b"\x00"
+            + (1).to_bytes(4)
+            + axdr.encode_length(1500)
+            + raw[:1500]
         )
         number, at = 2, 1500
         while at < len(raw):
             piece = raw[at : at + 1500]
             at += 1500
             answer = peer.exchange(
-                b"\xc1\x03\xc1" + bytes((at >= len(raw),)) + number.to_bytes(4)
-                + axdr.encode_length(len(piece)) + piece
+                b"\xc1\x03\xc1"
+                + bytes((at >= len(raw),))
+                + number.to_bytes(4)
+                + axdr.encode_length(len(piece))
+                + piece
             )
             number += 1
         assert answer[:4] == bytes((0xC5, 3, 0xC1, OTHER_REASON))
