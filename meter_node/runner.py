@@ -22,6 +22,7 @@ from meter_node import (
     config,
     feeds,
     head_end,
+    host_clock,
     keys,
     oscilloscope,
     profile_reader,
@@ -130,7 +131,7 @@ class MeterRunner:
         """The meter for head-ends, from ``begin`` on."""
         self._links = links
         self._change_management = change_management
-        self._begun = False
+        self._begun = self._awake = False
         self._booked_ns = time.monotonic_ns()
         self._waiting: list[Measurement] = []
         self._offer: _Offer | None = None
@@ -272,7 +273,11 @@ class MeterRunner:
         if not self._begun:
             self._waiting.append(measurement)
             return
-        self._meter.advance(measurement, self._inputs())
+        trusted = False
+        if not (self._awake and self._meter.clock.valid):
+            self._awake = True
+            trusted = self._settings.clock == "trusted" or host_clock.is_synchronised()
+        self._meter.advance(measurement, self._inputs(), clock_trusted=trusted)
         self._booked_ns = time.monotonic_ns()
         self._offer_if_due(measurement.end_ns)
 
