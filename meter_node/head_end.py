@@ -5,7 +5,7 @@ Must not know a transport, nor how one meter runs: what keeps a change is handed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
@@ -22,6 +22,11 @@ from meter_node.meter.commands import Commands
 from meter_node.meter.rows import BillingKind, BillingRow, LogRow, ProfileRow
 from meter_node.meter.variant import Variant
 from meter_node.store import Store
+
+MOST_SENT = 2048
+"""Bytes of an APDU that a transport takes: longer answers go in blocks."""
+AS_THE_REAL_METER = 16
+"""The server SAP under which the real meter's clients ask for its one logical device."""
 
 type _Stamps = tuple[int | None, int | None]
 type _Entries = tuple[int, int | None]
@@ -122,3 +127,26 @@ def serve(
     security = Security(title, PycryptodomeAead(), known, Numbers(kept, title, floor))
     parts = model.Parts(device, variant, commands, kept, security, links)
     return Server(model.build(parts, commit), security, lambda: device.committed, commands.count)
+
+
+class Switchboard:
+    """One client's way to all meters of a node: server SAP 1 is the first, 2 the next."""
+
+    def __init__(
+        self, servers: Sequence[Server], clocks_ns: Sequence[Callable[[], int]], source: str
+    ) -> None:
+        """`clocks_ns` give each meter's own time (UTC); `source`: who it is from, for the logs."""
+        self._connections = [server.connect(source, MOST_SENT) for server in servers]
+        self._clocks_ns = clocks_ns
+
+    def receive(self, client_sap: int, server_sap: int, apdu: bytes, now_ns: int) -> bytes | None:
+        """Return the answer of the meter that is asked for; see `DlmsConnection`."""
+        place = 0 if server_sap == AS_THE_REAL_METER else server_sap - 1
+        if not 0 <= place < len(self._connections):
+            return None
+        return self._connections[place].receive(client_sap, 1, apdu, self._clocks_ns[place]())
+
+    def closed(self) -> None:
+        """The client is gone."""
+        for connection in self._connections:
+            connection.closed()
