@@ -20,16 +20,14 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from meter_node import __version__, keys, store
-from meter_node.channel import apdu, lists, security
-from meter_node.channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
-from meter_node.channel.registers import BY_KEY
-from meter_node.ciphering import COUNTER_EPOCH, PycryptodomeAead, time_floor
-from meter_node.meter import floor
+from meter_node.ciphering import COUNTER_EPOCH, time_floor
+from meter_node.meter import floor, restored
 from meter_node.meter.event import Event
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.logs import EventLogs
 from meter_node.meter.rows import Image
 from meter_node.meter.snapshot import NANO, ROLLOVER_NWH
+from meter_node.published import Published
 
 DATABASE = "store.sqlite"
 INSTANCE = "instance"
@@ -51,31 +49,13 @@ class BackupError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """What a push that was once published says: nothing may fall short of it."""
-
-    counter: int
-    energies_wh: Mapping[str, int]
-    """Register key to Wh or varh, truncated as they are shown."""
-
-
-def published(payload: bytes, meter: keys.MeterKeys) -> Published:
-    """Open a meter's own push. Raises security.RefusedError or ListError for any other frame."""
-    receiver = security.Receiver(PycryptodomeAead(), meter.system_title, meter.push)
-    accepted = receiver.accept(payload, retained=True)
-    reading = lists.read(
-        apdu.decode_data_notification(accepted.plaintext), SCALER_PROFILES[DEFAULT_SCALER_PROFILE]
-    )
-    energies = {key: int(value) for key, value in reading.values.items() if BY_KEY[key].is_energy}
-    return Published(accepted.counter, energies)
-
-
-@dataclass(frozen=True, slots=True)
 class Restored:
     """What a restored or copied store went on with."""
 
     raised_nwh: Mapping[bytes, Mapping[str, int]] = field(default_factory=dict)
     """System title to registers and by how much (nWh, nvarh) they were raised."""
+    off: frozenset[bytes] = frozenset()
+    """System titles of the meters whose supply was on in the store, and is off now."""
     new_keys: bool = False
 
 
@@ -114,27 +94,30 @@ def raise_to_published(
     last: Published,
     now_s: int,
     local: LocalTime,
-) -> Mapping[str, int]:
+) -> Mapping[str, int] | None:
     """Hold a store against the push that the broker retains; return what had to be raised (nWh).
 
     A register that is below what was published shows that the store is older than that, however
-    it came here: then everything goes on above, and `restored` is logged. Raises StoreError.
+    it came here, and so does a number of the key that it has not reserved: then everything goes on
+    above, what was cut stays cut, and `restored` is logged. None: nothing had to be done. Raises
+    StoreError.
     """
-    kept = database.kept(meter.system_title)
-    if not floor.raised(kept.energies_nwh, _nwh(last)):
-        if last.counter >= database.reserved_counter(keys.push_counter(meter)):
-            database.reserve_counter(keys.push_counter(meter), last.counter + 1)
-        return {}
-    raised = _go_on_above(
+    kept, counter = database.kept(meter.system_title), keys.push_counter(meter)
+    if last.counter < database.reserved_counter(counter) and not floor.raised(
+        kept.energies_nwh, last.energies_nwh()
+    ):
+        return None
+    done = _go_on_above(
         database,
         ["restored"],
         now_s,
         {meter.system_title: local},
         {meter.system_title: last},
-        {keys.push_counter(meter): last.counter + 1},
+        {counter: last.counter + 1},
+        ran={},
         titles=[meter.system_title],
     )
-    return raised.raised_nwh[meter.system_title]
+    return done.raised_nwh[meter.system_title]
 
 
 # --- back-up and restore --------------------------------------------------------------------------
@@ -190,9 +173,10 @@ def restore(
     and what the store here holds, if it is the one that was running here. A meter for which
     neither can be had needs `new_keys`: its displays are paired anew and know nothing that could
     go back. A store here that is newer than the back-up needs `replace`. Counters and log entries
-    go on above all that can have been used since, `restored` is logged, tokens wait. Raises
-    BackupError, DataDirectoryInUseError, StoreError, KeyFileError, and then the data directory is
-    as it was, but for keys that were made.
+    go on above all that can have been used since, and `restored` is logged. What was cut stays cut
+    and what was spent stays spent (`restored.taken_over`); tokens wait where no store here knows
+    which were. Raises BackupError, DataDirectoryInUseError, StoreError, KeyFileError, and then the
+    data directory is as it was, but for keys that were made.
     """
     last, local = last or {}, local or {}
     if datetime.fromtimestamp(now_s, UTC) < COUNTER_EPOCH:
@@ -219,18 +203,14 @@ def restore(
                         "back; with --new-keys the meters get new keys, and every display must "
                         "be paired anew"
                     )
+                pushed = _pushed(data_dir, last)
                 if new_keys:
                     keys.renew(data_dir, names)
                 counters = dict(running.counters)
-                if not new_keys:
-                    for meter in keys.load(data_dir).meters.values():
-                        if meter.system_title in last:
-                            counter = keys.push_counter(meter)
-                            counters[counter] = max(
-                                counters.get(counter, 0), last[meter.system_title].counter + 1
-                            )
+                for counter, number in pushed.values():
+                    counters[counter] = max(counters.get(counter, 0), number + 1)
                 with copy.transaction():
-                    restored = _go_on_above(
+                    done = _go_on_above(
                         copy,
                         ["restored", "keys_changed"] if new_keys else ["restored"],
                         now_s,
@@ -238,6 +218,7 @@ def restore(
                         last,
                         counters,
                         floors=floors,
+                        ran=running.last(pushed),
                         titles=titles,
                     )
                     copy.set_mark("backup", None)
@@ -249,7 +230,7 @@ def restore(
                 copy.copy_to(path)
         finally:
             _remove(temporary)
-    return Restored(restored.raised_nwh, new_keys)
+    return Restored(done.raised_nwh, done.off, new_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +242,15 @@ class _Running:
     known: bool = False
     """It is the one that ran here last, not itself a copy."""
     damaged: bool = False
+
+    def last(self, pushed: Mapping[bytes, tuple[str, int]]) -> dict[bytes, store.Kept]:
+        """Return what ran here last: no meter of which a push had a number not reserved here."""
+        return {
+            title: kept
+            for title, kept in self.kept.items()
+            if self.known
+            and (title not in pushed or pushed[title][1] < self.counters.get(pushed[title][0], 0))
+        }
 
 
 def _running(data_dir: Path) -> _Running:
@@ -289,6 +279,17 @@ def _refuse_older(copy: store.Store, here: Mapping[bytes, store.Kept], path: Pat
             )
 
 
+def _pushed(data_dir: Path, last: Mapping[bytes, Published]) -> dict[bytes, tuple[str, int]]:
+    """Return name of the counter and number of what was published last, by system title."""
+    if not last:
+        return {}
+    return {
+        meter.system_title: (keys.push_counter(meter), last[meter.system_title].counter)
+        for meter in keys.load(data_dir).meters.values()
+        if meter.system_title in last
+    }
+
+
 def _names(data_dir: Path, titles: Iterable[bytes], noted: Mapping[str, str]) -> dict[str, bytes]:
     """Return name and system title of the back-up's meters. Raises BackupError for others'."""
     if (data_dir / keys.FILE_NAME).exists():
@@ -315,10 +316,15 @@ def _go_on_above(
     counters: Mapping[str, int],
     *,
     floors: Mapping[bytes, store.Kept] | None = None,
+    ran: Mapping[bytes, store.Kept] | None = None,
     titles: Iterable[bytes] | None = None,
 ) -> Restored:
-    """Let a store that may be old go on above all that can have happened since; and log it."""
+    """Let a store that may be old go on above all that can have happened since; and log it.
+
+    `ran`: what is known to have run here last; None leaves supply and credit as they are.
+    """
     raised: dict[bytes, Mapping[str, int]] = {}
+    off: set[bytes] = set()
     utc = LocalTime(ZoneInfo("UTC"))
     if titles is None:
         titles = dict.fromkeys([*database.titles(), *local])
@@ -335,7 +341,7 @@ def _go_on_above(
             if floors and title in floors:
                 energies |= floor.raised(energies, floors[title].energies_nwh)
             if title in last:
-                energies |= floor.raised(energies, _nwh(last[title]))
+                energies |= floor.raised(energies, last[title].energies_nwh())
             raised[title] = {
                 key: (energy - kept.energies_nwh.get(key, 0)) % ROLLOVER_NWH
                 for key, energy in energies.items()
@@ -344,38 +350,55 @@ def _go_on_above(
             # No log grows by more than an entry a second: as high as its age is unused.
             database.jump(title, max(0, moment_s - int(COUNTER_EPOCH.timestamp())))
             logs = EventLogs(local.get(title, utc), database.kept(title).log_heads)
+            states: dict[str, str] = {}
+            tokens_wait = True
+            if ran is not None:
+                here = ran.get(title)
+                states = restored.taken_over(
+                    kept,
+                    here,
+                    last[title].supply if title in last else restored.NOTHING_SHOWN,
+                    energies.get(restored.IMPORT, 0),
+                    moment_s,
+                )
+                tokens_wait = here is None or _tokens_wait(here)
+                if restored.is_open(states) and not restored.is_open(kept.states):
+                    off.add(title)
             state = {
                 "reason": events[0],
                 "time_s": moment_s,
-                "tokens_wait": True,
+                "tokens_wait": tokens_wait,
                 "raised_nwh": raised[title],
             }
+            detail = _told(raised[title], off=title in off)
             database.commit(
                 title,
                 Image(
                     kept.time_ns,
                     energies,
-                    {STATE_PART: json.dumps(state)},
+                    {**states, STATE_PART: json.dumps(state)},
                     logs.append(
-                        Event.of(name, moment_s, _told(raised[title]) if name == events[0] else "")
+                        Event.of(name, moment_s, detail if name == events[0] else "")
                         for name in events
                     ),
                 ),
             )
-    return Restored(raised)
+    return Restored(raised, frozenset(off))
 
 
-def _told(raised_nwh: Mapping[str, int]) -> str:
-    totals = (
+def _tokens_wait(ran: store.Kept) -> bool:
+    """Whether it does not know itself which tokens are spent."""
+    waits: bool = json.loads(ran.states.get(STATE_PART, "{}")).get("tokens_wait", False)
+    return waits or "credit" not in ran.states
+
+
+def _told(raised_nwh: Mapping[str, int], *, off: bool) -> str:
+    told = [
         f"{key} +{nwh / NANO / 1000:.3f} kWh"
-        for key in ("import_active_energy", "export_active_energy")
+        for key in (restored.IMPORT, "export_active_energy")
         if (nwh := raised_nwh.get(key))
-    )
-    return "; ".join(totals)
-
-
-def _nwh(last: Published) -> dict[str, int]:
-    return {key: energy * NANO for key, energy in last.energies_wh.items()}
+    ]
+    return "; ".join([*told, "supply off"] if off else told)
 
 
 def _copy_checked(file: Path, temporary: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +15,12 @@ import aiomqtt
 import typer
 
 from meter_node import backup, config, keys, node
+from meter_node.channel.registers import BY_KEY, Unit
 from meter_node.cli_output import check_writable, console
 from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.snapshot import NANO
+from meter_node.published import Published
 
 
 def back_up(
@@ -53,11 +56,13 @@ def restore(
     """Put a back-up into a data directory, while no node runs there.
 
     No register goes back and no counter is used twice: registers are raised to what the broker
-    retains of the last push. Tokens of a prepaid meter wait until the utility has confirmed.
+    retains of the last push. A supply that was cut stays cut, and where nobody can know it waits
+    for the meter's button. Tokens of a prepaid meter wait until the utility has confirmed, unless
+    the store here knows which are spent.
     """
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     out = console()
-    last: dict[bytes, backup.Published] = {}
+    last: dict[bytes, Published] = {}
     local: dict[bytes, LocalTime] = {}
     path = data_dir / config.FILE_NAME
     if path.exists() and (data_dir / keys.FILE_NAME).exists():
@@ -83,7 +88,27 @@ def restore(
     )
     for title, raised in done.raised_nwh.items():
         out.print(f"{title.hex()}: restored", highlight=False)
-        for key, nwh in raised.items():
-            out.print(f"  {key}: raised by {nwh / NANO / 1000:.3f} k", highlight=False)
+        for line in raised_lines(raised):
+            out.print(f"  {line}", highlight=False)
+        if title in done.off:
+            out.print(
+                "  the supply is off: it was cut since, or nothing says that it was not",
+                highlight=False,
+                soft_wrap=True,
+            )
     if done.new_keys:
         out.print("The keys are new: pair every display anew (meter-node pair)", highlight=False)
+
+
+def raised_lines(raised_nwh: Mapping[str, int]) -> list[str]:
+    """Return what was raised (nWh, nvarh), totals first; nothing that would be told as zero."""
+    raised_wh = {key: wh for key, nwh in raised_nwh.items() if (wh := (nwh + NANO // 2) // NANO)}
+    registers = sorted(
+        (BY_KEY[key] for key in raised_wh if key in BY_KEY),
+        key=lambda register: (register.phase is not None, register.tariff is not None),
+    )
+    return [
+        f"{register.key}: raised by {raised_wh[register.key] / 1000:.3f} "
+        f"{'kWh' if register.quantity.unit is Unit.WATT_HOUR else 'kvarh'}"
+        for register in registers
+    ]

@@ -25,6 +25,7 @@ from meter_node.ports import mqtt
 from meter_node.ports.ami import AmiPort
 from meter_node.ports.display.page import DisplayPage
 from meter_node.ports.retained import retained
+from meter_node.published import Published, published
 from meter_node.runner import MeterRunner
 
 _LOGGER = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ def _claim(data_dir: Path, database: store.Store, local: Mapping[bytes, LocalTim
 
 async def last_published(
     settings: config.MqttConfig, node_keys: keys.NodeKeys
-) -> dict[bytes, backup.Published]:
+) -> dict[bytes, Published]:
     """Return what the broker retains of each meter's last push, by system title.
 
     Raises aiomqtt.MqttError or OSError where it can't be reached.
@@ -167,7 +168,7 @@ async def last_published(
     found = {}
     for topic, payload in (await retained(broker(settings), meters)).items():
         try:
-            found[meters[topic].system_title] = backup.published(payload, meters[topic])
+            found[meters[topic].system_title] = published(payload, meters[topic])
         except (security.RefusedError, ListError, ValueError):
             continue  # under other keys, or not ours: no floor
     return found
@@ -188,13 +189,13 @@ async def _raise_to_published(
         return set()
     try:
         async with asyncio.timeout(_BROKER_WAIT_S):
-            published = await last_published(settings.mqtt, node_keys)
+            last_pushes = await last_published(settings.mqtt, node_keys)
     except (aiomqtt.MqttError, OSError) as error:
         _LOGGER.warning("what was published last can't be asked for: %r", error)
         return set()
     below = set()
     for meter in node_keys.meters.values():
-        last = published.get(meter.system_title)
+        last = last_pushes.get(meter.system_title)
         if last is None or meter.system_title not in local:
             continue
         try:
@@ -204,10 +205,10 @@ async def _raise_to_published(
         except store.StoreError as error:
             _LOGGER.warning("%s; it can't be held against what was published", error)
             continue
-        if raised:
+        if raised is not None:
             _LOGGER.warning(
-                "%s: the store was older than what was published; registers were raised and tokens "
-                "wait for the utility",
+                "%s: the store was older than what was published; registers were raised, what was "
+                "cut stays cut, and tokens wait for the utility",
                 meter.system_title.hex(),
             )
         below.add(meter.system_title)

@@ -14,20 +14,23 @@ import pytest
 from mosquitto import Mosquitto
 from typer.testing import CliRunner
 
-from meter_node import backup, cli, keys, store
-from meter_node.backup import COUNTER_JUMP, DATABASE, STATE_PART, BackupError, Published
+from meter_node import backup, cli, cli_backup, keys, store
+from meter_node.backup import COUNTER_JUMP, DATABASE, STATE_PART, BackupError
 from meter_node.channel import apdu, hello, meter_node_v1, security
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.event_codes import Log
 from meter_node.ciphering import InvocationCounter, PycryptodomeAead
 from meter_node.cli_logs import verify_logs
+from meter_node.meter import restored
 from meter_node.meter.event import Event
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.logs import EventLogs
 from meter_node.meter.rows import ChainHead, Image
 from meter_node.meter.snapshot import NANO
+from meter_node.meter.supply import Cause, ControlState
 from meter_node.ports import mqtt
 from meter_node.ports.retained import retained
+from meter_node.published import Published, published
 
 # 2026-01-15 12:00 UTC: 14.5 days after the counters' epoch.
 NOON_S = 1_768_478_400
@@ -54,11 +57,18 @@ class House:
         with closing(store.Store(self.data_dir / DATABASE)) as database:
             return backup.claim(self.data_dir, database, now_s, {self.title: LOCAL})
 
-    def meter_until(self, time_s: int, energies_nwh: Mapping[str, int], event: str = "") -> None:
+    def meter_until(
+        self,
+        time_s: int,
+        energies_nwh: Mapping[str, int],
+        event: str = "",
+        states: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
         with closing(store.Store(self.data_dir / DATABASE)) as database:
             logs = EventLogs(LOCAL, database.kept(self.title).log_heads)
             rows = logs.append([Event.of(event, time_s)] if event else [])
-            database.commit(self.title, Image(time_s * NANO, energies_nwh, {}, rows))
+            texts = {part: json.dumps(state) for part, state in (states or {}).items()}
+            database.commit(self.title, Image(time_s * NANO, energies_nwh, texts, rows))
 
     def kept(self) -> store.Kept:
         with closing(store.Store(self.data_dir / DATABASE)) as database:
@@ -81,6 +91,9 @@ class House:
     def tokens_wait(self) -> bool:
         state = self.kept().states.get(STATE_PART)
         return state is not None and bool(json.loads(state)["tokens_wait"])
+
+    def state(self, part: str) -> dict[str, object]:
+        return dict(json.loads(self.kept().states[part]))
 
     def restore(self, file: Path, **options: object) -> backup.Restored:
         return backup.restore(file, self.data_dir, now_s=NOON_S + 200, **options)  # type: ignore[arg-type]
@@ -199,7 +212,8 @@ def test_an_empty_directory_gets_the_meters_under_new_keys(
 
 def test_tokens_wait_after_a_restore(house: House, old: Path) -> None:
     assert not house.tokens_wait()
-    house.restore(old, replace=True)
+    (house.data_dir / DATABASE).unlink()
+    house.restore(old, last={house.title: PUSHED})
     assert house.tokens_wait()
 
 
@@ -292,6 +306,96 @@ def test_a_back_up_of_version_1_is_restored(house: House, tmp_path: Path) -> Non
     (house.data_dir / DATABASE).unlink()
     house.restore(file, last={house.title: Published(0, {"import_active_energy": 7})})
     assert house.kept().energies_nwh == {"import_active_energy": 7 * NANO + 5}
+
+
+# --- supply and credit ---
+
+ON = {"closed": True, "causes": [], "wants_button": False}
+OFF = {"closed": False, "causes": ["remote"], "wants_button": False}
+SHOWN_OFF = restored.Shown(ControlState.DISCONNECTED, 5, frozenset({Cause.REMOTE}), 2_000)
+
+
+@pytest.fixture
+def prepaid(house: House, tmp_path: Path) -> tuple[House, Path]:
+    """A house and its back-up; since then it drew 3 kWh of its 8, and the utility has cut it."""
+    credit = {"enabled": True, "credit_nwh": 8 * KWH, "debt_nwh": 0, "sequence": 1}
+    energies = {"import_active_energy": 10 * KWH}
+    house.meter_until(NOON_S + 1, energies, states={"breaker": ON, "credit": credit})
+    file = tmp_path / "prepaid.backup"
+    backup.back_up(house.data_dir, file, NOON_S + 1)
+    house.take(40)
+    credit |= {"credit_nwh": 5 * KWH, "sequence": 2}
+    energies = {"import_active_energy": 13 * KWH}
+    house.meter_until(NOON_S + 100, energies, states={"breaker": OFF, "credit": credit})
+    return house, file
+
+
+def test_a_restore_energises_no_house_that_was_cut_since(prepaid: tuple[House, Path]) -> None:
+    house, file = prepaid
+    done = house.restore(file, replace=True)
+    assert house.state("breaker") == OFF
+    assert done.off == {house.title}
+    assert house.status_log()[-1] == (193, "import_active_energy +3.000 kWh; supply off")
+
+
+def test_a_restore_gives_no_spent_credit_back(prepaid: tuple[House, Path]) -> None:
+    house, file = prepaid
+    house.restore(file, replace=True)
+    assert (house.state("credit")["credit_nwh"], house.state("credit")["sequence"]) == (5 * KWH, 2)
+
+
+def test_tokens_do_not_wait_where_the_store_here_knows_which_are_spent(
+    prepaid: tuple[House, Path],
+) -> None:
+    house, file = prepaid
+    house.restore(file, replace=True)
+    assert not house.tokens_wait()
+
+
+def test_tokens_that_waited_here_wait_on(prepaid: tuple[House, Path]) -> None:
+    house, file = prepaid
+    house.meter_until(NOON_S + 101, {}, states={STATE_PART: {"tokens_wait": True}})
+    house.restore(file, replace=True)
+    assert house.tokens_wait()
+
+
+def test_without_the_store_that_ran_here_the_last_push_tells(prepaid: tuple[House, Path]) -> None:
+    house, file = prepaid
+    (house.data_dir / DATABASE).unlink()
+    pushed = Published(5000, {"import_active_energy": 13_000}, SHOWN_OFF)
+    house.restore(file, last={house.title: pushed})
+    assert house.state("breaker") == OFF | {"wants_button": True}
+    assert house.state("credit")["credit_nwh"] == 2 * KWH
+    assert house.tokens_wait()
+
+
+def test_a_store_here_that_is_older_than_the_last_push_does_not_count(
+    prepaid: tuple[House, Path],
+) -> None:
+    # It was put back with its whole disk, which nothing in it shows: but it reserved no 5000.
+    house, file = prepaid
+    pushed = Published(5000, {"import_active_energy": 13_000}, SHOWN_OFF)
+    house.restore(file, last={house.title: pushed}, replace=True)
+    assert house.state("credit")["credit_nwh"] == 2 * KWH
+    assert house.tokens_wait()
+
+
+def test_a_restore_with_new_keys_waits_for_the_button(prepaid: tuple[House, Path]) -> None:
+    house, file = prepaid
+    (house.data_dir / DATABASE).unlink()
+    house.restore(file, new_keys=True)
+    assert house.state("breaker") == ON | {"closed": False, "wants_button": True}
+    assert house.state("credit")["credit_nwh"] == 8 * KWH
+
+
+def test_a_copy_has_a_supply_of_its_own(prepaid: tuple[House, Path], tmp_path: Path) -> None:
+    house, _ = prepaid
+    house.meter_until(NOON_S + 101, {}, states={"breaker": ON})
+    shutil.copytree(house.data_dir, tmp_path / "copy", copy_function=shutil.copy2)
+    copy = House(tmp_path / "copy")
+    assert copy.start()
+    assert copy.state("breaker") == ON
+    assert copy.state("credit") == house.state("credit")
 
 
 # --- copies ---
@@ -392,17 +496,17 @@ def sealed(meter: keys.MeterKeys, counter: int, import_wh: int) -> bytes:
 
 
 def test_a_retained_push_tells_the_floor(house: House) -> None:
-    pushed = backup.published(sealed(house.meter, 77, 15_000), house.meter)
+    pushed = published(sealed(house.meter, 77, 15_000), house.meter)
     assert pushed == Published(77, {"import_active_energy": 15_000})
 
 
 def test_a_push_of_other_keys_tells_nothing(house: House, tmp_path: Path) -> None:
     other = House(tmp_path / "other")
     with pytest.raises(security.RefusedError):
-        backup.published(sealed(other.meter, 77, 15_000), house.meter)
+        published(sealed(other.meter, 77, 15_000), house.meter)
 
 
-def hold(house: House, last: Published) -> Mapping[str, int]:
+def hold(house: House, last: Published) -> Mapping[str, int] | None:
     with closing(store.Store(house.data_dir / DATABASE)) as database:
         return backup.raise_to_published(database, house.meter, last, NOON_S, LOCAL)
 
@@ -416,14 +520,36 @@ def test_a_start_that_knows_less_than_the_broker_was_restored(house: House) -> N
 
 
 def test_a_start_that_knows_what_the_broker_does_goes_on_untouched(house: House) -> None:
-    assert hold(house, Published(5, {"import_active_energy": 10_000})) == {}
+    used = house.take(5)
+    assert hold(house, Published(used, {"import_active_energy": 10_000})) is None
     assert [code for code, _ in house.status_log()] == [2]
     assert not house.tokens_wait()
 
 
-def test_a_number_that_the_broker_has_seen_is_not_given_again(house: House) -> None:
-    hold(house, Published(5000, {"import_active_energy": 10_000}))
-    assert house.take() == 5001
+def test_a_store_that_lacks_a_number_that_the_broker_has_seen_was_put_back(house: House) -> None:
+    assert hold(house, Published(5000, {"import_active_energy": 10_000})) == {}
+    assert house.take() > 5000
+    assert house.status_log()[-1] == (193, "")
+    assert house.tokens_wait()
+
+
+def test_a_start_from_an_image_energises_no_house_that_was_cut_since(
+    prepaid: tuple[House, Path],
+) -> None:
+    house, _ = prepaid
+    house.meter_until(NOON_S + 101, {}, states={"breaker": ON})
+    hold(house, Published(5000, {"import_active_energy": 14_000}, SHOWN_OFF))
+    assert house.state("breaker") == OFF | {"wants_button": True}
+    assert house.state("credit")["credit_nwh"] == 2 * KWH
+
+
+def test_an_image_of_an_empty_house_is_found_by_the_number_of_the_last_push(
+    prepaid: tuple[House, Path],
+) -> None:
+    house, _ = prepaid
+    house.meter_until(NOON_S + 101, {}, states={"breaker": ON})
+    hold(house, Published(5000, {"import_active_energy": 13_000}, SHOWN_OFF))
+    assert house.state("breaker") == OFF | {"wants_button": True}
 
 
 # --- commands ---
@@ -434,6 +560,22 @@ def run(*arguments: object) -> tuple[int, str]:
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
+
+
+def test_what_was_raised_is_printed_with_its_unit_totals_first_and_no_zero() -> None:
+    raised = {
+        "import_active_energy_l1": 26 * NANO,
+        "reactive_energy_q1": NANO // 3,  # a third of a varh
+        "import_active_energy_t1": 26 * NANO,
+        "import_reactive_energy": 5 * NANO,
+        "import_active_energy": 26 * NANO,
+    }
+    assert cli_backup.raised_lines(raised) == [
+        "import_reactive_energy: raised by 0.005 kvarh",
+        "import_active_energy: raised by 0.026 kWh",
+        "import_active_energy_t1: raised by 0.026 kWh",
+        "import_active_energy_l1: raised by 0.026 kWh",
+    ]
 
 
 def test_verify_logs_finds_a_changed_row(house: House) -> None:
@@ -498,7 +640,7 @@ async def test_restore_asks_the_broker_for_the_last_push(
     (house.data_dir / DATABASE).unlink()
     status, output = await asyncio.to_thread(run, "restore", old, "--data-dir", house.data_dir)
     assert status == 0, output
-    assert "import_active_energy: raised by 5.000 k" in output
+    assert "import_active_energy: raised by 5.000 kWh" in output
     assert house.kept().energies_nwh == {"import_active_energy": 15 * KWH}
     assert house.take() > 9000
 
