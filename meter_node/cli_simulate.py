@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +19,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from meter_node import config, data_directory, feeds, keys, node, store
+from meter_node.channel.event_codes import BY_NAME
 from meter_node.channel.registers import QUANTITIES, TARIFFS
 from meter_node.cli_output import console
-from meter_node.meter.local_time import DAY_S, LocalTime
+from meter_node.meter.local_time import DAY_S, MINUTE_S, LocalTime
 from meter_node.meter.meter import Meter
 from meter_node.meter.profile import LOAD_PROFILE
-from meter_node.meter.rows import Image
+from meter_node.meter.rows import Image, LogRow
 from meter_node.meter.snapshot import NANO, ROLLOVER_NWH, Snapshot
 from meter_node.metrology import DigitalInputs
 from meter_node.sources import outages
@@ -33,7 +34,9 @@ from meter_node.sources.phasor_house import PhasorHouse
 STEP_S = 60
 QUARTER_HOUR_S = 900
 DEFAULT_MODEL = "382M"
+QUARTER_HOUR_MIN = 15
 TARIFF_KEY = "import_active_energy_t"
+_DAYLIGHT_SAVING = BY_NAME["daylight_saving"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,40 @@ class Span:
 
 @dataclass(slots=True)
 class Tally:
-    """What was played."""
+    """What the meter made of the span, by the rows that it gave to be kept."""
 
+    span: Span
+    load_profile_interval_min: int
+    first_daily_entry: int
+    """What a daily row with a lower number was due for was before the span."""
     steps: int = 0
     daily_snapshots: int = 0
-    quarter_hours: int = 0
     load_profile_rows: int = 0
-    load_profile_interval_min: int = 0
+    quarter_hours: set[int] = field(default_factory=set)
+    """Those that the load profile's rows tell of, counted from 1970."""
+    clock_changes: list[LogRow] = field(default_factory=list)
+    """Entries of the clock's log on daylight saving."""
     snapshot: Snapshot = field(default_factory=lambda: Snapshot(0))
+
+    def take(self, image: Image) -> None:
+        """Count the rows that are new since the image before."""
+        self.daily_snapshots += sum(
+            row.kind == "daily" and row.entry >= self.first_daily_entry
+            for row in image.billing_rows
+        )
+        self.clock_changes += [
+            row
+            for row in image.log_rows
+            if row.log is _DAYLIGHT_SAVING.log and row.code == _DAYLIGHT_SAVING.code
+        ]
+        interval_s = self.load_profile_interval_min * MINUTE_S
+        first = self.span.start_s // QUARTER_HOUR_S
+        for row in image.profile_rows:
+            # A row of before may have waited for the first step.
+            if row.profile == LOAD_PROFILE and row.time_s > self.span.start_s:
+                self.load_profile_rows += 1
+                begun = max((row.time_s - interval_s) // QUARTER_HOUR_S, first)
+                self.quarter_hours.update(range(begun, (row.time_s - 1) // QUARTER_HOUR_S + 1))
 
 
 def simulate(
@@ -88,7 +117,8 @@ def simulate(
 ) -> None:
     """Meter the past of a simulated house, minute by minute; meter-node run then goes on from it.
 
-    The supply fails now and then, as the house's seed has it.
+    The supply fails now and then, as the house's seed has it. Exit status 1 where what was metered
+    is not complete.
     """
     if config_file is None:
         data_directory.write_configuration(data_dir, DEFAULT_MODEL)
@@ -107,7 +137,8 @@ def simulate(
         database = store.Store(data_dir / node.DATABASE)
         try:
             _check_untouched(database.kept(title), chosen.name, span)
-            errors, begun_s = Console(stderr=True), time.perf_counter()
+            errors = Console(stderr=True)
+            begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
             with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
                 task = bar.add_task(f"{chosen.name}: {days} days", total=span.end_s - span.start_s)
                 tally = _play(
@@ -118,16 +149,20 @@ def simulate(
                     lambda at_s: bar.update(task, completed=at_s - span.start_s),
                 )
             seconds = time.perf_counter() - begun_s
+            cpu_seconds = time.process_time() - begun_cpu_s
         finally:
             database.close()
-    document = _document(chosen, local, span, tally) | {
+    document = _document(chosen, tally) | {
         "days": days,
         "seconds": round(seconds, 3),
+        "cpu_seconds": round(cpu_seconds, 3),
     }
     if as_json:
         sys.stdout.write(json.dumps(document) + "\n")
     else:
         _print(console(), chosen.name, document)
+    if not document["ok"]:
+        raise typer.Exit(1)
 
 
 def _play(
@@ -150,26 +185,27 @@ def _play(
     inputs = DigitalInputs(supply.breaker.closed_wanted if supply else None)
     house = PhasorHouse(feeds.house(settings.source, variant.phases), STEP_S, inputs=inputs)
     midnights_s = [*reversed(span.midnights_s)]
-    tally, quarter_hour = Tally(), -1
-    last_quarter_hour = span.end_s // QUARTER_HOUR_S - 1
+    (load_profile,) = (profile for profile in meter.profiles if profile.name == LOAD_PROFILE)
+    tally = Tally(span, load_profile.layout.interval_min, _first_daily_entry(meter, span))
+    advance = meter.advance
     for measurement in house.measurements(span.start_s, span.end_s):
-        meter.advance(measurement, house.inputs())
+        advance(measurement, house.digital_inputs)
         if supply is not None:
             house.digital_inputs = DigitalInputs(supply.breaker.closed_wanted)
         tally.steps += 1
-        begun = measurement.start_ns // (QUARTER_HOUR_S * NANO)
-        if begun != quarter_hour:
-            quarter_hour = begun
-            tally.quarter_hours += begun <= last_quarter_hour
         while midnights_s and measurement.end_ns >= midnights_s[-1] * NANO:
-            tally.load_profile_rows += _load_profile_rows(_keep(meter, database, title), span)
+            tally.take(_keep(meter, database, title))
             told(midnights_s.pop())
-            tally.daily_snapshots += 1
     tally.snapshot = meter.snapshot()
-    tally.load_profile_rows += _load_profile_rows(_keep(meter, database, title), span)
-    (load_profile,) = (profile for profile in meter.profiles if profile.name == LOAD_PROFILE)
-    tally.load_profile_interval_min = load_profile.layout.interval_min
+    tally.take(_keep(meter, database, title))
     return tally
+
+
+def _first_daily_entry(meter: Meter, span: Span) -> int:
+    """The next row's number, or the one after it where that was due before the span already."""
+    midnight_s = meter.billing.state()["midnight_s"]
+    is_owed = midnight_s is not None and midnight_s <= span.start_s
+    return meter.billing.last_entry("daily") + 1 + is_owed
 
 
 def _keep(meter: Meter, database: store.Store, title: bytes) -> Image:
@@ -177,14 +213,6 @@ def _keep(meter: Meter, database: store.Store, title: bytes) -> Image:
     database.commit(title, image)
     meter.is_kept(image)
     return image
-
-
-def _load_profile_rows(image: Image, span: Span) -> int:
-    """How many of them end within the span: an older one may have waited for the first step."""
-    return sum(
-        row.profile == LOAD_PROFILE and span.start_s < row.time_s <= span.end_s
-        for row in image.profile_rows
-    )
 
 
 def _choose(settings: config.Config, name: str | None) -> config.MeterConfig:
@@ -242,22 +270,21 @@ def _check_untouched(kept: store.Kept, name: str, span: Span) -> None:
         )
 
 
-def _document(
-    settings: config.MeterConfig, local: LocalTime, span: Span, tally: Tally
-) -> dict[str, Any]:
+def _document(settings: config.MeterConfig, tally: Tally) -> dict[str, Any]:
     assert isinstance(settings.source, config.SimulatedSourceConfig)
-    dark_s = outages.dark_quarter_hours(
-        settings.source.seed, span.start_s, span.end_s, settings.variant().phases
-    )
-    snapshot = tally.snapshot
+    span, snapshot = tally.span, tally.snapshot
+    where = settings.source.seed, span.start_s, span.end_s, settings.variant().phases
+    dark_s = outages.dark_quarter_hours(*where)
+    reason = _reason(tally, len(dark_s), outages.dark_stretches_ns(*where))
     return {
-        "ok": True,
+        "ok": not reason,
+        **({"reason": reason} if reason else {}),
         "meter": settings.name,
         "start": _iso(span.start_s),
         "end": _iso(span.end_s),
         "steps": tally.steps,
         "daily_snapshots": tally.daily_snapshots,
-        "quarter_hours": tally.quarter_hours,
+        "quarter_hours": len(tally.quarter_hours),
         "dark_quarter_hours": [_iso(end_s) for end_s in dark_s],
         "load_profile_interval_min": tally.load_profile_interval_min,
         "load_profile_rows": tally.load_profile_rows,
@@ -269,8 +296,34 @@ def _document(
             if key.startswith(TARIFF_KEY)
         },
         "tariffs_add_up": _tariffs_add_up(snapshot),
-        "daylight_saving": list(_daylight_saving(local, span)),
+        "daylight_saving": [_daylight_saving(row) for row in tally.clock_changes],
     }
+
+
+def _reason(tally: Tally, dark: int, stretches_ns: list[tuple[int, int]]) -> str:
+    """What is missing or too much among what was metered; empty where nothing is.
+
+    Where the span ends in the dark, what fell due in it comes when power returns, and is not
+    missing: a midnight, and the row of the quarter-hour in which it became dark.
+    """
+    span, faults = tally.span, []
+    quarters = range(span.start_s // QUARTER_HOUR_S + 1, span.end_s // QUARTER_HOUR_S + 1)
+    rows, midnights = len(quarters) - dark, len(span.midnights_s)
+    for start_ns, end_ns in stretches_ns:
+        dark_s = round(start_ns / NANO)
+        if round(end_ns / NANO) >= span.end_s and dark_s > span.start_s:
+            rows -= dark_s % QUARTER_HOUR_S > 0 and dark_s // QUARTER_HOUR_S + 1 in quarters
+            midnights -= sum(midnight_s > dark_s for midnight_s in span.midnights_s)
+    if tally.load_profile_interval_min == QUARTER_HOUR_MIN and tally.load_profile_rows != rows:
+        faults.append(
+            f"{tally.load_profile_rows} rows of the load profile, not {rows}: {len(quarters)} "
+            f"quarter-hours, {dark} of them dark"
+        )
+    if tally.daily_snapshots != midnights:
+        faults.append(f"{tally.daily_snapshots} daily snapshots of {midnights} local midnights")
+    if not _tariffs_add_up(tally.snapshot):
+        faults.append("tariffs do not add up to their totals")
+    return "; ".join(faults)
 
 
 def _tariffs_add_up(snapshot: Snapshot) -> bool:
@@ -284,14 +337,10 @@ def _tariffs_add_up(snapshot: Snapshot) -> bool:
     )
 
 
-def _daylight_saving(local: LocalTime, span: Span) -> Iterator[dict[str, Any]]:
-    """Each change of local time within the span, and the offset from UTC after it."""
-    offset_s = local.offset_s(span.start_s)
-    first_s = span.start_s // QUARTER_HOUR_S * QUARTER_HOUR_S + QUARTER_HOUR_S
-    for at_s in range(first_s, span.end_s, QUARTER_HOUR_S):
-        if local.offset_s(at_s) != offset_s:
-            offset_s = local.offset_s(at_s)
-            yield {"at": _iso(at_s), "local": local.at(at_s).isoformat(), "offset_s": offset_s}
+def _daylight_saving(row: LogRow) -> dict[str, Any]:
+    """A change of local time as the meter logged it, with the offset from UTC after it."""
+    local = datetime.fromtimestamp(row.time_s, timezone(timedelta(seconds=row.offset_s)))
+    return {"at": _iso(row.time_s), "local": local.isoformat(), "offset_s": row.offset_s}
 
 
 def _iso(at_s: int) -> str:
@@ -309,5 +358,7 @@ def _print(out: Console, name: str, document: dict[str, Any]) -> None:
     ]
     if dark:
         lines.append(f"dark until {', '.join(dark)}")
+    if not document["ok"]:
+        lines.append(f"not complete: {document['reason']}")
     for line in lines:
         out.print(line, highlight=False, markup=False)

@@ -644,6 +644,7 @@ name = "house"
 model = "{model}"              # 162M: one phase, 382M: three phases
 push_interval_s = 10
 time_zone = "Europe/Copenhagen"
+tariff = "denmark_n1"       # a preset; without this line there is one tariff
 
 [meter.source]
 kind = "simulated"          # a simulated house

@@ -21,6 +21,9 @@ DEMAND_INTERVALS_MIN = (5, 10, 15, 20, 30, 60)
 # nWh in an hour to milliwatts.
 _NWH_PER_MWH = 10**6
 SECONDS_PER_HOUR = 3600
+MONTHS_KEPT = 6
+"""Of how many months the maxima are kept, those measured last. A month that a clock was set to by
+mistake is one of them, so the true one survives five wrong ones."""
 
 
 class DemandSettings(BaseModel):
@@ -51,27 +54,59 @@ class Peak:
 class DirectionDemand:
     """Demand of one direction, import or export."""
 
-    __slots__ = ("_energy_nwh", "_windows", "last", "maximum", "previous_maximum")
+    __slots__ = ("_energy_nwh", "_local", "_maxima", "_month", "_windows", "last")
 
-    def __init__(self, windows: Windows, kept: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        windows: Windows,
+        local: LocalTime,
+        month: int | None,
+        kept: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Begin anew in the running month (`month_of`), or go on in it from a `state`."""
         self._windows = windows
+        self._local = local
+        self._month = month
         kept = kept or {}
         self._energy_nwh: int = kept.get("energy_nwh", 0)
         self.last = _peak(kept.get("last"))
         """The last whole interval; None before the first."""
-        self.maximum = _peak(kept.get("maximum"))
-        """The highest whole interval of the month; None before its first. Of equals the first."""
-        self.previous_maximum = _peak(kept.get("previous_maximum"))
-        """That of the month before."""
+        self._maxima: dict[int, Peak] = {}
+        """Month to its maximum, the month that was measured last at the end."""
+        if "maxima" in kept:
+            self._maxima = {month: Peak(*plain) for month, *plain in kept["maxima"]}
+        else:
+            # A state of before maxima were kept by month: of the month before and the running one.
+            for peak in (_peak(kept.get("previous_maximum")), _peak(kept.get("maximum"))):
+                if peak is not None:
+                    self._enter(peak)
 
     def state(self) -> dict[str, Any]:
         """All that has to outlive a power cut."""
         return {
             "energy_nwh": self._energy_nwh,
             "last": _plain(self.last),
-            "maximum": _plain(self.maximum),
-            "previous_maximum": _plain(self.previous_maximum),
+            "maxima": [
+                [month, peak.demand_mw, peak.time_s, peak.offset_s]
+                for month, peak in self._maxima.items()
+            ],
         }
+
+    @property
+    def maximum(self) -> Peak | None:
+        """The highest whole interval of the running month; None before its first.
+
+        Of equals the first.
+        """
+        return None if self._month is None else self._maxima.get(self._month)
+
+    @property
+    def previous_maximum(self) -> Peak | None:
+        """That of the calendar month before; None where nothing was measured in it.
+
+        An older month's would be read, and billed, as last month's.
+        """
+        return None if self._month is None else self._maxima.get(self._month - 1)
 
     @property
     def running_mw(self) -> int:
@@ -91,26 +126,41 @@ class DirectionDemand:
     def close(self, end_s: int, offset_s: int) -> None:
         """End a whole interval."""
         self.last = Peak(self.running_mw, end_s, offset_s)
-        self.maximum = _higher(self.maximum, self.last)
+        self._enter(self.last)
         self._energy_nwh = 0
 
     def drop(self) -> None:
         """End an interval that was not measured wholly: it sets nothing."""
         self._energy_nwh = 0
 
-    def begin_month(self) -> None:
-        """Put the maximum away as the previous month's."""
-        self.previous_maximum, self.maximum = self.maximum, None
-
-    def reopen_month(self) -> None:
-        """Go back to the previous month, whose maximum is the higher of both."""
-        self.maximum = _higher(self.previous_maximum, self.maximum)
-        self.previous_maximum = None
+    def turn_to(self, month: int) -> None:
+        """Make this the running month, whether it comes for the first time or again."""
+        self._month = month
 
     def begin_anew(self) -> None:
-        """Forget running, last and the month's maximum: the interval has another length."""
+        """Forget running, last and the maxima: the interval has another length.
+
+        That of the month before stays, as what was billed.
+        """
         self._energy_nwh = 0
-        self.last = self.maximum = None
+        self.last = None
+        self._maxima = {
+            month: peak
+            for month, peak in self._maxima.items()
+            if self._month is not None and month == self._month - 1
+        }
+
+    def _enter(self, peak: Peak) -> None:
+        """Hold it against the maximum of the month of its stamp."""
+        # What ends at midnight of the first was measured in the month before.
+        month = month_of(self._local, peak.time_s - 1)
+        maximum = self._maxima.pop(month, None)
+        if maximum is None or peak.demand_mw > maximum.demand_mw:
+            maximum = peak
+        self._maxima[month] = maximum
+        for measured_before in [*self._maxima][:-MONTHS_KEPT]:
+            if measured_before != self._month:
+                del self._maxima[measured_before]
 
 
 class Demand:
@@ -119,8 +169,13 @@ class Demand:
     Rules: an interval with a part in the dark, or cut by a step of the clock, sets no maximum
     (facts, expectation 7); the interval that ends at local midnight of the first belongs to the
     month before. The maximum begins anew with the first step after that midnight, so that a
-    snapshot at midnight still has it; with a clock that is not valid a month never ends. A clock
-    set back into the month before reopens that one.
+    snapshot at midnight still has it.
+
+    A maximum belongs to the month of its stamp, and those of some months are kept: a clock that was
+    set by mistake to another month, however far, shows that month's, and once it is corrected the
+    true month's comes back. What was measured under the wrong time stays with the wrong month.
+    With a clock that is not valid a month never ends: 1.6.0 stays with it, and what is measured
+    meanwhile shows once the clock is confirmed, if its stamps were right.
     """
 
     def __init__(
@@ -135,10 +190,9 @@ class Demand:
         kept = kept or {}
         same = kept.get("interval_min") == settings.interval_min
         self._windows = Windows(settings.interval_min, local, kept.get("windows") if same else None)
-        self.imported = DirectionDemand(self._windows, kept.get("import"))
-        self.exported = DirectionDemand(self._windows, kept.get("export"))
         self._month: int | None = kept.get("month")
         self._month_end_s: int = kept.get("month_end_s", 0)
+        self._make_directions(kept.get("import"), kept.get("export"))
         if kept and not same:
             self.imported.begin_anew()
             self.exported.begin_anew()
@@ -182,7 +236,7 @@ class Demand:
             self.imported.drop()
             self.exported.drop()
         if step.start_s >= self._month_end_s and (step.clock_valid or self._month is None):
-            self._begin_month(step.start_s)
+            self._turn_to_month(step.start_s)
         if import_nwh:
             self.imported.add(import_nwh)
         if export_nwh:
@@ -201,15 +255,9 @@ class Demand:
         self._windows.clock_changed(old_s, new_s)
         self.imported.drop()
         self.exported.drop()
-        if self._month is None:
-            return
-        month = month_of(self._local, new_s)
-        if month < self._month:
-            if month == self._month - 1:
-                self.imported.reopen_month()
-                self.exported.reopen_month()
-            self._month = month
-            self._month_end_s = next_month_s(self._local, new_s)
+        # Forward the month turns with the next step: a snapshot of the change has what it was.
+        if self._month is not None and month_of(self._local, new_s) < self._month:
+            self._turn_to_month(new_s)
 
     def reconfigure(self, settings: DemandSettings) -> None:
         """Take another interval. Running, last and the month's maximum begin anew.
@@ -225,28 +273,27 @@ class Demand:
         if last_s is not None:
             fresh.resume(last_s)
         self._windows = fresh
-        self.imported = DirectionDemand(fresh, self.imported.state())
-        self.exported = DirectionDemand(fresh, self.exported.state())
+        self._make_directions(self.imported.state(), self.exported.state())
         self.imported.begin_anew()
         self.exported.begin_anew()
 
-    def _begin_month(self, start_s: int) -> None:
-        month = month_of(self._local, start_s)
-        if self._month is not None and month != self._month:
-            self.imported.begin_month()
-            self.exported.begin_month()
+    def _make_directions(
+        self, imported: Mapping[str, Any] | None, exported: Mapping[str, Any] | None
+    ) -> None:
+        windows, local, month = self._windows, self._local, self._month
+        self.imported = DirectionDemand(windows, local, month, imported)
+        self.exported = DirectionDemand(windows, local, month, exported)
+
+    def _turn_to_month(self, at_s: int) -> None:
+        month = month_of(self._local, at_s)
+        self.imported.turn_to(month)
+        self.exported.turn_to(month)
         self._month = month
-        self._month_end_s = next_month_s(self._local, start_s)
+        self._month_end_s = next_month_s(self._local, at_s)
 
 
 def _demand_mw(energy_nwh: int, seconds: int) -> int:
     return energy_nwh * SECONDS_PER_HOUR // (seconds * _NWH_PER_MWH)
-
-
-def _higher(one: Peak | None, other: Peak | None) -> Peak | None:
-    if one is None or other is None:
-        return one or other
-    return other if other.demand_mw > one.demand_mw else one
 
 
 def _plain(peak: Peak | None) -> list[int] | None:

@@ -10,6 +10,7 @@ from .noise import uniform
 
 DAY_S = 86_400
 QUARTER_HOUR_S = 900
+NANO = 10**9
 MILLI_NS = 10**6
 MILLI = 1000
 
@@ -84,12 +85,13 @@ def dark_stretches_ns(seed: int, start_s: int, end_s: int, phases: int) -> list[
 def dark_quarter_hours(seed: int, start_s: int, end_s: int, phases: int) -> list[int]:
     """Ends (UTC, s) of the quarter-hours within start and end that are dark throughout.
 
-    By their ends, as a load profile stamps its rows: just these it hasn't.
+    By their ends, as a load profile stamps its rows: just these it hasn't. An outage begins and
+    ends with the nearest whole second, as on a meter's clock: of less than half a second of light
+    at an edge a meter measures no second, and gives no row.
     """
     dark: list[int] = []
     for start_ns, end_ns in dark_stretches_ns(seed, start_s, end_s, phases):
-        second_ns = MILLI * MILLI_NS
-        first_s, last_s = max(-(-start_ns // second_ns), start_s), min(end_ns // second_ns, end_s)
+        first_s, last_s = max(round(start_ns / NANO), start_s), min(round(end_ns / NANO), end_s)
         first_s = -(-first_s // QUARTER_HOUR_S) * QUARTER_HOUR_S
         dark += range(first_s + QUARTER_HOUR_S, last_s + 1, QUARTER_HOUR_S)
     return dark

@@ -556,24 +556,36 @@ class PlainDemand:
     def __init__(self) -> None:
         self.energy_nwh = 0
         self.last: tuple[int, int] | None = None
-        self.highest: tuple[int, int] | None = None
-        self.before: tuple[int, int] | None = None
+        self.whole: list[tuple[int, int]] = []
+        self.month: int | None = None
 
     def close(self, closed: Closed, length_s: int) -> None:
         if closed.whole:
             # nWh in the interval to mW: · 3600 s/h ÷ s ÷ 10⁶ nW/mW
             self.last = (self.energy_nwh * 3600 // (length_s * 10**6), closed.end_s)
-            if self.highest is None or self.last[0] > self.highest[0]:
-                self.highest = self.last
+            self.whole.append(self.last)
+            self._forget()
         self.energy_nwh = 0
 
-    def new_month(self) -> None:
-        self.before, self.highest = self.highest, None
+    @property
+    def highest(self) -> tuple[int, int] | None:
+        """The first of the highest that ended in the month, or at the midnight that ends it."""
+        return max(self._of(self.month), key=lambda demand: demand[0], default=None)
 
-    def month_again(self) -> None:
-        if self.before and (not self.highest or self.highest[0] <= self.before[0]):
-            self.highest = self.before
-        self.before = None
+    def other_interval(self) -> None:
+        self.energy_nwh, self.last = 0, None
+        self.whole = self._of(None if self.month is None else self.month - 1)
+
+    def _of(self, wanted: int | None) -> list[tuple[int, int]]:
+        return [demand for demand in self.whole if month(demand[1] - 1) == wanted]
+
+    def _forget(self) -> None:
+        """All but the six months measured last, and the running one."""
+        newest_first = [month(end_s - 1) for _, end_s in reversed(self.whole)]
+        stay = [*dict.fromkeys(newest_first)][:6]
+        self.whole = [
+            demand for demand in self.whole if month(demand[1] - 1) in (*stay, self.month)
+        ]
 
 
 class PlainMeter:
@@ -681,10 +693,7 @@ class PlainMeter:
         for demand in self.demands.values():
             demand.energy_nwh = 0
         if self.month is not None and month(new_s) < self.month:
-            if month(new_s) == self.month - 1:
-                for demand in self.demands.values():
-                    demand.month_again()
-            self.month, self.month_end_s = month(new_s), self._month_end(new_s)
+            self._turn_to_month(new_s)
         if self.midnight_s is not None:
             if new_s >= self.midnight_s:
                 self._midnight(new_s, "clock_set")
@@ -779,10 +788,7 @@ class PlainMeter:
                 for demand in self.demands.values():
                     demand.energy_nwh = 0
         if start_s >= self.month_end_s and (self.valid or self.month is None):
-            if self.month is not None and month(start_s) != self.month:
-                for demand in self.demands.values():
-                    demand.new_month()
-            self.month, self.month_end_s = month(start_s), self._month_end(start_s)
+            self._turn_to_month(start_s)
         self.demands["import"].energy_nwh += taken
         self.demands["export"].energy_nwh += given
         for closed in window.step(start_s, end_s, self.valid):
@@ -791,18 +797,20 @@ class PlainMeter:
                 if closed.whole and demand.last:
                     self.whole_windows.add(demand.last)
 
-    @staticmethod
-    def _month_end(utc_s: int) -> int:
+    def _turn_to_month(self, utc_s: int) -> None:
         at = wall(utc_s)
         year, following = (at.year + 1, 1) if at.month == 12 else (at.year, at.month + 1)
-        return round(datetime(year, following, 1, tzinfo=ZONE).timestamp())
+        self.month_end_s = round(datetime(year, following, 1, tzinfo=ZONE).timestamp())
+        self.month = month(utc_s)
+        for demand in self.demands.values():
+            demand.month = self.month
 
     def set_demand(self, minutes: int) -> None:
         self.demand_interval_min = minutes
         self.demand_window = Window(minutes)
         self.demand_window.wake(self.end_s)
         for demand in self.demands.values():
-            demand.energy_nwh, demand.last, demand.highest = 0, None, None
+            demand.other_interval()
 
     def set_load_profile(self, minutes: int, mode: str) -> None:
         if (minutes, mode) == (self.load_interval_min, self.load_mode):

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from meter_node.meter.demand import Demand, DemandSettings, Peak
 from meter_node.meter.step import Step
+from meter_node.meter.windows import month_of
 from tests.meter_node.meter.steps import copenhagen, step, utc
 
 NOON_S = utc("2026-01-15 12:00")
@@ -151,30 +152,162 @@ def test_a_month_does_not_end_by_a_clock_that_is_not_valid() -> None:
     assert demand.imported.maximum == Peak(4_000_000, NOON_S + 900, WINTER_S)
 
 
-def test_a_clock_set_back_over_the_months_end_reopens_the_month() -> None:
+def test_a_clock_set_back_over_the_months_end_reopens_the_month_and_then_the_next() -> None:
     demand = new()
     midnight_s = utc("2026-01-31 23:00")
     january = Peak(4_000_000, midnight_s, WINTER_S)
+    february = Peak(1_000_000, midnight_s + 900, WINTER_S)
     feed(demand, minutes(midnight_s - 900, midnight_s, 4000.0))
     feed(demand, minutes(midnight_s, midnight_s + 900, 1000.0))
     demand.clock_changed(midnight_s + 900, midnight_s - 900)
     peaks = [(demand.imported.maximum, demand.imported.previous_maximum)]
     feed(demand, minutes(midnight_s - 900, midnight_s + 60, 500.0))
     peaks.append((demand.imported.maximum, demand.imported.previous_maximum))
-    assert peaks == [(january, None), (None, january)]
+    assert peaks == [(january, None), (february, january)]
 
 
-def test_a_clock_set_far_ahead_and_back_does_not_keep_the_month_from_ending() -> None:
+def at_wrong_time(demand: Demand, true_s: int, wrong_s: int, power_w: float = 9000.0) -> None:
+    """The clock is set wrong by mistake at `true_s`, and corrected half an hour later."""
+    demand.clock_changed(true_s, wrong_s)
+    feed(demand, minutes(wrong_s, wrong_s + 1800, power_w))
+    demand.clock_changed(wrong_s + 1800, true_s + 1800)
+    feed(demand, minutes(true_s + 1800, true_s + 1860, 100.0))
+
+
+def in_november(*hours: tuple[int, float]) -> Demand:
+    """15 min at each power (W), one of each listed hour from 10 November 2026 12:00 UTC on."""
     demand = new()
-    feed(demand, minutes(NOON_S, NOON_S + 900, 4000.0))
-    wrong_s = utc("2031-07-01 12:00")
-    demand.clock_changed(NOON_S + 900, wrong_s)
-    feed(demand, minutes(wrong_s, wrong_s + 60))
-    demand.clock_changed(wrong_s + 60, NOON_S + 960)
-    feed(demand, minutes(NOON_S + 960, NOON_S + 1800) + minutes(NOON_S + 1800, NOON_S + 2700, 7.0))
-    february_s = utc("2026-02-10 12:00")
-    feed(demand, after_a_cut(minutes(february_s, february_s + 60)))
-    assert demand.imported.previous_maximum == Peak(7_000, NOON_S + 2700, WINTER_S)
+    for number, (hour, power_w) in enumerate(hours):
+        start_s = NOVEMBER_S + 3600 * hour
+        steps = minutes(start_s, start_s + 900, power_w)
+        feed(demand, after_a_cut(steps) if number else steps)
+    return demand
+
+
+NOVEMBER_S = utc("2026-11-10 12:00")
+NOVEMBER_PEAK = Peak(4_800_000, NOVEMBER_S + 900, WINTER_S)
+
+
+@pytest.mark.parametrize("days", [365, 31, 3650, -31, -45, -62, -365])
+def test_the_true_months_peak_is_back_when_a_clock_that_was_set_wrong_is_corrected(
+    days: int,
+) -> None:
+    demand = in_november((0, 4800.0))
+    at_wrong_time(demand, NOVEMBER_S + 900, NOVEMBER_S + 900 + 86_400 * days)
+    assert demand.imported.maximum == NOVEMBER_PEAK
+
+
+@pytest.mark.parametrize("days", [365, -31, -45, -62])
+def test_while_its_clock_is_wrong_it_shows_no_peak_of_another_month(days: int) -> None:
+    demand = in_november((0, 4800.0))
+    wrong_s = NOVEMBER_S + 900 + 86_400 * days
+    demand.clock_changed(NOVEMBER_S + 900, wrong_s)
+    feed(demand, minutes(wrong_s, wrong_s + 60, 9000.0))
+    shown = [demand.imported.maximum]
+    feed(demand, minutes(wrong_s + 60, wrong_s + 1800, 9000.0))
+    shown.append(demand.imported.maximum)
+    # The first of both intervals is cut by the step of the clock; the second counts, if whole.
+    whole_s = -(-wrong_s // 900) * 900 + 900
+    offset_s = copenhagen().offset_s(whole_s)
+    assert shown == [None, Peak(9_000_000, whole_s, offset_s)]
+
+
+def test_a_month_ends_after_a_clock_was_set_far_ahead_and_back() -> None:
+    demand = in_november((0, 4800.0))
+    at_wrong_time(demand, NOVEMBER_S + 900, utc("2031-07-01 12:00"))
+    december_s = utc("2026-12-10 12:00")
+    feed(demand, after_a_cut(minutes(december_s, december_s + 900, 7.0)))
+    december = Peak(7_000, december_s + 900, WINTER_S)
+    assert (demand.imported.maximum, demand.imported.previous_maximum) == (december, NOVEMBER_PEAK)
+
+
+def test_a_peak_after_the_correction_is_held_against_those_of_before_the_mistake() -> None:
+    demand = in_november((0, 4800.0))
+    at_wrong_time(demand, NOVEMBER_S + 900, NOVEMBER_S + 900 - 45 * 86_400)
+    later_s = NOVEMBER_S + 86_400
+    for hour, power_w in enumerate([4000.0, 6000.0]):
+        start_s = later_s + 3600 * hour
+        feed(demand, after_a_cut(minutes(start_s, start_s + 900, power_w)))
+    assert demand.imported.maximum == Peak(6_000_000, later_s + 3600 + 900, WINTER_S)
+
+
+def test_the_true_month_survives_five_wrong_ones() -> None:
+    demand = in_november((0, 4800.0))
+    at_s = NOVEMBER_S + 900
+    for days in (-31, -62, 365, 730, 1095):
+        at_wrong_time(demand, at_s, at_s + 86_400 * days)
+        at_s += 1860
+    assert demand.imported.maximum == NOVEMBER_PEAK
+
+
+def test_no_more_months_are_kept_than_are_told() -> None:
+    demand = new()
+    for month in range(1, 13):
+        start_s = utc(f"2026-{month:02}-10 12:00")
+        feed(demand, after_a_cut(minutes(start_s, start_s + 900, 1000.0)))
+    kept = [month % 12 + 1 for month, *_ in demand.state()["import"]["maxima"]]
+    assert kept == [7, 8, 9, 10, 11, 12]
+
+
+def test_the_month_before_one_that_was_dark_throughout_is_not_shown_as_the_previous_one() -> None:
+    demand = in_november((0, 4800.0))
+    january_s = utc("2027-01-10 12:00")
+    feed(demand, after_a_cut(minutes(january_s, january_s + 60)))
+    assert demand.imported.previous_maximum is None
+
+
+def test_what_was_measured_before_the_clock_is_confirmed_counts_by_its_stamp() -> None:
+    demand = in_november((0, 4800.0))
+    december_s = utc("2026-12-10 12:00")
+    lost = [
+        replace(one, clock_valid=False)
+        for one in after_a_cut(minutes(december_s, december_s + 900, 6000.0))
+    ]
+    feed(demand, lost)
+    shown = [demand.imported.maximum]
+    feed(demand, minutes(december_s + 900, december_s + 960))
+    shown.append(demand.imported.maximum)
+    assert shown == [NOVEMBER_PEAK, Peak(6_000_000, december_s + 900, WINTER_S)]
+
+
+def of_before(demand: Demand, maximum: list[int] | None, previous: list[int] | None) -> Demand:
+    """Go on from a state as it was kept before maxima were kept by month."""
+    state = json.loads(json.dumps(demand.state()))
+    for name in ("import", "export"):
+        del state[name]["maxima"]
+        state[name] |= {"maximum": maximum, "previous_maximum": previous}
+    return Demand(demand.settings, copenhagen(), state)
+
+
+def test_an_older_state_is_read() -> None:
+    october_s = utc("2026-10-31 23:00")  # its last interval ended at midnight
+    older = of_before(
+        in_november((0, 1.0)),
+        [4_800_000, NOVEMBER_S + 900, WINTER_S],
+        [3_000_000, october_s, WINTER_S],
+    )
+    assert older.imported.maximum == NOVEMBER_PEAK
+    assert older.imported.previous_maximum == Peak(3_000_000, october_s, WINTER_S)
+
+
+def test_a_peak_of_another_month_in_an_older_state_is_not_shown_as_this_months() -> None:
+    wrong_s = utc("2027-11-10 12:00")
+    older = of_before(in_november((0, 1.0)), [9_000_000, wrong_s, WINTER_S], None)
+    assert older.imported.maximum is None
+
+
+@given(st.lists(st.tuples(st.integers(-800, 800), st.integers(0, 9000)), max_size=12))
+def test_a_months_peak_always_has_a_stamp_of_the_month(sets: list[tuple[int, int]]) -> None:
+    demand, at_s = in_november((0, 4800.0)), NOVEMBER_S + 900
+    for days, power_w in sets:
+        old_s, at_s = at_s, NOVEMBER_S + 86_400 * days
+        demand.clock_changed(old_s, at_s)
+        feed(demand, minutes(at_s, at_s + 1800, power_w))
+        at_s += 1800
+        for peak in (demand.imported.maximum, demand.exported.maximum):
+            assert peak is None or month_of(copenhagen(), peak.time_s - 1) == month_of(
+                copenhagen(), at_s - 1
+            )
 
 
 def test_stamps_of_peaks_ignore_daylight_saving_and_carry_the_offset() -> None:

@@ -387,6 +387,18 @@ def test_a_quarter_hour_is_dark_when_all_of_it_is(monkeypatch: pytest.MonkeyPatc
     assert [end_s - NEW_YEAR_S for end_s in ends_s] == [1800, 2700, 3600]
 
 
+def test_a_quarter_hour_with_less_than_half_a_second_of_light_is_dark(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # From 00:15:00.4 to 00:44:59.6, which a meter's clock has as 00:15:00 and 00:45:00.
+    event = Disturbance(
+        NEW_YEAR_S * NANO + 900_400_000_000, NEW_YEAR_S * NANO + 2_699_600_000_000, (1, 2, 3)
+    )
+    monkeypatch.setattr(supply, "disturbances", lambda *_: [event])
+    ends_s = supply.dark_quarter_hours(1, NEW_YEAR_S, NEW_YEAR_S + DAY_S, 3)
+    assert [end_s - NEW_YEAR_S for end_s in ends_s] == [1800, 2700]
+
+
 def test_a_missing_phase_makes_no_quarter_hour_dark(monkeypatch: pytest.MonkeyPatch) -> None:
     event = Disturbance(NEW_YEAR_S * NANO, (NEW_YEAR_S + 3600) * NANO, (2,))
     monkeypatch.setattr(supply, "disturbances", lambda *_: [event])
