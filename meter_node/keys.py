@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -21,6 +22,8 @@ from meter_node.channel.apdu import TITLE_LENGTH
 from meter_node.channel.pairing import is_name
 from meter_node.channel.security import Keys
 from meter_node.ciphering import make_keys
+
+_LOGGER = logging.getLogger(__name__)
 
 FILE_NAME = "keys.json"
 _NODE = re.compile(r"[0-9a-z]{1,32}")
@@ -161,6 +164,36 @@ def revoke(data_dir: Path, name: str, who: str) -> None:
             there = ", ".join(meter.consumers) or "none"
             raise PairingRefusedError(f"no pairing {who!r} to revoke; there are: {there}")
         _save_meter(data_dir, keys, name, replace(meter, consumers=left))
+
+
+class PairingWatch:
+    """Looks whether somebody has paired or revoked while the node runs."""
+
+    def __init__(self, data_dir: Path, name: str) -> None:
+        """Watch one meter's pairings."""
+        self._path = data_dir / FILE_NAME
+        self._name = name
+        self._seen: tuple[int, int, int] | None = None
+        self._told = ""
+
+    def changed(self) -> Mapping[str, Keys] | None:
+        """Return the pairings where the file is another one than at the last look, else None.
+
+        A file that can't be used is told once, and changes nothing.
+        """
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if stamp == self._seen:
+                return None
+            found = _load(self._path).meters[self._name].consumers
+        except (OSError, KeyFileError, KeyError) as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                _LOGGER.error("who is paired stays as it was: %s", error)
+            return None
+        self._seen, self._told = stamp, ""
+        return found
 
 
 def _free(wanted: str, taken: Mapping[str, Keys]) -> str:
