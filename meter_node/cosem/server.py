@@ -242,11 +242,12 @@ class Connection:
         self, client: Client, server_sap: int, envelope: Envelope, now_ns: int
     ) -> bytes | None:
         """Answer one who never associates: everything that an association holds is in the APDU."""
+        general = envelope.form is Form.GENERAL and envelope.recipient
+        if not general or client is not Client.CONSUMER:
+            raise ExceptionResponse(Fault.OTHER)
         candidates = [
             one for one in self._security.credentials.with_keys(client) if one.pre_established
         ]
-        if envelope.form is not Form.GENERAL or not candidates or not envelope.recipient:
-            raise ExceptionResponse(Fault.OTHER)
         credential, keys, plaintext = self.verify(client, candidates, envelope, envelope.title)
         answer = self._in_its_own_association(
             client, server_sap, credential, envelope, plaintext, now_ns
