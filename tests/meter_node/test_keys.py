@@ -155,3 +155,34 @@ def test_two_that_pair_at_once_lose_neither_pairing(tmp_path: Path) -> None:
         made = list(threads.map(lambda _: keys.pair(tmp_path, "house", None, "ha")[1], range(16)))
     assert sorted(keys.load(tmp_path).meters["house"].consumers) == sorted(made)
     assert len(set(made)) == 16
+
+
+def test_a_running_node_sees_who_was_paired_and_revoked(tmp_path: Path) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    watch = keys.PairingWatch(tmp_path, "house")
+    assert watch.changed() == {}
+    assert watch.changed() is None
+    made, _ = keys.pair(tmp_path, "house", None, "ha")
+    assert watch.changed() == made.consumers
+    keys.revoke(tmp_path, "house", "ha")
+    assert watch.changed() == {}
+    assert watch.changed() is None
+
+
+def test_a_key_file_that_can_not_be_used_changes_nobodys_pairing_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    made, _ = keys.pair(tmp_path, "house", None, "ha")
+    watch = keys.PairingWatch(tmp_path, "house")
+    assert watch.changed() == made.consumers
+    path = tmp_path / keys.FILE_NAME
+    whole = path.read_text()
+    for broken in (path.unlink, lambda: path.write_text("{"), lambda: path.chmod(0o644)):
+        broken()
+        assert watch.changed() is None
+        assert watch.changed() is None
+        path.write_text(whole)
+        path.chmod(0o600)
+    assert len(caplog.records) == 3
+    assert watch.changed() == made.consumers, "once it can be used again"
