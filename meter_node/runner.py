@@ -203,7 +203,8 @@ class MeterRunner:
                 self._port,
                 self.title,
                 self.server.connect(SOURCE, MAX_RESPONSE_BYTES),
-                self.clock_ns,
+                # Before the first second is booked it stands where the meter was switched off.
+                lambda: self.clock_ns() if self._awake else None,
                 self.settled,
                 looked_at=self._look_at_pairings,
                 misled=lambda: self.commands.count("decryption_failed", SOURCE),

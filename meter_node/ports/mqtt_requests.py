@@ -40,6 +40,7 @@ LONGEST_REMEMBERED = 16_384
 _MOST_NAMES = 256
 _MOST_WAITING = 32
 _TELL_AGAIN_S = 3600.0
+_WAIT_FOR_THE_TIME_S = 0.1
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ class RequestPort:
         port: MqttPort,
         title: str,
         connection: DlmsConnection,
-        now_ns: Callable[[], int],
+        now_ns: Callable[[], int | None],
         settled: Settled,
         *,
         looked_at: Callable[[], None],
@@ -88,9 +89,10 @@ class RequestPort:
     ) -> None:
         """Listen for a meter's requests; ``run`` answers them.
 
-        ``connection`` is to the meter's server; ``now_ns``: UTC by the meter's clock; ``settled``
-        is awaited before each answer; ``looked_at`` is told before a request is; ``misled`` counts
-        one that came by another's topic.
+        ``connection`` is to the meter's server; ``now_ns``: UTC by the meter's clock, None while it
+        is not known: until then requests wait, as none could be told from an old one; ``settled``
+        is awaited before each answer; ``looked_at`` is called before a request is looked at;
+        ``misled`` counts one that came by another's topic.
         """
         self._port = port
         self._title = title
@@ -140,15 +142,17 @@ class RequestPort:
         """Answer what comes, one after the other, until cancelled."""
         while True:
             requester, payload = await self._queue.get()
+            while (now_ns := self._now_ns()) is None:  # noqa: ASYNC110 - a second after the start
+                await asyncio.sleep(_WAIT_FOR_THE_TIME_S)
             try:
-                await self._answer(requester, payload)
+                await self._answer(requester, payload, now_ns)
             except TimeoutError:
                 self._tell("the store is busy: a request got no answer")
             except Exception:
                 _LOGGER.exception("a request to %s could not be answered", self._title)
             await asyncio.sleep(0)
 
-    async def _answer(self, requester: str, payload: bytes) -> None:
+    async def _answer(self, requester: str, payload: bytes, now_ns: int) -> None:
         try:
             originator = apdu.decode_general_ciphering(payload).originator
         except apdu.ApduError as error:
@@ -163,17 +167,17 @@ class RequestPort:
             answered = known.answers[digest]
             known.answers[digest] = None
         else:
-            answered = self._ask(requester, payload)
+            answered = self._ask(requester, payload, now_ns)
             await self._settled()
             if answered is not None and answered[0] == apdu.GENERAL_CIPHERING:
                 self._remember(requester, digest, answered)
         if answered is not None:
             self._port.say(hello.response_topic(self._title, requester), answered)
 
-    def _ask(self, requester: str, payload: bytes) -> bytes | None:
+    def _ask(self, requester: str, payload: bytes, now_ns: int) -> bytes | None:
         self._looked_at()
         began_s = self._clock()
-        answer = self._connection.receive(Client.CONSUMER, _SERVER_SAP, payload, self._now_ns())
+        answer = self._connection.receive(Client.CONSUMER, _SERVER_SAP, payload, now_ns)
         more = (self._clock() - began_s) / FREE_S
         for allowance in (self._all, self._allowances.get(requester)):
             if allowance is not None and more > 1:

@@ -69,11 +69,12 @@ class House:
         self.settled = 0
         self.busy = False
         self.off_ns = 0
+        self.knows_the_time = True
         self.port = RequestPort(
             self.broker,  # type: ignore[arg-type]
             METER,
             self.site.server.connect(mqtt_requests.SOURCE, MAX_RESPONSE_BYTES),
-            lambda: self.site.now_ns + self.off_ns,
+            lambda: self.site.now_ns + self.off_ns if self.knows_the_time else None,
             self._settled,
             looked_at=lambda: None,
             misled=lambda: self.site._count("decryption_failed", mqtt_requests.SOURCE),
@@ -277,6 +278,22 @@ async def test_it_is_the_meters_clock_that_counts_not_the_requesters(house: Hous
     with pytest.raises(services.RefusedError):
         home.accept((await house.deliver(wrong.apdu))[0]).value()
     assert await house.ask(home, RELAY_ON) is None
+
+
+async def test_before_the_meter_knows_the_time_an_old_request_waits_and_is_refused_then(
+    house: House,
+) -> None:
+    home = house.requester()
+    held = home.request(RELAY_ON, house.time)
+    house.knows_the_time = False  # as after a start: its clock stands where it was switched off
+    assert await house.deliver(held.apdu) == []
+    house.off_ns = 3600 * 10**9
+    house.knows_the_time = True
+    await asyncio.sleep(0.3)
+    ((_, answer),) = house.broker.said
+    with pytest.raises(services.RefusedError):
+        home.accept(answer).value()
+    assert house.chosen == "automatic"
 
 
 # --- a hostile broker -----------------------------------------------------------------------------
