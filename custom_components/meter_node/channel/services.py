@@ -54,7 +54,9 @@ class Fault(IntEnum):
 
 
 class RefusedError(Exception):
-    """The meter refused a service; nothing was changed.
+    """The meter refused a service; nothing was changed, but where its store failed.
+
+    ``HARDWARE_FAULT`` says that it was done and could not be kept: a power cut would undo it.
 
     ``result`` tells why an object refused, ``fault`` why nothing was looked at; where the meter
     says what this program does not know, it is ``OTHER_REASON`` or ``OTHER``.
