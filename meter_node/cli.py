@@ -6,7 +6,6 @@ Exit status: 0 done, 1 it could not be done, 2 wrong arguments or configuration.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
 import sys
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
-import segno
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
@@ -30,6 +28,7 @@ from meter_node import (
     cli_calibrate,
     cli_logs,
     cli_measure,
+    cli_pair,
     cli_show,
     cli_simulate,
     cli_type_test,
@@ -40,7 +39,6 @@ from meter_node import (
     replay,
     store,
 )
-from meter_node.channel.pairing import Pairing
 from meter_node.ciphering import COUNTS_PER_SECOND, InvocationCounter, time_floor
 from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
 from meter_node.ports import mqtt
@@ -102,32 +100,7 @@ def run(
     _until_stopped(node.run(settings, data_dir))
 
 
-@app.command()
-def pair(
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    meter: Annotated[str | None, typer.Option(help="Which meter, where there are many.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the pairing text and QR code by which Home Assistant may read a meter.
-
-    Whoever has it can read the meter: treat it like a key.
-    """
-    own_keys = keys.load(data_dir)
-    name, chosen = _choose(own_keys, meter)
-    text = Pairing(chosen.system_title, chosen.push).to_text()
-    if as_json:
-        document = {
-            "meter": name,
-            "system_title": chosen.system_title.hex(),
-            "encryption_key": chosen.push.encryption.hex(),
-            "authentication_key": chosen.push.authentication.hex(),
-            "text": text,
-        }
-        sys.stdout.write(json.dumps(document) + "\n")
-        return
-    segno.make(text, error="m").terminal(compact=True, border=2)
-    _out.print(f"Meter {name}. Pairing text, to paste into Home Assistant:", highlight=False)
-    _out.print(text, highlight=False, soft_wrap=True)
+app.command()(cli_pair.pair)
 
 
 @app.command("bridge")
@@ -237,6 +210,7 @@ def main() -> None:
         store.StoreError,
         store.DataDirectoryInUseError,
         keys.KeyFileError,
+        keys.PairingRefusedError,
         replay.ReplayError,
         SourceError,
         bridge.BridgeError,
@@ -256,17 +230,6 @@ def _warn_of_readers(path: Path, settings: config.Config) -> None:
         logging.getLogger(__name__).warning(
             "%s holds a password and others on this machine can read it; chmod 600 it", path
         )
-
-
-def _choose(own_keys: keys.NodeKeys, name: str | None) -> tuple[str, keys.MeterKeys]:
-    names = ", ".join(own_keys.meters) or "none"
-    if name is None:
-        if len(own_keys.meters) != 1:
-            raise config.ConfigError(f"--meter: which one? There are: {names}")
-        name = next(iter(own_keys.meters))
-    if name not in own_keys.meters:
-        raise config.ConfigError(f"--meter: no meter {name!r}; there are: {names}")
-    return name, own_keys.meters[name]
 
 
 async def _bridge(settings: config.MqttConfig, chosen: config.BridgeConfig, data_dir: Path) -> None:

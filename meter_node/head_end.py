@@ -5,7 +5,7 @@ Must not know a transport, nor how one meter runs: what keeps a change is handed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
@@ -109,6 +109,21 @@ def credentials(
     if password:
         found.append(Credential(Client.CONSUMER, "password", password=password))
     return Credentials(found)
+
+
+def pair_anew(known: Credentials, pairings: Mapping[str, Keys]) -> list[str]:
+    """Let those pairings ask, and none else that could before; return what changed, for the log."""
+    before = {one.name: one.keys for one in known.with_keys(Client.CONSUMER)}
+    changes = []
+    for name, pair in before.items():
+        if pairings.get(name) != pair:
+            known.remove(name)
+            changes.append(f"{name} revoked")
+    for name, pair in pairings.items():
+        if before.get(name) != pair:
+            known.add(Credential(Client.CONSUMER, name, pair, pre_established=True))
+            changes.append(f"{name} paired")
+    return changes
 
 
 def serve(

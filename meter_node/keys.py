@@ -5,27 +5,41 @@ Must not know what they cipher. Nobody gives a key on a command line.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from meter_node.channel.apdu import TITLE_LENGTH
+from meter_node.channel.pairing import is_name
 from meter_node.channel.security import Keys
 from meter_node.ciphering import make_keys
+
+_LOGGER = logging.getLogger(__name__)
 
 FILE_NAME = "keys.json"
 _NODE = re.compile(r"[0-9a-z]{1,32}")
 MAKER = b"MTN"
 
 
+MOST_PAIRINGS = 32
+"""Of one meter: every request without a known sender is tried with the keys of each."""
+
+
 class KeyFileError(Exception):
     """The key file can't be used; the text says why and what to do."""
+
+
+class PairingRefusedError(Exception):
+    """A pairing can't be made or revoked; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,7 +87,11 @@ def load_or_make(data_dir: Path, names: list[str]) -> NodeKeys:
     A meter that left the configuration keeps its keys. Raises KeyFileError for a file that others
     can read, or that is broken.
     """
-    path = data_dir / FILE_NAME
+    with _alone(data_dir):
+        return _load_or_make(data_dir / FILE_NAME, names)
+
+
+def _load_or_make(path: Path, names: list[str]) -> NodeKeys:
     keys = _load(path) if path.exists() else NodeKeys(secrets.token_hex(4), {})
     made = {
         name: _complete(MeterKeys(MAKER + secrets.token_bytes(5), make_keys()))
@@ -106,9 +124,99 @@ def change_management(data_dir: Path, name: str, management: Management) -> None
 
     Raises KeyFileError, OSError: then the old ones stay.
     """
-    keys = load(data_dir)
-    meter = replace(keys.meters[name], management=management)
-    _save(data_dir / FILE_NAME, NodeKeys(keys.node, keys.meters | {name: meter}))
+    with _alone(data_dir):
+        keys = load(data_dir)
+        _save_meter(data_dir, keys, name, replace(keys.meters[name], management=management))
+
+
+def pair(data_dir: Path, name: str, who: str | None, default: str) -> tuple[MeterKeys, str]:
+    """Make control keys for one pairing of a meter; return all its keys and the pairing's name.
+
+    Without a name it is the default, or that with the lowest number that is free. Raises
+    PairingRefusedError, KeyFileError, OSError.
+    """
+    with _alone(data_dir):
+        keys = load(data_dir)
+        meter = keys.meters[name]
+        who = _free(default, meter.consumers) if who is None else who
+        if not is_name(who):
+            raise PairingRefusedError(
+                f"a pairing can't be named {who!r}: lower-case letters, digits, - and _, at most 32"
+            )
+        if who in meter.consumers:
+            raise PairingRefusedError(
+                f"there is a pairing {who} already: revoke it first, or choose another name"
+            )
+        if len(meter.consumers) >= MOST_PAIRINGS:
+            raise PairingRefusedError(f"there are {MOST_PAIRINGS} pairings: revoke one first")
+        meter = replace(meter, consumers={**meter.consumers, who: make_keys()})
+        _save_meter(data_dir, keys, name, meter)
+        return meter, who
+
+
+def revoke(data_dir: Path, name: str, who: str) -> None:
+    """Forget a pairing's control keys. Raises PairingRefusedError, KeyFileError, OSError."""
+    with _alone(data_dir):
+        keys = load(data_dir)
+        meter = keys.meters[name]
+        left = {one: pair for one, pair in meter.consumers.items() if one != who}
+        if len(left) == len(meter.consumers):
+            there = ", ".join(meter.consumers) or "none"
+            raise PairingRefusedError(f"no pairing {who!r} to revoke; there are: {there}")
+        _save_meter(data_dir, keys, name, replace(meter, consumers=left))
+
+
+class PairingWatch:
+    """Looks whether somebody has paired or revoked while the node runs."""
+
+    def __init__(self, data_dir: Path, name: str) -> None:
+        """Watch one meter's pairings."""
+        self._path = data_dir / FILE_NAME
+        self._name = name
+        self._seen: tuple[int, int, int] | None = None
+        self._told = ""
+
+    def changed(self) -> Mapping[str, Keys] | None:
+        """Return the pairings where the file is another one than at the last look, else None.
+
+        A file that can't be used is told once, and changes nothing.
+        """
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if stamp == self._seen:
+                return None
+            found = _load(self._path).meters[self._name].consumers
+        except (OSError, KeyFileError, KeyError) as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                _LOGGER.error("who is paired stays as it was: %s", error)
+            return None
+        self._seen, self._told = stamp, ""
+        return found
+
+
+def _free(wanted: str, taken: Mapping[str, Keys]) -> str:
+    number, name = 1, wanted
+    while name in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def _save_meter(data_dir: Path, keys: NodeKeys, name: str, meter: MeterKeys) -> None:
+    _save(data_dir / FILE_NAME, NodeKeys(keys.node, {**keys.meters, name: meter}))
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """Keep others from changing the file meanwhile: node and command line both do."""
+    directory = os.open(data_dir, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def renew(data_dir: Path, titles: dict[str, bytes]) -> NodeKeys:
@@ -118,10 +226,11 @@ def renew(data_dir: Path, titles: dict[str, bytes]) -> NodeKeys:
     paired anew. Raises KeyFileError.
     """
     path = data_dir / FILE_NAME
-    keys = _load(path) if path.exists() else NodeKeys(secrets.token_hex(4), {})
-    made = {name: _complete(MeterKeys(title, make_keys())) for name, title in titles.items()}
-    keys = NodeKeys(keys.node, keys.meters | made)
-    _save(path, keys)
+    with _alone(data_dir):
+        keys = _load(path) if path.exists() else NodeKeys(secrets.token_hex(4), {})
+        made = {name: _complete(MeterKeys(title, make_keys())) for name, title in titles.items()}
+        keys = NodeKeys(keys.node, keys.meters | made)
+        _save(path, keys)
     return keys
 
 
@@ -210,6 +319,10 @@ def _save(path: Path, keys: NodeKeys) -> None:
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
+        if path.exists() and os.geteuid() == 0:
+            # Root may pair, too: the node's own user must be able to read it afterwards.
+            owner = path.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         json.dump(data, file, indent=1)
         file.flush()
         os.fsync(file.fileno())

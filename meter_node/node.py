@@ -80,6 +80,7 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                     thread,
                     _links(settings, meter),
                     partial(keys.change_management, data_dir, meter.name),
+                    keys.PairingWatch(data_dir, meter.name),
                 )
                 for meter in settings.meter
             ]
@@ -89,8 +90,6 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                     tasks.create_task(runner.measure())
                     tasks.create_task(runner.drive())
                 raised = await _raise_to_published(settings, node_keys, database, local)
-                if port is not None:
-                    talking.add(asyncio.create_task(never_ending("the MQTT port", port.run)))
                 if settings.display is not None:
                     page = DisplayPage(
                         settings.display.host,
@@ -102,6 +101,12 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                 for runner in runners:
                     runner.begin(raised=runner.system_title in raised)
                     tasks.create_task(runner.keep())
+                if port is not None:
+                    # Now that it is known which requests are listened for.
+                    ports = [port.run, *(runner.answer for runner in runners)]
+                    talking |= {
+                        asyncio.create_task(never_ending("the MQTT port", one)) for one in ports
+                    }
                 if settings.ami is not None:
                     ami = AmiPort(
                         settings.ami.settings(),

@@ -30,6 +30,7 @@ from meter_node import (
 )
 from meter_node.channel import apdu, hello, meter_node_v1, security
 from meter_node.channel.event_codes import Log
+from meter_node.channel.requests import MAX_RESPONSE_BYTES
 from meter_node.ciphering import (
     CounterExhaustedError,
     InvocationCounter,
@@ -51,6 +52,7 @@ from meter_node.meter.variant import Variant
 from meter_node.metrology import DigitalInputs, Engine, Measurement, SampleBlock, StreamError
 from meter_node.ports import mqtt
 from meter_node.ports.display.screen import Screen, TokenAnswer
+from meter_node.ports.mqtt_requests import SOURCE, RequestPort
 from meter_node.ports.outputs import BREAKER, RELAYS, GpioLines, Lines, OutputsPort, SimulatedLines
 from meter_node.sources import Break, Damage, Item, LiveSource, SourceError
 
@@ -89,11 +91,13 @@ class MeterRunner:
         thread: ThreadPoolExecutor,
         links: Links | None = None,
         change_management: Callable[[keys.Management], None] | None = None,
+        pairings: keys.PairingWatch | None = None,
     ) -> None:
         """Make ready to go on from what the store has; nothing is booked before ``begin``.
 
-        `links`: how head-ends reach the meter; `change_management` keeps the utility's new keys.
-        Raises StoreError, ConfigError for a source or lines of no use.
+        `links`: how head-ends reach the meter; `change_management` keeps the utility's new keys;
+        `pairings` tells who is paired where that changes. Raises StoreError, ConfigError for a
+        source or lines of no use.
         """
         self.name = settings.name
         self.system_title = own_keys.system_title
@@ -131,6 +135,8 @@ class MeterRunner:
         """The meter for head-ends, from ``begin`` on."""
         self._links = links
         self._change_management = change_management
+        self._pairings = pairings
+        self._requests: RequestPort | None = None
         self._begun = self._awake = False
         self._booked_ns = time.monotonic_ns()
         self._waiting: list[Measurement] = []
@@ -192,6 +198,17 @@ class MeterRunner:
                 "%s: nothing is known of this meter, its registers begin at zero", self.name
             )
         self.server = self._serve()
+        if self._port is not None:
+            self._requests = RequestPort(
+                self._port,
+                self.title,
+                self.server.connect(SOURCE, MAX_RESPONSE_BYTES),
+                # Before the first second is booked it stands where the meter was switched off.
+                lambda: self.clock_ns() if self._awake else None,
+                self.settled,
+                looked_at=self._look_at_pairings,
+                misled=lambda: self.commands.count("decryption_failed", SOURCE),
+            )
         self._begun = True
         waiting, self._waiting = self._waiting, []
         for measurement in waiting:
@@ -216,6 +233,22 @@ class MeterRunner:
             links=self._links or Links(push_interval_s=self._settings.push_interval_s),
             commit=self.commit_now,
         )
+
+    def _look_at_pairings(self) -> None:
+        """Let those ask that the key file names now, and nobody who was revoked."""
+        if self._pairings is None or self.server is None:
+            return
+        pairings = self._pairings.changed()
+        if pairings is None:
+            return
+        for change in head_end.pair_anew(self.server.security.credentials, pairings):
+            _LOGGER.info("%s: %s", self.name, change)
+            self.commands.keys_changed(change)
+
+    async def answer(self) -> None:
+        """Answer what consumers ask over MQTT, until cancelled."""
+        if self._requests is not None:
+            await self._requests.run()
 
     def clock_ns(self) -> int:
         """The meter's time now (UTC), between its measurements too."""
@@ -333,6 +366,7 @@ class MeterRunner:
         while True:
             await self._offered.wait()
             self._offered.clear()
+            self._look_at_pairings()
             offer, self._offer = self._offer, None
             if offer is None:
                 continue

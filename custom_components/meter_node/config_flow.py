@@ -88,7 +88,7 @@ def read_pairing(text: str) -> Pairing:
     try:
         return Pairing.from_text(text)
     except PairingError:
-        begins = "".join(text.split()).upper().startswith(pairing_text.PREFIX)
+        begins = "".join(text.split()).upper().startswith(pairing_text.PREFIXES)
         key = "pairing_text_mistyped" if begins else "no_pairing_text"
         raise FieldError(CONF_PAIRING_TEXT, key) from None
 

@@ -20,6 +20,10 @@ READS_UNKEPT = 64
 something is kept before it is done; a repeated read tells nobody anything."""
 
 
+MOST_REMEMBERED = 512
+"""Bounds that are held in memory; all others are where they are kept."""
+
+
 class NumberStore(Protocol):
     """Where bounds of invocation counters are kept durably, by name."""
 
@@ -110,8 +114,14 @@ class Numbers:
         self._unkept.pop(name, None)
 
     def _bound(self, name: str) -> int:
-        if name not in self._bounds:
-            self._bounds[name] = self._store.reserved_counter(name)
+        # The one that was asked for last stands last: the first goes, once it is kept.
+        bound = self._bounds.pop(name, None)
+        self._bounds[name] = self._store.reserved_counter(name) if bound is None else bound
+        while len(self._bounds) > MOST_REMEMBERED:
+            oldest = next(iter(self._bounds))
+            if oldest in self._unkept:
+                self._keep(oldest)
+            del self._bounds[oldest]
         return self._bounds[name]
 
 
@@ -149,7 +159,10 @@ class Credentials:
         self._all.append(credential)
 
     def remove(self, name: str) -> None:
-        """Let nobody of this name associate any more."""
+        """Let nobody of this name associate any more; what is associated is not answered."""
+        for one in self._all:
+            if one.name == name:
+                one.keys = one.password = None
         self._all = [one for one in self._all if one.name != name]
 
 

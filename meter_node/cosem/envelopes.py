@@ -6,19 +6,23 @@ owners, counters' state, nor what is inside.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from meter_node.channel.apdu import (
     AUTHENTICATED_AND_ENCRYPTED,
+    GENERAL_CIPHERING,
     GENERAL_GLO_CIPHERING,
     TAG_LENGTH,
     TITLE_LENGTH,
+    ApduError,
+    GeneralCiphering,
+    decode_general_ciphering,
+    encode_general_ciphering,
 )
 from meter_node.channel.security import Aead, Keys
 from meter_node.cosem.wire import Reader, WireError, octet_string
 
-GENERAL_CIPHERING = 0xDD
 AUTHENTICATED = 0x10
 """Security control of a proof of identity (GMAC)."""
 GLO_INITIATE_REQUEST, GLO_INITIATE_RESPONSE = 0x21, 0x28
@@ -27,7 +31,6 @@ _GLO = {0xC8: 0xC0, 0xC9: 0xC1, 0xCB: 0xC3, GLO_INITIATE_REQUEST: 0x01}
 _GLO_OF_PLAIN = {0xC4: 0xCC, 0xC5: 0xCD, 0xC7: 0xCF, 0x08: GLO_INITIATE_RESPONSE}
 DEDICATED = frozenset({0xD0, 0xD1, 0xD3})
 _HEADER = 5
-_MOST_IN_A_FIELD = 64
 
 
 class Form(Enum):
@@ -62,19 +65,24 @@ class Envelope:
         return _GLO.get(self.tag) if self.form is Form.SERVICE_SPECIFIC else None
 
     @property
-    def _header(self) -> bytes:
-        fields = (
+    def general(self) -> GeneralCiphering:
+        """It as a general-ciphering."""
+        return GeneralCiphering(
             self.transaction_id,
             self.title,
             self.recipient,
             self.date_time,
+            self.security_control,
+            self.counter,
+            self.protected,
             self.other_information,
+            self.key_information,
         )
-        return b"".join(map(octet_string, fields)) if self.form is Form.GENERAL else b""
 
     def associated(self, keys: Keys) -> bytes:
         """Return what is authenticated beside the plaintext."""
-        return bytes((self.security_control,)) + keys.authentication + self._header
+        header = self.general.header if self.form is Form.GENERAL else b""
+        return bytes((self.security_control,)) + keys.authentication + header
 
     def open(self, aead: Aead, keys: Keys, title: bytes) -> bytes:
         """Return the plaintext. Raises InvalidTagError."""
@@ -92,7 +100,7 @@ def read(apdu: bytes) -> Envelope:
     reader = Reader(apdu)
     tag = reader.unsigned()
     if tag == GENERAL_CIPHERING:
-        return _read_general(reader)
+        return _read_general(apdu)
     title = b""
     form = Form.SERVICE_SPECIFIC
     if tag == GENERAL_GLO_CIPHERING:
@@ -105,31 +113,24 @@ def read(apdu: bytes) -> Envelope:
     return Envelope(form, tag, control, counter, protected, title)
 
 
-def _read_general(reader: Reader) -> Envelope:
-    fields = [reader.octets() for _ in range(5)]
-    if any(len(field) > _MOST_IN_A_FIELD for field in fields):
-        raise WireError(f"a field of more than {_MOST_IN_A_FIELD} bytes")
-    transaction_id, title, recipient, date_time, other = fields
-    if len(title) != TITLE_LENGTH:
-        raise WireError(f"a system title has 8 bytes, not {len(title)}")
-    key_information = reader.take(1)
-    if key_information != b"\x00":
-        key_information += reader.take(2)
-        if key_information not in (b"\x01\x00\x00", b"\x01\x00\x01"):
-            raise WireError("a key that is not the global one")
-    control, counter, protected = _content(reader)
+def _read_general(apdu: bytes) -> Envelope:
+    try:
+        general = decode_general_ciphering(apdu)
+    except ApduError as error:
+        raise WireError(str(error)) from None
+    _whole(general.protected)
     return Envelope(
         Form.GENERAL,
         GENERAL_CIPHERING,
-        control,
-        counter,
-        protected,
-        title,
-        transaction_id,
-        recipient,
-        date_time,
-        other,
-        key_information,
+        general.security_control,
+        general.invocation_counter,
+        general.protected,
+        general.originator,
+        general.transaction_id,
+        general.recipient,
+        general.date_time,
+        general.other_information,
+        general.key_information,
     )
 
 
@@ -137,9 +138,13 @@ def _content(reader: Reader) -> tuple[int, int, bytes]:
     content = Reader(reader.octets())
     reader.end()
     control, counter, protected = content.unsigned(), content.unsigned(4), content.rest()
+    _whole(protected)
+    return control, counter, protected
+
+
+def _whole(protected: bytes) -> None:
     if len(protected) <= TAG_LENGTH:
         raise WireError("too short for a ciphertext and its tag")
-    return control, counter, protected
 
 
 def seal(
@@ -182,8 +187,7 @@ def seal(
         case Form.GENERAL_GLO:
             return bytes((GENERAL_GLO_CIPHERING,)) + octet_string(title) + content
         case Form.GENERAL:
-            head = bytes((GENERAL_CIPHERING,)) + answer._header
-            return head + like.key_information + content
+            return encode_general_ciphering(replace(answer, protected=sealed).general)
 
 
 def overhead(like: Envelope) -> int:

@@ -242,19 +242,50 @@ class Connection:
         self, client: Client, server_sap: int, envelope: Envelope, now_ns: int
     ) -> bytes | None:
         """Answer one who never associates: everything that an association holds is in the APDU."""
+        general = envelope.form is Form.GENERAL and envelope.recipient
+        if not general or client is not Client.CONSUMER:
+            raise ExceptionResponse(Fault.OTHER)
         candidates = [
             one for one in self._security.credentials.with_keys(client) if one.pre_established
         ]
-        if envelope.form is not Form.GENERAL or not candidates or not envelope.recipient:
-            raise ExceptionResponse(Fault.OTHER)
         credential, keys, plaintext = self.verify(client, candidates, envelope, envelope.title)
-        if not handshake.is_fresh(envelope.date_time, now_ns, LONGEST_AGE_S * NANO):
-            raise ExceptionResponse(Fault.OTHER)
-        association = handshake.pre_established(
-            self._server.table, client, server_sap, credential, envelope.title, self._max_pdu
+        answer = self._in_its_own_association(
+            client, server_sap, credential, envelope, plaintext, now_ns
         )
-        answer = self._inside(association, plaintext, now_ns, envelope)
         return self._seal(answer, envelope, keys, now_ns)
+
+    def _in_its_own_association(
+        self,
+        client: Client,
+        server_sap: int,
+        credential: Credential,
+        envelope: Envelope,
+        plaintext: bytes,
+        now_ns: int,
+    ) -> bytes | None:
+        """Answer what was verified: a refusal, too, goes back under the tag, to whom it concerns.
+
+        What was taken before never comes here, so that a refusal always means: not carried out.
+        """
+        try:
+            if not handshake.is_fresh(envelope.date_time, now_ns, LONGEST_AGE_S * NANO):
+                self._refused("replay", client)
+                raise ExceptionResponse(Fault.OTHER)
+            association = handshake.pre_established(
+                self._server.table, client, server_sap, credential, envelope.title, self._max_pdu
+            )
+            answer = self._inside(association, plaintext, now_ns, envelope)
+        except ExceptionResponse as error:
+            return error.encode()
+        except WireError:
+            return ExceptionResponse(Fault.OTHER).encode()
+        except AccessError:
+            return ExceptionResponse(Fault.OPERATION_NOT_POSSIBLE).encode()
+        limit = self._send_limit(association)
+        if answer is not None and limit and len(answer) + envelopes.overhead(envelope) > limit:
+            # Only what is read is so long: nothing was changed.
+            return ExceptionResponse(Fault.PDU_TOO_LONG).encode()
+        return answer
 
     def _inside(
         self, association: OpenAssociation, plaintext: bytes, now_ns: int, envelope: Envelope

@@ -1,8 +1,9 @@
 """The MQTT port: one connection for all meters of a node (design: topics in channel/hello.py).
 
 Holds what should stand at the broker (hello, status, last push of each meter) and brings it there
-whenever there is a connection. Never blocks the caller, never grows: of each topic only the newest
-payload waits. Must not know what is in a push.
+whenever there is a connection; hands on what comes for those who listen, and says once what they
+answer. Never blocks the caller, never grows: of each topic only the newest payload waits, and the
+last few of what is said once. Must not know what is in a message.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import asyncio
 import logging
 import random
 import ssl
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import aiomqtt
 from paho.mqtt.client import Client as PahoClient
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from meter_node.channel import hello
 
@@ -29,6 +34,12 @@ LONGEST_WAIT_S = 60.0
 STEADY_AFTER_S = 30.0
 _TIMEOUT_S = 10.0
 _GOODBYE_S = 2.0
+_MOST_SAID = 64
+_MOST_RECEIVED = 4096
+"""Bytes of a message that a broker may hand over: it keeps longer ones to itself (MQTT 5)."""
+
+type Listener = Callable[[str, bytes, bool], None]
+"""Takes topic, payload and whether the message was published to be retained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,8 @@ class MqttPort:
         self.status_topic = hello.node_status_topic(node)
         self._standing: dict[str, str | bytes] = {self.status_topic: hello.ONLINE}
         self._changed: dict[str, None] = {}
+        self._said: deque[tuple[str, bytes]] = deque(maxlen=_MOST_SAID)
+        self._listeners: dict[str, Listener] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._refused: set[str] = set()
@@ -95,6 +108,20 @@ class MqttPort:
     def push(self, title: str, ciphered: bytes) -> None:
         """Let a meter's push stand at the broker."""
         self._stand(hello.push_topic(title), ciphered)
+
+    def listen(self, topic_filter: str, listener: Listener) -> None:
+        """Hand on what comes on these topics, from the next connection on.
+
+        What the broker has retained is not asked for.
+        """
+        self._listeners[topic_filter] = listener
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Publish once, not retained; without a connection it is lost."""
+        if self.connected:
+            self._said.append((topic, payload))
+            self._idle.clear()
+            self._wake.set()
 
     def set_online(self, online: bool) -> None:
         """Say whether readings are being published."""
@@ -144,6 +171,8 @@ class MqttPort:
     async def _connected(self) -> None:
         broker = self._broker
         will = aiomqtt.Will(self.status_topic, hello.OFFLINE, qos=1, retain=True)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = _MOST_RECEIVED
         async with _Client(
             broker.host,
             broker.port,
@@ -155,13 +184,15 @@ class MqttPort:
             will=will,
             timeout=_TIMEOUT_S,
             keepalive=20,
+            properties=properties,
         ) as client:
             _LOGGER.info("MQTT broker %s:%d: connected", broker.host, broker.port)
             self.connected = True
             # The broker may be a new one, or may have forgotten: everything stands again.
             self._changed.update(dict.fromkeys(self._standing))
+            self._said.clear()
             sending = asyncio.ensure_future(self._send(client))
-            watching = asyncio.ensure_future(_until_disconnected(client))
+            watching = asyncio.ensure_future(self._receive(client))
             try:
                 done, _ = await asyncio.wait(
                     (sending, watching), return_when=asyncio.FIRST_COMPLETED
@@ -182,9 +213,33 @@ class MqttPort:
                 watching.cancel()
                 await asyncio.gather(sending, watching, return_exceptions=True)
 
+    async def _receive(self, client: _Client) -> None:
+        """Hand on what comes; it ends when the connection does."""
+        options = SubscribeOptions(
+            qos=1,
+            retainAsPublished=True,
+            retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND,
+        )
+        for topic_filter in self._listeners:
+            for code in await client.subscribe(topic_filter, options=options):
+                self._look_at(code if isinstance(code, ReasonCode) else None, topic_filter)
+        async for message in client.messages:
+            for topic_filter, listener in self._listeners.items():
+                if message.topic.matches(topic_filter) and isinstance(message.payload, bytes):
+                    try:
+                        listener(message.topic.value, message.payload, message.retain)
+                    except Exception:
+                        _LOGGER.exception("a message on %s could not be taken", message.topic)
+
     async def _send(self, client: _Client) -> None:
         while True:
-            while self._changed:
+            while self._changed or self._said:
+                while self._said:
+                    topic, once = self._said.popleft()
+                    await client.publish(topic, once, qos=1)
+                    self._look_at(client.answer, topic)
+                if not self._changed:
+                    break
                 topic = next(iter(self._changed))
                 payload = self._standing[topic]
                 del self._changed[topic]
@@ -204,17 +259,12 @@ class MqttPort:
         elif topic not in self._refused:
             self._refused.add(topic)
             _LOGGER.warning(
-                "MQTT broker %s:%d refuses %s (%s): its access list must let this node write there",
+                "MQTT broker %s:%d refuses %s (%s): its access list must let this node use it",
                 self._broker.host,
                 self._broker.port,
                 topic,
                 answer,
             )
-
-
-async def _until_disconnected(client: aiomqtt.Client) -> None:
-    async for _ in client.messages:  # nothing is subscribed: it ends when the connection does
-        pass
 
 
 def _reason(error: BaseException) -> str:

@@ -14,6 +14,7 @@ import pytest
 from meter_node import head_end, keys
 from meter_node.channel import axdr, objects
 from meter_node.channel.security import Keys
+from meter_node.cosem.access import Client
 from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
 from meter_node.cosem.model import Links
@@ -139,3 +140,33 @@ def test_keys_that_were_sent_are_in_the_file_and_in_force_after_a_restart(
     assert again.management.keys == new
     again.run(START_S + 60, 1)
     again.utility()
+
+
+def test_who_is_paired_may_ask_and_who_was_revoked_is_not_answered_any_more(
+    nodes: list[Node],
+) -> None:
+    node = nodes[0]
+    node.run(START_S, 1)
+    known = node.server.security.credentials
+    paired, _ = keys.pair(node.folder, "house", "phone", "")
+    assert head_end.pair_anew(known, paired.consumers) == ["phone paired"]
+    assert head_end.pair_anew(known, paired.consumers) == []
+    site: Any = SimpleNamespace(now_ns=node.meter.clock.now_ns)
+    connection = node.server.connect("test", 1024)
+    phone = Peer(connection, site, 20, b"PHONE001", paired.consumers["phone"])
+    phone.meter_title = node.title
+    phone.associate()
+    register = b"\xc0\x01\xc1\x00\x03\x01\x00\x01\x08\x00\xff\x02\x00"
+    assert phone.open(phone.send(phone.seal(register)) or b"")[:4] == b"\xc4\x01\xc1\x00"
+    assert head_end.pair_anew(known, {}) == ["phone revoked"]
+    # the association that is still open, too
+    assert phone.send(phone.seal(register)) == b"\xd8\x01\x05"
+
+
+def test_new_keys_under_an_old_name_are_another_pairing(nodes: list[Node]) -> None:
+    known = nodes[0].server.security.credentials
+    before, after = Keys(b"a" * 16, b"b" * 16), Keys(b"c" * 16, b"d" * 16)
+    head_end.pair_anew(known, {"phone": before})
+    assert head_end.pair_anew(known, {"phone": after}) == ["phone revoked", "phone paired"]
+    found = [one.keys for one in known.with_keys(Client.CONSUMER)]
+    assert found == [after]

@@ -1,6 +1,7 @@
 """Keys: made once, kept from others, never lost by a cut."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,90 @@ def test_no_key_is_shown_by_repr(tmp_path: Path) -> None:
     shown = repr(made.management) + repr(made.management.keys)
     assert made.management.master.hex() not in shown
     assert repr(made.management.master) not in shown
+
+
+def test_each_pairing_has_control_keys_of_its_own(tmp_path: Path) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    names = [keys.pair(tmp_path, "house", None, "home-assistant")[1] for _ in range(3)]
+    assert names == ["home-assistant", "home-assistant-2", "home-assistant-3"]
+    house = keys.load(tmp_path).meters["house"]
+    pairs = [house.push, *house.consumers.values()]
+    assert len({key for pair in pairs for key in (pair.encryption, pair.authentication)}) == 8
+
+
+def test_a_revoked_pairing_leaves_the_others_and_its_name_free(tmp_path: Path) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    before, _ = keys.pair(tmp_path, "house", None, "ha")
+    keys.pair(tmp_path, "house", "phone", "ha")
+    keys.revoke(tmp_path, "house", "ha")
+    assert list(keys.load(tmp_path).meters["house"].consumers) == ["phone"]
+    after, name = keys.pair(tmp_path, "house", None, "ha")
+    assert name == "ha"
+    assert after.consumers["ha"] != before.consumers["ha"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("phone", "there is a pairing"), ("Phone", "can't be named")]
+)
+def test_a_name_that_is_taken_or_none_makes_no_pairing(
+    tmp_path: Path, name: str, reason: str
+) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    keys.pair(tmp_path, "house", "phone", "ha")
+    before = keys.load(tmp_path)
+    with pytest.raises(keys.PairingRefusedError, match=reason):
+        keys.pair(tmp_path, "house", name, "ha")
+    assert keys.load(tmp_path) == before
+
+
+def test_only_so_many_pairings_are_made(tmp_path: Path) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    for _ in range(keys.MOST_PAIRINGS):
+        keys.pair(tmp_path, "house", None, "ha")
+    with pytest.raises(keys.PairingRefusedError, match="revoke one first"):
+        keys.pair(tmp_path, "house", None, "ha")
+
+
+def test_what_is_not_paired_can_not_be_revoked(tmp_path: Path) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    with pytest.raises(keys.PairingRefusedError, match="there are: none"):
+        keys.revoke(tmp_path, "house", "ha")
+
+
+def test_two_that_pair_at_once_lose_neither_pairing(tmp_path: Path) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: keys.pair(tmp_path, "house", None, "ha")[1], range(16)))
+    assert sorted(keys.load(tmp_path).meters["house"].consumers) == sorted(made)
+    assert len(set(made)) == 16
+
+
+def test_a_running_node_sees_who_was_paired_and_revoked(tmp_path: Path) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    watch = keys.PairingWatch(tmp_path, "house")
+    assert watch.changed() == {}
+    assert watch.changed() is None
+    made, _ = keys.pair(tmp_path, "house", None, "ha")
+    assert watch.changed() == made.consumers
+    keys.revoke(tmp_path, "house", "ha")
+    assert watch.changed() == {}
+    assert watch.changed() is None
+
+
+def test_a_key_file_that_can_not_be_used_changes_nobodys_pairing_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys.load_or_make(tmp_path, ["house"])
+    made, _ = keys.pair(tmp_path, "house", None, "ha")
+    watch = keys.PairingWatch(tmp_path, "house")
+    assert watch.changed() == made.consumers
+    path = tmp_path / keys.FILE_NAME
+    whole = path.read_text()
+    for broken in (path.unlink, lambda: path.write_text("{"), lambda: path.chmod(0o644)):
+        broken()
+        assert watch.changed() is None
+        assert watch.changed() is None
+        path.write_text(whole)
+        path.chmod(0o600)
+    assert len(caplog.records) == 3
+    assert watch.changed() == made.consumers, "once it can be used again"

@@ -55,8 +55,9 @@ def test_a_first_start_by_the_book(tmp_path: Path) -> None:
     assert meter_node("init", "--data-dir", data).returncode == 0
     assert (data / "meter_node.toml").read_text() == written, "nothing is overwritten"
     paired = json.loads(meter_node("pair", "--data-dir", data, "--json").stdout)
-    assert paired["text"].startswith("MN1:")
-    assert len(paired["encryption_key"]) == 32
+    assert paired["text"].startswith("MN2:")
+    assert paired["name"] == "home-assistant"
+    assert len(paired["control_encryption_key"]) == 32
     shown = meter_node("show", "--data-dir", data)
     assert shown.returncode == 1
     assert "nothing was metered yet" in shown.stderr

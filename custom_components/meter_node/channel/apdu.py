@@ -1,4 +1,4 @@
-"""DLMS APDUs of the channel (IEC 62056-5-3): data-notification and general-glo-ciphering.
+"""DLMS APDUs of the channel (IEC 62056-5-3): pushes, and what is ciphered in either general form.
 
 Must not know any key: what is ciphered stays ciphered here.
 """
@@ -12,6 +12,7 @@ from .cosem_time import CosemDateTime
 
 DATA_NOTIFICATION = 0x0F
 GENERAL_GLO_CIPHERING = 0xDB
+GENERAL_CIPHERING = 0xDD
 TAG_LENGTH = 12
 TITLE_LENGTH = 8
 
@@ -111,3 +112,108 @@ def decode_general_glo_ciphering(data: bytes) -> GeneralGloCiphering:
         int.from_bytes(data[offset + 1 : offset + 5]),
         data[offset + 5 :],
     )
+
+
+_GLOBAL_KEYS = (b"\x00", b"\x01\x00\x00", b"\x01\x00\x01")
+GLOBAL_UNICAST_KEY = _GLOBAL_KEYS[1]
+"""Key information: there is some, it identifies a key, and that is the global unicast one."""
+_MOST_IN_A_FIELD = 64
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralCiphering:
+    """A ciphered APDU of one transaction as it travels; all but the key information is protected.
+
+    `originator` and `recipient` are system titles, `date_time` is empty or twelve bytes.
+    """
+
+    transaction_id: bytes
+    originator: bytes
+    recipient: bytes
+    date_time: bytes
+    security_control: int
+    invocation_counter: int
+    protected: bytes
+    """Ciphertext, and the tag behind it where there is one."""
+    other_information: bytes = b""
+    key_information: bytes = GLOBAL_UNICAST_KEY
+
+    @property
+    def header(self) -> bytes:
+        """The fields before the key information as they travel, which the tag covers too."""
+        fields = (
+            self.transaction_id,
+            self.originator,
+            self.recipient,
+            self.date_time,
+            self.other_information,
+        )
+        return b"".join(axdr.encode_length(len(field)) + field for field in fields)
+
+
+def encode_general_ciphering(envelope: GeneralCiphering) -> bytes:
+    """Return the APDU."""
+    content = b"".join(
+        (
+            bytes((envelope.security_control,)),
+            envelope.invocation_counter.to_bytes(4),
+            envelope.protected,
+        )
+    )
+    return b"".join(
+        (
+            bytes((GENERAL_CIPHERING,)),
+            envelope.header,
+            envelope.key_information,
+            axdr.encode_length(len(content)),
+            content,
+        )
+    )
+
+
+def decode_general_ciphering(data: bytes) -> GeneralCiphering:
+    """Read the APDU whole, still ciphered. Raises ApduError when it is not one."""
+    if not data or data[0] != GENERAL_CIPHERING:
+        raise ApduError("not a general-ciphering")
+    at = 1
+    fields = []
+    for _ in range(5):
+        field, at = _field(data, at)
+        if len(field) > _MOST_IN_A_FIELD:
+            raise ApduError(f"a field of more than {_MOST_IN_A_FIELD} bytes")
+        fields.append(field)
+    transaction_id, originator, recipient, date_time, other = fields
+    if len(originator) != TITLE_LENGTH:
+        raise ApduError(f"a system title has 8 bytes, not {len(originator)}")
+    key_information = data[at : at + 1]
+    if key_information != b"\x00":
+        key_information = data[at : at + 3]
+    if key_information not in _GLOBAL_KEYS:
+        raise ApduError("a key that is not the global one")
+    content, at = _field(data, at + len(key_information))
+    if at != len(data):
+        raise ApduError(f"{len(data) - at} bytes left over")
+    if len(content) < 5:
+        raise ApduError("general-ciphering: no security header")
+    return GeneralCiphering(
+        transaction_id,
+        originator,
+        recipient,
+        date_time,
+        content[0],
+        int.from_bytes(content[1:5]),
+        content[5:],
+        other,
+        key_information,
+    )
+
+
+def _field(data: bytes, at: int) -> tuple[bytes, int]:
+    try:
+        length, start = axdr.decode_length(data, at)
+    except ValueError as error:
+        raise ApduError(f"general-ciphering: {error}") from None
+    end = start + length
+    if end > len(data):
+        raise ApduError(f"byte {start}: a length of {length}, {len(data) - start} bytes there")
+    return data[start:end], end

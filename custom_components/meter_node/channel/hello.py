@@ -31,6 +31,16 @@ def push_topic(title: str) -> str:
     return f"{PREFIX}/{title}/push"
 
 
+def request_topic(title: str, requester: str) -> str:
+    """Return where a meter is asked; ``requester`` is the asking side's title, as a topic."""
+    return f"{PREFIX}/{title}/request/{requester}"
+
+
+def response_topic(title: str, requester: str) -> str:
+    """Return where a meter answers who asked."""
+    return f"{PREFIX}/{title}/response/{requester}"
+
+
 def node_status_topic(node: str) -> str:
     """Return the topic of a node's status, which is its will too: many meters a node."""
     return f"{PREFIX}/node/{node}/status"

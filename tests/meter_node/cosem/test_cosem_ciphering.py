@@ -256,15 +256,11 @@ def test_a_paired_program_asks_without_associating_and_is_answered_alike(site: S
     [
         (20, general(REGISTER, 1, recipient=b"MTN00000")),  # for another meter
         (20, general(REGISTER, 1, recipient=b"")),
-        (20, general(REGISTER, 1, date_time=b"")),
-        (20, general(REGISTER, 1, date_time=bytes.fromhex("07ea0601010a0013000000 00"))),  # +11 s
-        (20, general(REGISTER, 1, date_time=bytes.fromhex("07ea06010109393700 0000 00"))),  # -11 s
-        (20, general(REGISTER, 1, date_time=bytes.fromhex("07ea0601010a000200 8000 00"))),
         (1, general(REGISTER, 1, title=UTILITY_TITLE, keys=MANAGEMENT)),  # the utility associates
         (16, general(REGISTER, 1)),
     ],
 )
-def test_what_is_old_for_another_or_of_another_role_is_not_answered(
+def test_what_is_for_another_or_of_another_role_is_not_answered(
     site: Site, sap: int, request_: bytes
 ) -> None:
     assert site.connect().receive(sap, 1, request_, site.now_ns) == b"\xd8\x01\x03"

@@ -241,3 +241,66 @@ async def test_a_wrong_password_is_said_plainly(
     finally:
         broker.stop()
     assert "Not authorized" in caplog.text
+
+
+async def test_what_is_listened_for_is_handed_on_and_answered_once(broker: Mosquitto) -> None:
+    port = port_to(broker)
+    heard: list[tuple[str, bytes, bool]] = []
+
+    def listener(topic: str, payload: bytes, retained: bool) -> None:
+        heard.append((topic, payload, retained))
+        port.say(f"meter_node/{TITLE}/response/a", b"\xdd\x00answer")
+
+    async with broker.client() as asking:
+        await asking.publish(f"meter_node/{TITLE}/request/old", b"retained", qos=1, retain=True)
+        port.listen(f"meter_node/{TITLE}/request/+", listener)
+        async with running(port):
+            await port.sent()
+            await asyncio.sleep(0.2)  # until it has subscribed
+            await asking.subscribe(f"meter_node/{TITLE}/response/a", qos=1)
+            await asking.publish(f"meter_node/{TITLE}/request/a", b"\xdd\x00\xff", qos=1)
+            async with asyncio.timeout(10):
+                answer = await anext(asking.messages)
+            await asking.publish(f"meter_node/{TITLE}/request/a", bytes(5000), qos=1)
+            await asking.publish(f"meter_node/{TITLE}/request/b", b"keep", qos=1, retain=True)
+            while len(heard) < 2:
+                await asyncio.sleep(0.02)
+    assert heard == [
+        (f"meter_node/{TITLE}/request/a", b"\xdd\x00\xff", False),
+        (f"meter_node/{TITLE}/request/b", b"keep", True),
+    ], "what was retained before, and what is too long, the broker keeps to itself"
+    assert (answer.payload, answer.qos, answer.retain) == (b"\xdd\x00answer", 1, False)
+    async with broker.client() as reader:
+        with pytest.raises(TimeoutError):
+            await first(reader, f"meter_node/{TITLE}/response/#", seconds=0.5)
+
+
+async def test_what_is_said_while_the_broker_is_away_is_lost_and_takes_no_memory() -> None:
+    port = mqtt.MqttPort(mqtt.Broker("127.0.0.1", 1), "n1")
+    for _ in range(1000):
+        port.say(f"meter_node/{TITLE}/response/a", b"answer")
+    assert not port._said
+
+
+async def test_a_listener_that_fails_ends_nothing(
+    broker: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = port_to(broker)
+    heard: list[bytes] = []
+
+    def listener(topic: str, payload: bytes, retained: bool) -> None:
+        heard.append(payload)
+        raise ValueError("no such thing")
+
+    port.listen("meter_node/+/request/+", listener)
+    async with running(port), broker.client() as asking:
+        await port.sent()
+        await asyncio.sleep(0.2)
+        for payload in (b"1", b"2"):
+            await asking.publish(f"meter_node/{TITLE}/request/a", payload, qos=1)
+        async with asyncio.timeout(10):
+            while len(heard) < 2:
+                await asyncio.sleep(0.02)
+        port.push(TITLE, b"still here")
+        await port.sent()
+    assert caplog.text.count("could not be taken") == 2

@@ -1,0 +1,109 @@
+"""`meter-node pair`: pairings made, listed and revoked.
+
+Must not know what a pairing may do: the object model says that.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import segno
+import typer
+from rich.console import Console
+
+from meter_node import config, keys
+from meter_node.channel.pairing import Pairing
+from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
+
+DEFAULT_NAME = "home-assistant"
+_out = Console()
+
+
+def pair(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    meter: Annotated[str | None, typer.Option(help="Which meter, where there are many.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help=f"What the pairing is called; {DEFAULT_NAME}, or that with a number."),
+    ] = None,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="Only name the pairings that there are.")
+    ] = False,
+    revoke: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Let this pairing ask no more.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs: one JSON document.")
+    ] = False,
+) -> None:
+    """Pair with Home Assistant: make control keys, and show them as a text and a QR code.
+
+    Whoever has the text can read and ask the meter: treat it like a key. It is shown once.
+    """
+    if [name is not None, show_list, revoke is not None].count(True) > 1:
+        raise config.ConfigError("--name, --list and --revoke: one of them at a time")
+    chosen_name, chosen = _choose(keys.load(data_dir), meter)
+    if show_list:
+        _list(chosen_name, chosen, as_json=as_json)
+        return
+    if revoke is not None:
+        keys.revoke(data_dir, chosen_name, revoke)
+        if as_json:
+            _write({"meter": chosen_name, "revoked": revoke})
+        else:
+            _print(
+                f"Meter {chosen_name}: {revoke} may ask no more. It still opens what the meter "
+                "pushes to everyone that is paired."
+            )
+        return
+    chosen, name = keys.pair(data_dir, chosen_name, name, DEFAULT_NAME)
+    control = chosen.consumers[name]
+    text = Pairing(chosen.system_title, chosen.push, control, name).to_text()
+    if as_json:
+        _write(
+            {
+                "meter": chosen_name,
+                "name": name,
+                "system_title": chosen.system_title.hex(),
+                "encryption_key": chosen.push.encryption.hex(),
+                "authentication_key": chosen.push.authentication.hex(),
+                "control_encryption_key": control.encryption.hex(),
+                "control_authentication_key": control.authentication.hex(),
+                "text": text,
+            }
+        )
+        return
+    segno.make(text, error="m").terminal(compact=True, border=2)
+    _print(f"Meter {chosen_name}, pairing {name}. Pairing text, to paste into Home Assistant:")
+    _print(text)
+
+
+def _list(name: str, meter: keys.MeterKeys, *, as_json: bool) -> None:
+    if as_json:
+        _write({"meter": name, "pairings": list(meter.consumers)})
+        return
+    for one in meter.consumers:
+        _print(one)
+    if not meter.consumers:
+        _print(f"Meter {name} has no pairings.")
+
+
+def _choose(own_keys: keys.NodeKeys, name: str | None) -> tuple[str, keys.MeterKeys]:
+    names = ", ".join(own_keys.meters) or "none"
+    if name is None:
+        if len(own_keys.meters) != 1:
+            raise config.ConfigError(f"--meter: which one? There are: {names}")
+        name = next(iter(own_keys.meters))
+    if name not in own_keys.meters:
+        raise config.ConfigError(f"--meter: no meter {name!r}; there are: {names}")
+    return name, own_keys.meters[name]
+
+
+def _write(document: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+def _print(text: str) -> None:
+    _out.print(text, highlight=False, soft_wrap=True)
