@@ -33,7 +33,7 @@ from meter_node import (
     cli_show,
     cli_simulate,
     cli_type_test,
-    cli_utility,
+    cli_utility_acts,
     config,
     data_directory,
     keys,
@@ -225,7 +225,7 @@ app.command()(cli_simulate.simulate)
 app.command("backup")(cli_backup.back_up)
 app.command()(cli_backup.restore)
 app.command("verify-logs")(cli_logs.command)
-app.add_typer(cli_utility.app, name="utility")
+app.add_typer(cli_utility_acts.app, name="utility")
 
 
 @app.command()

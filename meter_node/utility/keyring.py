@@ -149,7 +149,12 @@ class Keyring:
         token a second. Raises OSError, CounterExhaustedError.
         """
         seconds = max(1, int((now - COUNTER_EPOCH).total_seconds()))
-        return self.reserve(f"token {meter.system_title.hex()}", seconds, 1)
+        return self.reserve(_tokens_of(meter), seconds, 1)
+
+    def last_sequence(self, meter: MeterEntry) -> int | None:
+        """Return the sequence of the last token that was made here; None for none."""
+        bound = self._kept(self._state).get("counters", {}).get(_tokens_of(meter))
+        return None if bound is None else int(bound) - 1
 
     # --- a change of keys ------------------------------------------------------------------------
 
@@ -239,6 +244,10 @@ class Keyring:
             yield
         finally:
             os.close(descriptor)
+
+
+def _tokens_of(meter: MeterEntry) -> str:
+    return f"token {meter.system_title.hex()}"
 
 
 class Numbers:

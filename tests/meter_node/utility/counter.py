@@ -13,7 +13,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from meter_node import cli_utility
+from meter_node import cli_utility_acts
 from meter_node.cli_utility import Reach
 from meter_node.keys import Management, management_entry
 from meter_node.utility import link
@@ -101,7 +101,7 @@ class Utility:
     def invoke(self, *arguments: object, public: bool = False) -> Result:
         runner = CliRunner()
         words = [str(one) for one in arguments]
-        return runner.invoke(cli_utility.app, words, obj=self.reach(public=public))
+        return runner.invoke(cli_utility_acts.app, words, obj=self.reach(public=public))
 
     def run(self, *arguments: object, public: bool = False) -> str:
         """What a command prints; it must not fail."""
