@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -34,7 +35,7 @@ from meter_node.utility import link, opening, reading, rows
 from meter_node.utility.errors import UtilityError
 from meter_node.utility.keyring import ENVIRONMENT, Keyring
 from meter_node.utility.opening import Connect, Manager
-from meter_node.utility.session import Attribute, Session
+from meter_node.utility.session import Attribute, Link, Session
 
 WRAPPER_PORT = 4059
 
@@ -59,12 +60,18 @@ class Reach:
     way: link.Way
     address: link.Address
     patience_s: float
-    keyring: Keyring | None
+    find: Callable[[], Keyring | None]
+    """Finds the keys, when they are needed: help needs none. Raises KeyFileError, OSError."""
     meter: str | None
     connect_by: Connect | None = None
     """In place of a link, for tests."""
 
-    def connect(self, client_sap: int) -> Any:
+    @property
+    def keyring(self) -> Keyring | None:
+        """The keys, None where there are none. Raises KeyFileError, OSError."""
+        return self.find()
+
+    def connect(self, client_sap: int) -> Link:
         """Open a link."""
         if self.connect_by is not None:
             return self.connect_by(client_sap)
@@ -78,13 +85,14 @@ class Reach:
 
     def manager(self) -> Manager:
         """Return the management client. Raises UtilityError where there are no keys."""
-        if self.keyring is None:
+        keyring = self.keyring
+        if keyring is None:
             raise UtilityError(
                 f"this needs the utility's keys: --keys FILE, {ENVIRONMENT}, or --data-dir on the "
                 "node's own machine"
             )
-        numbers = self.keyring.numbers(datetime.now(UTC))
-        return Manager(self.keyring, numbers, self.keyring.choose(self.meter), self.connect)
+        numbers = keyring.numbers(datetime.now(UTC))
+        return Manager(keyring, numbers, keyring.choose(self.meter), self.connect)
 
 
 @app.callback()
@@ -127,8 +135,12 @@ def utility(
         way = link.HdlcTcp(*_host_port("--hdlc-tcp", hdlc_tcp))
     else:
         way = link.Tcp(*_host_port("--tcp", tcp or f"127.0.0.1:{WRAPPER_PORT}"))
-    keyring = None if public else find_keys(key_file, data_dir)
-    context.obj = Reach(way, link.Address(server, physical), patience, keyring, meter)
+
+    @cache
+    def find() -> Keyring | None:
+        return None if public else find_keys(key_file, data_dir)
+
+    context.obj = Reach(way, link.Address(server, physical), patience, find, meter)
 
 
 def find_keys(key_file: Path | None, data_dir: Path) -> Keyring | None:

@@ -415,12 +415,13 @@ def vend(
     Tokens are to be entered in the order in which they were made.
     """
     reach = _reach(context)
-    if reach.keyring is None:
+    ring = reach.keyring
+    if ring is None:
         raise UtilityError("vending needs a key file with the meter's vending key: --keys")
-    meter = reach.keyring.choose(reach.meter)
+    meter = ring.choose(reach.meter)
     if meter.vending is None:
         raise UtilityError(f"the keys of {meter.name} have no vending key")
-    sequence = reach.keyring.next_sequence(meter, datetime.now(UTC))
+    sequence = ring.next_sequence(meter, datetime.now(UTC))
     text = token.make(meter.vending, meter.system_title, sequence, credit_wh)
     if enter:
         with _acting(context) as session:
@@ -453,8 +454,9 @@ def allow(
     Without a sequence it is the last that was made with these keys.
     """
     reach = _reach(context)
-    if sequence is None and reach.keyring is not None:
-        sequence = reach.keyring.last_sequence(reach.keyring.choose(reach.meter))
+    ring = reach.keyring
+    if sequence is None and ring is not None:
+        sequence = ring.last_sequence(ring.choose(reach.meter))
     if sequence is None:
         raise UtilityError("no token was made with these keys: say which is the last one spent")
     with _acting(context) as session:
@@ -664,11 +666,12 @@ def export(
 ) -> None:
     """Write a meter's management and vending keys into a key file for the utility's machine."""
     reach = _reach(context)
-    if reach.keyring is None:
+    ring = reach.keyring
+    if ring is None:
         raise UtilityError("there are no keys to export: --data-dir on the node's machine")
     check_writable("keys export", file)
-    name = reach.keyring.choose(reach.meter).name
-    keyring.export(reach.keyring, name, file)
+    name = ring.choose(reach.meter).name
+    keyring.export(ring, name, file)
     say(f"{file}: the keys of {name} (mode 0600)")
 
 

@@ -81,11 +81,13 @@ class HdlcClient:
         answer = _Answer(Control(Kind.RR), b"", 0, more=True)
         for place, part in enumerate(parts):
             answer = yield from self._send(part, more=place < len(parts) - 1)
-        found = bytearray(answer.information)
+        found, more = bytearray(answer.information), answer.more
         silent = 0
-        while answer.more or not found:
+        while more or not found:
             answer = yield from self._ready()
             found += answer.information
+            # Where nothing came in order, what came says nothing of what goes on.
+            more = answer.more if answer.frames else more
             silent = 0 if answer.frames else silent + 1
             if silent == TRIES:
                 raise NoAnswerError("the meter has no answer to what was asked")

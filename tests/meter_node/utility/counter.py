@@ -93,7 +93,7 @@ class Utility:
     def reach(self, *, public: bool = False) -> Reach:
         keyring = None if public else Keyring.from_file(self.path)
         nowhere = link.Tcp("127.0.0.1", 9)
-        return Reach(nowhere, link.Address(), 1.0, keyring, None, self.connect)
+        return Reach(nowhere, link.Address(), 1.0, lambda: keyring, None, self.connect)
 
     def manager(self) -> Manager:
         return self.reach().manager()
