@@ -431,6 +431,7 @@ def _place(path: Path) -> str | None:
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".new")
     try:
+        temporary.touch(mode=0o600)
         with temporary.open("w") as file:
             file.write(text)
             file.flush()

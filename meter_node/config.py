@@ -320,6 +320,7 @@ class MeterConfig(_Section):
         default=10, ge=1, le=3600
     )
     time_zone: Annotated[str, AfterValidator(_time_zone)] = "Europe/Copenhagen"
+    clock: Literal["synchronised", "trusted"] = "synchronised"
     production_expected: bool = True
     summation: Literal["individual", "vector"] = "individual"
     tariff: Annotated[str, AfterValidator(_preset)] | None = None

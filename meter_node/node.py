@@ -10,16 +10,19 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import aiomqtt
 
-from meter_node import backup, config, keys, store
+from meter_node import backup, config, head_end, keys, store
 from meter_node.channel import hello, security
 from meter_node.channel.reading import ListError
+from meter_node.cosem.model import Links
 from meter_node.meter.local_time import LocalTime
 from meter_node.meter.self_test import program_digest
 from meter_node.ports import mqtt
+from meter_node.ports.ami import AmiPort
 from meter_node.ports.display.page import DisplayPage
 from meter_node.ports.retained import retained
 from meter_node.runner import MeterRunner
@@ -74,6 +77,8 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                     database,
                     port,
                     thread,
+                    _links(settings, meter),
+                    partial(keys.change_management, data_dir, meter.name),
                 )
                 for meter in settings.meter
             ]
@@ -96,6 +101,15 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                 for runner in runners:
                     runner.begin(raised=runner.system_title in raised)
                     tasks.create_task(runner.keep())
+                if settings.ami is not None:
+                    ami = AmiPort(
+                        settings.ami.settings(),
+                        partial(_connect, runners),
+                        server_saps=frozenset(
+                            {*range(1, 1 + len(runners)), head_end.AS_THE_REAL_METER}
+                        ),
+                    )
+                    talking.add(asyncio.create_task(never_ending("the utility's port", ami.run)))
                 tasks.create_task(_test_itself(runners, database, thread))
         finally:
             # First what must not be lost; a broker that does not answer may take its time.
@@ -106,6 +120,24 @@ async def run(settings: config.Config, data_dir: Path) -> None:
             await asyncio.gather(*talking, return_exceptions=True)
             thread.shutdown()
             database.close()
+
+
+def _links(settings: config.Config, meter: config.MeterConfig) -> Links:
+    """What the set-up objects tell of how the meter is reached."""
+    if settings.ami is None:
+        return Links(push_interval_s=meter.push_interval_s)
+    ami = settings.ami.settings()
+    return Links(
+        push_interval_s=meter.push_interval_s,
+        tcp_port=ami.tcp.port if ami.tcp else 0,
+        inactivity_s=ami.inactivity_s,
+        most_connections=ami.most_connections,
+    )
+
+
+def _connect(runners: Sequence[MeterRunner], source: str) -> head_end.Switchboard:
+    servers = [runner.server for runner in runners if runner.server is not None]
+    return head_end.Switchboard(servers, [runner.clock_ns for runner in runners], source)
 
 
 def _claim(data_dir: Path, database: store.Store, local: Mapping[bytes, LocalTime]) -> None:

@@ -17,7 +17,17 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from meter_node import __version__, config, feeds, keys, oscilloscope, profile_reader, store
+from meter_node import (
+    __version__,
+    config,
+    feeds,
+    head_end,
+    host_clock,
+    keys,
+    oscilloscope,
+    profile_reader,
+    store,
+)
 from meter_node.channel import apdu, hello, meter_node_v1, security
 from meter_node.channel.event_codes import Log
 from meter_node.ciphering import (
@@ -30,7 +40,9 @@ from meter_node.cosem import push
 from meter_node.cosem.access import Client
 from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
+from meter_node.cosem.model import Links
 from meter_node.cosem.profile_entry import LOAD_PROFILE, ProfileEntry
+from meter_node.cosem.server import Server
 from meter_node.meter.commands import Commands
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.rows import Image, LogRow
@@ -75,9 +87,12 @@ class MeterRunner:
         database: store.Store,
         port: mqtt.MqttPort | None,
         thread: ThreadPoolExecutor,
+        links: Links | None = None,
+        change_management: Callable[[keys.Management], None] | None = None,
     ) -> None:
         """Make ready to go on from what the store has; nothing is booked before ``begin``.
 
+        `links`: how head-ends reach the meter; `change_management` keeps the utility's new keys.
         Raises StoreError, ConfigError for a source or lines of no use.
         """
         self.name = settings.name
@@ -112,12 +127,17 @@ class MeterRunner:
             enter_token=self._enter_token if variant.breaker else None,
         )
         self._aead = PycryptodomeAead()
-        self._begun = False
+        self.server: Server | None = None
+        """The meter for head-ends, from ``begin`` on."""
+        self._links = links
+        self._change_management = change_management
+        self._begun = self._awake = False
+        self._booked_ns = time.monotonic_ns()
         self._waiting: list[Measurement] = []
         self._offer: _Offer | None = None
         self._offered = asyncio.Event()
-        self._kept_anew = asyncio.Condition()
         self._offers = self._kept = 0
+        self._settling: list[asyncio.Future[None]] = []
         self._fault: str | None = None
         self._outputs = OutputsPort(self._lines())
         self._source, self._engine = _source_and_engine(settings, variant, self._world)
@@ -171,6 +191,7 @@ class MeterRunner:
             _LOGGER.warning(
                 "%s: nothing is known of this meter, its registers begin at zero", self.name
             )
+        self.server = self._serve()
         self._begun = True
         waiting, self._waiting = self._waiting, []
         for measurement in waiting:
@@ -180,6 +201,25 @@ class MeterRunner:
     def snapshot(self) -> Snapshot:
         """The meter as it is, committed or not: for who looks after it, never for a port."""
         return self._meter.snapshot()
+
+    def _serve(self) -> Server:
+        def refuse(_: keys.Management) -> None:
+            raise keys.KeyFileError("this meter's keys can't be changed here")
+
+        return head_end.serve(
+            self._device,
+            self._meter.variant,
+            self.commands,
+            head_end.StoreInThread(self._store, self.system_title, self._thread),
+            head_end.credentials(self._keys, self._change_management or refuse),
+            floor=time_floor(datetime.now(UTC)),
+            links=self._links or Links(push_interval_s=self._settings.push_interval_s),
+            commit=self.commit_now,
+        )
+
+    def clock_ns(self) -> int:
+        """The meter's time now (UTC), between its measurements too."""
+        return self._meter.clock.now_ns + time.monotonic_ns() - self._booked_ns
 
     async def drive(self) -> None:
         """Bring breaker and relays to where they are wanted, and look at contacts."""
@@ -233,7 +273,12 @@ class MeterRunner:
         if not self._begun:
             self._waiting.append(measurement)
             return
-        self._meter.advance(measurement, self._inputs())
+        trusted = False
+        if not (self._awake and self._meter.clock.valid):
+            self._awake = True
+            trusted = self._settings.clock == "trusted" or host_clock.is_synchronised()
+        self._meter.advance(measurement, self._inputs(), clock_trusted=trusted)
+        self._booked_ns = time.monotonic_ns()
         self._offer_if_due(measurement.end_ns)
 
     def _inputs(self) -> DigitalInputs:
@@ -296,22 +341,40 @@ class MeterRunner:
             except (store.StoreError, CounterExhaustedError) as error:
                 self._say_fault(error)
                 continue
-            self._meter.is_kept(offer.image)
+            self._has_committed(offer, ciphered)
+
+    def commit_now(self) -> None:
+        """Commit what was commanded, and show and push it, before anything else happens.
+
+        For a command's answer, which tells of what is kept. Raises StoreError,
+        CounterExhaustedError.
+        """
+        # What waits is older: committed after this it would turn everything back.
+        self._offer = None
+        offer = self._make_offer(push=True)
+        self._has_committed(offer, self._thread.submit(self._commit, offer).result())
+
+    def _has_committed(self, offer: _Offer, ciphered: bytes | None) -> None:
+        self._meter.is_kept(offer.image)
+        if offer.number > self._kept:
+            # One that was under way meanwhile is older than what was committed at once.
+            self._kept = offer.number
             self._outputs.apply(_switches(offer.snapshot))
-            async with self._kept_anew:
-                self._kept = offer.number
-                self._kept_anew.notify_all()
-            self._say_well()
-            if self._port is not None:
-                self.screen.communicating = self._port.connected
-                if ciphered is not None:
-                    self._port.push(self.title, ciphered)
+        for waiting in self._settling:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._settling.clear()
+        self._say_well()
+        if self._port is not None:
+            self.screen.communicating = self._port.connected
+            if ciphered is not None:
+                self._port.push(self.title, ciphered)
 
     async def last_commit(self) -> None:
         """Commit what was measured since the last one: at a proper end nothing is lost."""
         if not self._begun:
             return
-        offer = _Offer(self._meter.image(), self._meter.snapshot(), push=False, number=0)
+        offer = self._make_offer(push=False)
         if not offer.image.time_ns:
             return
         try:
@@ -332,21 +395,25 @@ class MeterRunner:
         due = crossed(self._settings.push_interval_s) or self._meter.has_news
         if due or crossed(self._commit_interval_s):
             # A push that the store was too slow for is not forgotten with its snapshot.
-            self._offer_now(push=due or (self._offer is not None and self._offer.push))
+            due = due or (self._offer is not None and self._offer.push)
+            self._offer = self._make_offer(push=due)
+            self._offered.set()
 
-    def _offer_now(self, *, push: bool) -> None:
+    def _make_offer(self, *, push: bool) -> _Offer:
         self._offers += 1
-        self._offer = _Offer(self._meter.image(), self._meter.snapshot(), push, self._offers)
-        self._offered.set()
+        return _Offer(self._meter.image(), self._meter.snapshot(), push, self._offers)
 
     async def settled(self) -> None:
         """Return when all that was commanded so far is committed. Raises TimeoutError."""
         if not self._meter.has_news:
             return
-        self._offer_now(push=True)
-        wanted = self._offers
-        async with asyncio.timeout(_SETTLES_WITHIN_S), self._kept_anew:
-            await self._kept_anew.wait_for(lambda: self._kept >= wanted)
+        self._offer = offer = self._make_offer(push=True)
+        self._offered.set()
+        async with asyncio.timeout(_SETTLES_WITHIN_S):
+            while self._kept < offer.number:
+                waiting = asyncio.get_running_loop().create_future()
+                self._settling.append(waiting)
+                await waiting
 
     def _commit(self, offer: _Offer) -> bytes | None:
         """Commit, then show; return the ciphered push where one is due. Runs in the thread."""

@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -177,6 +177,9 @@ class Store:
         self._path = path
         self._written: dict[bytes, _Written] = {}
         with self._told("open"):
+            # How a household lives is its own business; SQLite gives its journals the same mode.
+            with suppress(OSError):
+                path.touch(mode=0o600)
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             with self._told("open"):

@@ -92,10 +92,12 @@ class Numbers:
 
     def received(self, title: bytes, key: bytes, number: int, *, durable: bool) -> None:
         """Take note of a number that was verified. `durable`: it is kept when this returns."""
-        for name in (counter_name("received", title, key), counter_name("received", b"", key)):
+        own, anybodys = counter_name("received", title, key), counter_name("received", b"", key)
+        for name in (own, anybodys):
             self._bounds[name] = max(self._bound(name), number + 1)
             self._unkept[name] = self._unkept.get(name, 0) + 1
-            if durable or self._unkept[name] >= READS_UNKEPT:
+            # What anybody has sent is only told, so that a client knows where to go on.
+            if (durable and name == own) or self._unkept[name] >= READS_UNKEPT:
                 self._keep(name)
 
     def keep(self) -> None:
@@ -116,8 +118,23 @@ class Numbers:
 class Credentials:
     """All that may associate with one meter."""
 
+    MOST_WRONG, WITHIN_NS = 10, 600 * 10**9
+
     def __init__(self, credentials: Iterable[Credential] = ()) -> None:
         self._all = list(credentials)
+        self._wrong_ns: list[int] = []
+
+    def are_locked(self, now_ns: int) -> bool:
+        """Whether so many wrong passwords came that none is looked at for a while.
+
+        Keys are not locked: nobody guesses one, and a stranger could lock the utility out.
+        """
+        self._wrong_ns = [at for at in self._wrong_ns if 0 <= now_ns - at < self.WITHIN_NS]
+        return len(self._wrong_ns) >= self.MOST_WRONG
+
+    def was_wrong(self, now_ns: int) -> None:
+        """Take note of a wrong password."""
+        self._wrong_ns.append(now_ns)
 
     def of(self, client: Client) -> list[Credential]:
         """Return those of a client."""

@@ -46,6 +46,7 @@ class GeneralBlocks:
         self._sent = 0
         self._size = 0
         self._at = 0
+        self._last_length = 0
 
     def take(self, apdu: bytes) -> tuple[bytes | None, bytes | None]:
         """Take a block: (the whole request, None) with the last one, else (None, the answer).
@@ -77,14 +78,14 @@ class GeneralBlocks:
         """Return the first block of an answer; `size`: bytes that a block's APDU may have."""
         self._outgoing = answer
         self._size = max(size - OVERHEAD, 16)
-        self._sent = self._at = 0
+        self._sent = self._at = self._last_length = 0
         return self._block()
 
     def _next(self, acknowledged: int) -> bytes:
         if acknowledged == self._sent - 1:  # the last one was lost: once more
             self._at -= self._last_length
             self._sent -= 1
-        elif acknowledged != self._sent:
+        elif acknowledged != self._sent or self._at >= len(self._outgoing):
             self._outgoing = b""
             raise WireError("an acknowledgement of what was not sent")
         return self._block()
@@ -98,10 +99,8 @@ class GeneralBlocks:
         if self._sent > _HIGHEST:
             self._outgoing = b""
             raise WireError("an answer of more blocks than can be numbered")
-        block = _write(last=last, number=self._sent, acknowledged=self._received, data=data)
-        if last:
-            self._outgoing = b""
-        return block
+        # It stays until something else comes: the last block, too, may be lost.
+        return _write(last=last, number=self._sent, acknowledged=self._received, data=data)
 
     def _forget(self) -> None:
         self._incoming, self._received = bytearray(), 0

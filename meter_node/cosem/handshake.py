@@ -80,9 +80,15 @@ class Opening:
     """Answers AARQs."""
 
     def __init__(
-        self, table: ObjectTable, security: Security, max_receive: int, verify: Verify
+        self,
+        table: ObjectTable,
+        security: Security,
+        max_receive: int,
+        verify: Verify,
+        now_ns: int,
     ) -> None:
-        """`verify`: see `Connection.verify`."""
+        """`verify`: see `Connection.verify`; `now_ns`: UTC by the meter's clock."""
+        self._now_ns = now_ns
         self._table = table
         self._security = security
         self._max_receive = max_receive
@@ -209,8 +215,11 @@ class Opening:
         candidates = self._security.credentials.of(client) if credential is None else [credential]
         if credential is None:
             candidates = [one for one in candidates if one.keys is None]
+        if self._security.credentials.are_locked(self._now_ns):
+            raise _RejectedError(Diagnostic.AUTHENTICATION_FAILURE)
         found = password_fits(candidates, given)
         if found is None:
+            self._security.credentials.was_wrong(self._now_ns)
             raise _RejectedError(Diagnostic.AUTHENTICATION_FAILURE, event="authentication_failed")
         return found
 

@@ -101,9 +101,9 @@ class LogicalDevice:
 
         Raises AccessError: undefined object, other class, or not for this client.
         """
-        # Load relays are channels of their own: only what is not there is looked for under B = 0.
+        # Only of registers and the clock: a load relay's channel 1 is not the breaker's 0.
         found = self._objects.get(logical_name)
-        if found is None and class_id != ClassId.DISCONNECT_CONTROL:
+        if found is None and class_id in (ClassId.REGISTER, ClassId.CLOCK):
             found = self._objects.get(obis.any_channel(logical_name))
         if found is None:
             raise AccessError(

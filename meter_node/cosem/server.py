@@ -107,7 +107,7 @@ class Connection:
     def closed(self) -> None:
         """The other end is gone, or was silent for too long: associations end."""
         self._associations.clear()
-        self._security.numbers.keep()
+        self._keep_numbers()
 
     # --- one APDU --------------------------------------------------------------------------------
 
@@ -135,11 +135,11 @@ class Connection:
     def _answer(self, client: Client, server_sap: int, apdu: bytes, now_ns: int) -> bytes | None:
         tag = apdu[0]
         if tag == acse.AARQ:
-            return self._associate(client, server_sap, apdu)
+            return self._associate(client, server_sap, apdu, now_ns)
         if tag == acse.RLRQ:
             acse.read_release(apdu)
             self._associations.pop((client, server_sap), None)
-            self._security.numbers.keep()
+            self._keep_numbers()
             return acse.release_response()
         association = self._associations.get((client, server_sap))
         if envelopes.is_ciphered(apdu):
@@ -151,9 +151,11 @@ class Connection:
             return self._serve(association, apdu, now_ns, None)
         raise ExceptionResponse(Fault.SERVICE_NOT_SUPPORTED, StateError.SERVICE_UNKNOWN)
 
-    def _associate(self, client: Client, server_sap: int, apdu: bytes) -> bytes:
+    def _associate(self, client: Client, server_sap: int, apdu: bytes, now_ns: int) -> bytes:
         self._associations.pop((client, server_sap), None)
-        opening = handshake.Opening(self._server.table, self._security, MOST_RECEIVED, self.verify)
+        opening = handshake.Opening(
+            self._server.table, self._security, MOST_RECEIVED, self.verify, now_ns
+        )
         association, answer = opening.answer(client, server_sap, apdu, self._refused)
         if association is not None:
             association.prove_by = self._prove
@@ -170,6 +172,12 @@ class Connection:
             raise AccessError(
                 DataAccessResult.OTHER_REASON, "the proof of identity does not hold"
             ) from error
+
+    def _keep_numbers(self) -> None:
+        try:
+            self._security.numbers.keep()
+        except Exception:  # only reads could be repeated then
+            _LOGGER.warning("%s: its last numbers could not be kept", self._source, exc_info=True)
 
     def _refused(self, event: str, client: Client) -> None:
         self._server.count(event, f"{self._source}, client {int(client)}")

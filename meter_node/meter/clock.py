@@ -18,6 +18,9 @@ from meter_node.meter.refused import RefusedError
 
 NANO = 10**9
 _PPM = 10**6
+EARLIEST_NS = 1_577_836_800 * NANO
+LATEST_NS = 4_102_444_800 * NANO
+"""From 2020 on and before 2100: any other time is a mistake."""
 
 
 class ClockSettings(BaseModel):
@@ -120,15 +123,42 @@ class MeterClock:
     def wake(self, start_ns: int, trusted: bool) -> list[Event]:
         """Judge the time after a start: `trusted` where the source's stamps are known to be right.
 
-        Without that, a time is believed only within the reserve since the meter was on last.
+        Without that, a time is believed only within the reserve since the meter was on last, and a
+        new meter's where it can be at all. A time that has gone back (a machine without a clock
+        begins in 1970) is none: the meter's goes on from where it was, flagged.
         """
-        dark_ns = start_ns - self._source_ns
+        at_ns = start_ns + self._offset_ns
         if trusted:
-            return self.confirm(start_ns + self._offset_ns)
-        if self.valid and not 0 <= dark_ns <= self.settings.reserve_h * 3600 * NANO:
-            self.valid = False
-            return [Event.of("clock_invalid", _seconds(start_ns + self._offset_ns))]
-        return []
+            return self.confirm(at_ns)
+        events: list[Event] = []
+        dark_ns = start_ns - self._source_ns
+        if self._source_ns:
+            believed = 0 <= dark_ns <= self.settings.reserve_h * 3600 * NANO
+        else:
+            believed = at_ns >= EARLIEST_NS
+        if not believed:
+            if at_ns < max(self._end_ns, EARLIEST_NS):
+                at_ns = max(self._end_ns, EARLIEST_NS)
+                self._offset_ns = at_ns - start_ns
+                # How long it was dark nobody knows: a gap, of no length.
+                self._source_ns = start_ns - 2 * self.TOLERANCE_NS
+            if self.valid:
+                self.valid = False
+                events.append(Event.of("clock_invalid", _seconds(at_ns)))
+        return events
+
+    def trust(self, start_ns: int) -> list[Event]:
+        """The source's stamps are known to be right from this one on; before, the clock was lost.
+
+        The meter's time becomes theirs: a step of the clock and no gap, however far they jumped.
+        """
+        old_s, new_s = self.now_s, _seconds(start_ns)
+        self._offset_ns = self._slew_ns = self._step_ns = 0
+        self._source_ns = self._end_ns = start_ns
+        self.valid = True
+        if old_s == new_s:
+            return [Event.of("clock_new", new_s, "confirmed")]
+        return [Event.of("clock_old", old_s, "source"), Event.of("clock_new", new_s, "source")]
 
     def confirm(self, at_ns: int) -> list[Event]:
         """The time as it runs is known to be right: a clock that was lost is valid again."""
@@ -146,6 +176,8 @@ class MeterClock:
         """
         if not self._source_ns:
             raise RefusedError("nothing was measured yet: the clock runs from the first second on")
+        if not EARLIEST_NS <= to_ns < LATEST_NS:
+            raise RefusedError(f"a time of {to_ns // NANO} s since 1970; possible are 2020 to 2099")
         difference_ns = to_ns - self.now_ns
         small = abs(difference_ns) <= self.settings.slew_limit_s * NANO
         if self.valid and small:

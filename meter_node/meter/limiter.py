@@ -20,6 +20,7 @@ from meter_node.metrology.measurement import Measurement
 LONGEST_S = 86_400
 
 type Which = Literal["normal", "emergency", "prepaid"]
+_Threshold = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
 _Duration = Annotated[int, within(0, LONGEST_S, "a time of {}")]
 type Summation = Literal["individual", "vector"]
 
@@ -36,12 +37,12 @@ class LimiterSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     monitored: Literal["power", "current"] = "power"
-    normal_w: float | None = Field(default=None, gt=0)
-    emergency_w: float | None = Field(default=None, gt=0)
-    prepaid_maximum_w: float | None = Field(default=None, gt=0)
-    normal_a: float | None = Field(default=None, gt=0)
-    emergency_a: float | None = Field(default=None, gt=0)
-    prepaid_maximum_a: float | None = Field(default=None, gt=0)
+    normal_w: _Threshold = None
+    emergency_w: _Threshold = None
+    prepaid_maximum_w: _Threshold = None
+    normal_a: _Threshold = None
+    emergency_a: _Threshold = None
+    prepaid_maximum_a: _Threshold = None
     over_s: _Duration = 30
     under_s: _Duration = 10
     waiting_s: _Duration = 60

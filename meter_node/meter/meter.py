@@ -36,7 +36,7 @@ from meter_node.meter.self_test import TwiceKept, memory_holds
 from meter_node.meter.snapshot import RelayState, Settings, Snapshot
 from meter_node.meter.status_word import Digit, StatusWord
 from meter_node.meter.step import DigitalInputs, Step
-from meter_node.meter.supply import Breaker
+from meter_node.meter.supply import Breaker, BreakerSettings
 from meter_node.meter.supply_control import SupplyControl
 from meter_node.meter.tamper import Tamper
 from meter_node.meter.tariff import TariffControl
@@ -98,6 +98,7 @@ class Meter:
         self.tokens_wait: bool = kept.get(_RESTORE, {}).get("tokens_wait", False)
         """After a restore nobody knows which tokens are spent, until the utility says."""
         self._restore: dict[str, Any] | None = kept.get(_RESTORE)
+        self._refused_at_start = self._refuse_mode_0(kept)
         self._make_parts(kept, energies_nwh, summation, system_title, vending_key)
         self.logs = EventLogs(self.local, log_heads, kept.get("logs"))
         self._twice_kept = TwiceKept(self._parameters_json())
@@ -164,6 +165,21 @@ class Meter:
             for number, of_relay in enumerate(settings.relays, start=1)
         )
 
+    def _refuse_mode_0(self, kept: Mapping[str, Any]) -> str:
+        """Keep the breaker's old settings where new ones would have it open for good.
+
+        Control mode 0 is "always connected", and an open breaker can't be closed in it.
+        """
+        is_open = not kept.get("breaker", {}).get("closed", True)
+        if not is_open or self._parameters.breaker.control_mode != 0:
+            return ""
+        before = kept.get(_PARAMETERS, {}).get("in_force", {}).get("breaker", {})
+        settings = BreakerSettings.model_validate(before)
+        if settings.control_mode == 0:
+            settings = BreakerSettings()
+        self._parameters = self._parameters.model_copy(update={"breaker": settings})
+        return "configuration: control mode 0 is always connected, and the breaker is open"
+
     def _make_averages(self, kept: Mapping[str, Any] | None) -> None:
         self._averages = Averages(
             self._parameters.demand.interval_min,
@@ -215,8 +231,8 @@ class Meter:
         """Go on by one measurement.
 
         `clock_trusted`: the stamps come from a clock that is known to be right; a start after a
-        long time without power is otherwise flagged until the clock is set. Raises ValueError,
-        nothing changed, where its phases are not the variant's.
+        long time without power is otherwise flagged until the clock is set, or trusted. Raises
+        ValueError, nothing changed, where its phases are not the variant's.
         """
         if len(measurement.phases) != self.variant.phases:
             raise ValueError(
@@ -226,6 +242,8 @@ class Meter:
         events: list[Event] = []
         if not self._awake:
             events += self._wake(measurement, clock_trusted=clock_trusted)
+        elif clock_trusted and not self.clock.valid:
+            events += self._trust(measurement.start_ns)
         placed = self.clock.place(measurement.start_ns, measurement.end_ns)
         step = self._step(placed, measurement, inputs)
         if placed.turned_back:
@@ -484,10 +502,24 @@ class Meter:
         for profile in self.profiles:
             if profile.changed_at_start:
                 events.append(Event.of("profile_changed", now_s, profile.changed_at_start))
+        if self._refused_at_start:
+            events.append(Event.of("parameters_refused", now_s, self._refused_at_start))
         if self._reconfigured:
             self.bill("parameters", now_s)
+            if "limiter" in self._reconfigured and self.supply is not None:
+                # A trip of a limit that is no more must not keep the supply off.
+                events += self.supply.limiter.configure(self._parameters.limiter, now_s)
             detail = f"{', '.join(self._reconfigured)}; configuration"
             events.append(Event.of("parameters_changed", now_s, detail))
+        return events
+
+    def _trust(self, start_ns: int) -> list[Event]:
+        """The clock was lost, and the source's is right again."""
+        old_s = self._end_s
+        events = self.clock.trust(start_ns)
+        self._end_s = self.now_s
+        if old_s != self._end_s:
+            self._clock_stepped(old_s, self._end_s)
         return events
 
     def _step(self, placed: Placed, measurement: Measurement, inputs: DigitalInputs) -> Step:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from meter_node.meter.billing import BillingSettings
 from meter_node.meter.clock import ClockSettings
@@ -67,6 +68,8 @@ class Parameters(BaseModel):
             for name, wanted in self._wishes_to_cut():
                 if wanted:
                     raise RefusedError(f"{name}: {why}")
+        if self.neutral.cut and variant.phases == 1:
+            raise RefusedError("neutral.cut: one phase can only suspect a lost neutral")
         self.load_profile.layout(variant.register_keys)
         self.analysis_log.layout(variant.register_keys)
         self.billing.registers(variant.register_keys)
@@ -109,6 +112,16 @@ class Parameters(BaseModel):
         )
 
 
+_SAID = {
+    "extra_forbidden": "there is no such parameter",
+    "model_type": "a section of parameters is wanted",
+}
+
+
+def _why(fault: ErrorDetails) -> str:
+    return _SAID.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+
+
 def read(given: Mapping[str, object]) -> Parameters:
     """Return the parameters that a mapping holds. Raises RefusedError with every fault in it."""
     try:
@@ -116,7 +129,7 @@ def read(given: Mapping[str, object]) -> Parameters:
     except ValidationError as error:
         raise RefusedError(
             "; ".join(
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
+                f"{'.'.join(map(str, fault['loc']))}: {_why(fault)}"
                 for fault in error.errors(include_url=False)
             )
         ) from None

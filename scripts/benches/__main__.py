@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benches import metrology, powercut, stateful
+from scripts.benches import dlms, fuzz, metrology, powercut, stateful
 from scripts.benches.result import Result
 
 
@@ -29,6 +29,12 @@ BENCHES: dict[str, Bench] = {
         powercut.run,
         "kill -9 of the store at 1000 random points and of nodes at 200, files torn at every "
         "offset: what is lost and repeated",
+    ),
+    "dlms": Bench(
+        dlms.run, "300 rows of the load profile over the ciphered association, beside a plain read"
+    ),
+    "fuzz": Bench(
+        fuzz.run, "a million broken APDUs and frames: crashes, hangs, changes of the meter's state"
     ),
     "stateful": Bench(
         stateful.run,

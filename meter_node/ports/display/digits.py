@@ -40,7 +40,7 @@ class DigitFormat:
     def text(self, raw: int | None, scaler: int) -> str:
         """Return a number of so many 10^scaler, leading zeros kept and all that is finer cut off.
 
-        A negative number has its sign before the digits and is cut towards zero.
+        A negative number has its sign before the digits and is cut towards zero; zero has none.
         """
         if raw is None:
             return self.dashes
@@ -54,7 +54,7 @@ class DigitFormat:
         elif shown >= limit:
             return self.dashes
         digits = self._pointed(f"{shown:0{self.whole + self.decimals}d}")
-        return f"-{digits}" if raw < 0 else digits
+        return f"-{digits}" if raw < 0 and shown else digits
 
     def _pointed(self, digits: str) -> str:
         if not self.decimals:

@@ -248,6 +248,7 @@ class Peer:
     conformance: bytes = CONFORMANCE
     seen: list[int] = field(default_factory=list)
     """Counters of the server."""
+    meter_title: bytes = TITLE
 
     def send(self, apdu: bytes) -> bytes | None:
         return self.connection.receive(self.sap, 1, apdu, self.site.now_ns)
@@ -267,7 +268,7 @@ class Peer:
         keys = keys or self.keys
         at = 1
         if apdu[0] == 0xDB:
-            assert apdu[1:10] == b"\x08" + TITLE
+            assert apdu[1:10] == b"\x08" + self.meter_title
             at = 10
         else:
             assert apdu[0] in (0xCC, 0xCD, 0xCF, 0x28), apdu.hex()
@@ -280,7 +281,7 @@ class Peer:
         self.seen.append(number)
         return gcm_open(
             keys.encryption,
-            TITLE + content[1:5],
+            self.meter_title + content[1:5],
             b"\x30" + keys.authentication,
             content[5:],
         )
@@ -296,7 +297,7 @@ class Peer:
         assert answer is not None
         aare = fields(fields(answer)[0x61])
         assert aare[0xA2] == b"\x02\x01\x00", answer.hex()
-        assert aare[0xA4] == b"\x04\x08" + TITLE
+        assert aare[0xA4] == b"\x04\x08" + self.meter_title
         assert self.open(fields(aare[0xBE])[0x04])[0] == 0x08
         (to_client,) = fields(aare[0xAA]).values()
         self.counter += 1
@@ -314,7 +315,7 @@ class Peer:
         assert returned[0] == 0x10
         expected = gcm_seal(
             self.keys.encryption,
-            TITLE + returned[1:5],
+            self.meter_title + returned[1:5],
             b"\x10" + self.keys.authentication + challenge,
             b"",
         )
@@ -396,14 +397,16 @@ def action(class_id: int, name: str, method: int, value: bytes | None) -> bytes:
 
 
 def utility(site: Site, **given: Any) -> Peer:
-    """The utility, associated."""
-    peer = Peer(site.connect(), site, 1, UTILITY_TITLE, site.utility.keys or MANAGEMENT, **given)
+    """The utility, associated; it goes on from the number that the meter saw last."""
+    given.setdefault("counter", site.security.numbers.highest(MANAGEMENT.encryption))
+    peer = Peer(site.connect(), site, 1, UTILITY_TITLE, MANAGEMENT, **given)
     peer.associate()
     return peer
 
 
 def consumer(site: Site, **given: Any) -> Peer:
     """A consumer's program, associated."""
+    given.setdefault("counter", site.security.numbers.highest(CONSUMER.encryption))
     peer = Peer(site.connect(), site, 20, HOME_TITLE, CONSUMER, **given)
     peer.associate()
     return peer

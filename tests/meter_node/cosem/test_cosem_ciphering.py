@@ -314,7 +314,7 @@ def test_new_keys_are_kept_then_used_and_the_answer_goes_under_the_old_ones(site
     assert peer.send(peer.seal(REGISTER)) == DECIPHERING  # old keys open nothing any more
     peer.keys, peer.seen = NEW, []
     assert not isinstance(peer.get(3, "1.0.1.8.0.255", 2), Refused)
-    later = Peer(site.connect(), site, 1, UTILITY_TITLE, NEW)
+    later = Peer(site.connect(), site, 1, UTILITY_TITLE, NEW, peer.counter)
     later.associate()
 
 

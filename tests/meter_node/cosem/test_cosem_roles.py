@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from meter_node.channel import axdr, obis
+from meter_node.channel.objects import ClassId
 from meter_node.cosem.access import Client
 from meter_node.cosem.table import SIZES
-from meter_node.channel.objects import ClassId
 from meter_node.meter.snapshot import Snapshot
 from tests.meter_node.cosem.site import (
     Peer,

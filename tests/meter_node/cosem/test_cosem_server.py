@@ -149,6 +149,18 @@ def test_a_wrong_password_is_counted_in_the_communication_log(site: Site) -> Non
     assert site.counted == [("authentication_failed", "test, client 20")]
 
 
+def test_after_ten_wrong_passwords_none_is_looked_at_for_ten_minutes(site: Site) -> None:
+    for _ in range(10):
+        refusal(site, 20, aarq(1, 1, b"guessed"))
+    assert refusal(site, 20, aarq(1, 1, PASSWORD)) == 13
+    assert len(site.counted) == 10
+    utility(site)  # keys are not locked
+    later_ns = site.now_ns + 600 * 10**9
+    answer = site.connect().receive(20, 1, aarq(1, 1, PASSWORD), later_ns)
+    assert answer is not None
+    assert fields(fields(answer)[0x61])[0xA2] == b"\x02\x01\x00"
+
+
 def test_released_is_released(site: Site) -> None:
     connection = public(site)
     assert connection.receive(16, 1, bytes.fromhex("6203800100"), site.now_ns) == bytes.fromhex(

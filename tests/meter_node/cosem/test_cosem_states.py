@@ -97,8 +97,9 @@ def test_what_a_meter_is_not_made_with_has_no_object() -> None:
 
 def test_a_relay_is_never_taken_for_the_breaker() -> None:
     without_relays = device(Variant("382M", 3, breaker=True))
-    with pytest.raises(AccessError):
-        without_relays.get(Client.CONSUMER, 70, objects.RELAYS[1].logical_name, 2)
+    for which in (objects.RELAYS[1], objects.RELAY_PENDING[1], objects.RELAY_COMMANDS[1]):
+        with pytest.raises(AccessError):
+            without_relays.get(Client.CONSUMER, which.class_id, which.logical_name, 2)
 
 
 def test_a_push_tells_breaker_relays_credit_and_alarms() -> None:

@@ -221,3 +221,45 @@ def test_a_calendar_that_waits_goes_on_waiting_when_another_is_put_in_force() ->
     assert meter.tariff.calendar.to_json() == norway
     assert meter.tariff.passive is not None
     assert meter.tariff.activate_at_s == meter.now_s + 86_400
+
+
+def opened(parameters: Parameters | None = None) -> Meter:
+    """A meter whose supply the utility has cut."""
+    meter = metered(FULL, parameters)
+    Commands(meter).disconnect(who="utility")
+    return meter
+
+
+def test_a_configuration_of_mode_0_is_not_taken_while_the_breaker_is_open() -> None:
+    always_on = Parameters.model_validate({"breaker": {"control_mode": 0}})
+    again = started_anew(opened(), always_on)
+    assert again.parameters.breaker.control_mode == 5
+    assert "parameters_refused" in [name for name, _ in told(again)]
+    breaker = again.snapshot().breaker
+    assert breaker is not None
+    assert breaker.causes == ("remote",)
+
+
+def test_a_limit_that_the_configuration_has_no_more_keeps_nothing_off() -> None:
+    limited = Parameters.model_validate(
+        {"limiter": {"normal_w": 1000, "over_s": 30, "retries": 0, "final": "open"}}
+    )
+    tripped = metered(FULL, limited)  # 3 kW
+    assert tripped.snapshot().breaker.causes == ("limiter",)  # type: ignore[union-attr]
+    breaker = started_anew(tripped, Parameters()).snapshot().breaker
+    assert breaker is not None
+    assert breaker.causes == ()
+    assert breaker.button_reconnects, "a trip that was final wants a person at the meter"
+
+
+def test_a_one_phase_meter_does_not_cut_by_a_suspicion() -> None:
+    with pytest.raises(RefusedError, match="can only suspect"):
+        Meter(
+            Variant("162M", 1, breaker=True),
+            parameters=Parameters.model_validate({"neutral": {"cut": True}}),
+        )
+
+
+def test_an_endless_threshold_is_none() -> None:
+    with pytest.raises(RefusedError, match="finite number"):
+        metered().change_parameters({"limiter": {"normal_w": float("inf")}}, "utility")

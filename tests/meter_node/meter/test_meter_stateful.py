@@ -212,7 +212,7 @@ class WholeMeter(RuleBasedStateMachine):
             self.change_limiter(
                 {"normal_w": 6000.0, "over_s": 60, "emergency_w": 500.0, "emergency_groups": (1,)}
             )
-            self.change_neutral(cut=True, delay_s=60)
+            self.change_neutral(cut=phases > 1, delay_s=60)
         self.agree()
         self.image = self.meter.image()
 
@@ -790,7 +790,9 @@ class WholeMeter(RuleBasedStateMachine):
     def change_neutral(self, cut: bool, delay_s: int) -> None:
         model = self.model
         changes = {"neutral": {"cut": cut, "delay_s": delay_s}}
-        if self.may_wish_to_cut(changes, cut):
+        if cut and self.variant.phases == 1:
+            self.refused_change(changes)  # one phase only suspects
+        elif self.may_wish_to_cut(changes, cut):
             is_new = (cut, delay_s) != (model.neutral_cut, model.neutral_delay_s)
             self.change(changes, is_new, lambda: model.set_neutral(cut, delay_s))
 

@@ -107,6 +107,11 @@ def test_energies_are_cut_off_and_never_rounded_up(wh: int, seven: str, six_and_
     assert ENERGY_FORMATS["6.1"].text(wh, -3) == six_and_one
 
 
+def test_a_debt_that_is_too_small_to_be_shown_has_no_sign() -> None:
+    assert DigitFormat(5, 2).text(-9, -3) == "00000.00"
+    assert DigitFormat(5, 2).text(-10, -3) == "-00000.01"
+
+
 def test_what_does_not_fit_is_dashes_and_not_its_last_digits() -> None:
     assert POWER_FORMATS["2.3"].text(999_999, -4) == "99.999"  # 99.9999 kW in 0.1 W
     assert POWER_FORMATS["2.3"].text(1_000_000, -4) == "--.---"

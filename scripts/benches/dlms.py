@@ -1,0 +1,147 @@
+"""How long a head-end waits: 300 rows of the load profile in process-local TCP, and the view.
+
+The meter's own server behind its TCP wrapper; the client ciphers with `cryptography` and checks
+every tag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+import time
+from typing import Any
+
+from scripts.benches.result import Result
+
+ROWS = 300
+BUDGET_S = 0.1
+REPEATS = 5
+
+
+class _OverTcp:
+    """A connection to the meter through a socket, as the client in the tests wants one."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._stream = self._socket.makefile("rb")
+        self.received = 0
+
+    def receive(self, client_sap: int, server_sap: int, apdu: bytes, _: int) -> bytes:
+        head = struct.pack(">HHHH", 1, client_sap, server_sap, len(apdu))
+        self._socket.sendall(head + apdu)
+        (length,) = struct.unpack(">H", self._stream.read(8)[6:])
+        self.received += 8 + length
+        return self._stream.read(length)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._socket.close()
+
+
+def run() -> Result:
+    """Measure and hold against the budget."""
+    # The tests' package belongs to the development environment.
+    from meter_node.channel import objects
+    from tests.meter_node.cosem import site as sites
+
+    site = sites.Site()
+    site.run(minutes=(ROWS + 1) * 15)
+    port, stop = _serve(site)
+    seconds: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+    try:
+        for name, read in (
+            ("profile", lambda peer: peer.read(objects.LOAD_PROFILE)[:ROWS]),
+            ("object_list", lambda peer: peer.read(objects.ASSOCIATION)),
+        ):
+            for kind in ("ciphered", "plain"):
+                connection = _OverTcp(port)
+                peer = _peer(sites, site, connection, ciphered=kind == "ciphered")
+                timed = [_timed(lambda peer=peer, read=read: read(peer)) for _ in range(REPEATS)]
+                connection.close()
+                seconds[f"{name}_{kind}"] = min(took_s for took_s, _ in timed)
+                sizes[f"{name}_{kind}"] = len(timed[0][1])
+    finally:
+        stop()
+    ciphered_s, plain_s = seconds["profile_ciphered"], seconds["profile_plain"]
+    figures: dict[str, object] = {
+        "profile_300_s": round(ciphered_s, 5),
+        "profile_300_plain_s": round(plain_s, 5),
+        "rows": sizes["profile_ciphered"],
+        "object_list_s": round(seconds["object_list_ciphered"], 5),
+        "object_list_plain_s": round(seconds["object_list_plain"], 5),
+        "objects": sizes["object_list_ciphered"],
+    }
+    rows = [
+        (f"{ROWS} rows, ciphered", f"{ciphered_s * 1000:.1f} ms", f"{BUDGET_S * 1000:.0f} ms"),
+        (f"{ROWS} rows, plain", f"{plain_s * 1000:.1f} ms", ""),
+        (
+            f"association view of {figures['objects']} objects, ciphered",
+            f"{seconds['object_list_ciphered'] * 1000:.1f} ms",
+            "",
+        ),
+    ]
+    missed = []
+    if sizes["profile_ciphered"] != ROWS:
+        missed.append(f"{sizes['profile_ciphered']} rows, {ROWS} wanted")
+    if ciphered_s > BUDGET_S:
+        missed.append(f"{ROWS} rows took {ciphered_s:.3f} s, {BUDGET_S} s wanted")
+    return Result("dlms", figures, rows, missed)
+
+
+def _timed(read: Any) -> tuple[float, Any]:
+    begun = time.perf_counter()
+    found = read()
+    return time.perf_counter() - begun, found
+
+
+def _peer(sites: Any, site: Any, connection: _OverTcp, *, ciphered: bool) -> Any:
+    """The consumer, associated: by keys, or by a password in the clear."""
+    counter = site.security.numbers.highest(sites.CONSUMER.encryption)
+    peer = sites.Peer(connection, site, 20, sites.HOME_TITLE, sites.CONSUMER, counter)
+    if ciphered:
+        peer.associate()
+    else:
+        peer.send(sites.aarq(1, 1, sites.PASSWORD))
+        peer.exchange = peer.send
+    return peer
+
+
+def _serve(site: Any) -> tuple[int, Any]:
+    """The wrapper on a port of this machine, in a thread of its own; what ends it."""
+    from meter_node.cosem.wrapper import WrapperServer
+
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+    ports: list[int] = []
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server = WrapperServer(site.connect(max_pdu=2048))
+        while data := await reader.read(65_536):
+            for answer in server.feed(data, site.now_ns):
+                writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    async def listen() -> None:
+        listening = await asyncio.start_server(client, "127.0.0.1", 0)
+        ports.append(listening.sockets[0].getsockname()[1])
+        ready.set()
+
+    def serve() -> None:
+        loop.run_until_complete(listen())
+        loop.run_forever()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    ready.wait()
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    return ports[0], stop
