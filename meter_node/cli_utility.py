@@ -242,7 +242,7 @@ def read(
             _read_named(session, [reading.find(name, found) for name in names], attribute, as_json)
             return
         identity = reading.identity_of(session)
-        registers = reading.registers_of(session, found)
+        registers = reading.registers_of(session, reading.in_order(found))
         states = reading.states_of(session, found)
     if as_json:
         document = {"identity": identity, "registers": _registers(registers), "states": states}

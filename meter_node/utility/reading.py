@@ -93,11 +93,27 @@ def _names() -> dict[bytes, str]:
             for which, one in value.items():
                 if isinstance(one, CosemObject) and not isinstance(which, CosemObject):
                     found.setdefault(one.logical_name, f"{key.lower()}_{which}")
+    found |= _failure_counters()
     found |= {which.logical_name: f"{name}_threshold" for name, which in THRESHOLDS.items()}
     return found | {which.logical_name: name for name, which in IDENTITY.items()}
 
 
+def _failure_counters() -> dict[bytes, str]:
+    """Return the registers of failures (0.0.96.7): of all phases, each, any (IEC 62056-6-1)."""
+    counters = {"power_failure_count_any": 21}
+    for first, what in (
+        (0, "power_failure_count"),
+        (5, "long_power_failure_count"),
+        (15, "long_power_failure_duration"),
+    ):
+        for place, scope in enumerate(("all", "l1", "l2", "l3", "any")):
+            if (what, scope) != ("power_failure_count", "any"):
+                counters[f"{what}_{scope}"] = first + place
+    return {bytes((0, 0, 96, 7, e, 255)): name for name, e in counters.items()}
+
+
 _NAMES = _names()
+_ORDER = {register.key: place for place, register in enumerate(registers.REGISTERS)}
 
 
 def name_of(logical_name: bytes) -> str:
@@ -132,7 +148,7 @@ def _pair(value: Value) -> tuple[Value, ...]:
 
 
 def registers_of(session: Session, found: Iterable[Listed]) -> list[RegisterValue]:
-    """Return the registers among objects, in the order of the meter's list. Raises UtilityError."""
+    """Return the registers among objects. Raises UtilityError."""
     wanted = [one for one in found if one.class_id in _SCALER_AT and 2 in one.readable]
     asked = []
     for one in wanted:
@@ -156,6 +172,11 @@ def _register(
     elif value is not None and not isinstance(value, DataAccessResult):
         shown = str(plain(value))
     return RegisterValue(one.name, one.logical_name, shown, symbol, max(0, -scaler))
+
+
+def in_order(found: Iterable[Listed]) -> list[Listed]:
+    """Return objects as people look for them: in the order of the channel's table of registers."""
+    return sorted(found, key=lambda one: _ORDER.get(one.name, len(_ORDER)))
 
 
 def find(name: str, found: Sequence[Listed]) -> Listed:

@@ -63,6 +63,14 @@ def test_the_table_has_every_register_once(utility: Utility) -> None:
     assert "breaker_control_mode" in printed
 
 
+def test_registers_come_in_the_tables_order(utility: Utility) -> None:
+    names = [one["name"] for one in utility.json("read")["registers"]]
+
+    assert names[:2] == ["import_active_energy", "import_active_energy_l1"]
+    assert "long_power_failure_duration_any" in names
+    assert not [name for name in names if name[0].isdecimal()]
+
+
 @pytest.mark.parametrize(
     "name", ["import_active_energy", "1.8.0", "1.0.1.8.0.255", "1-0:1.8.0", "1.1.1.8.0.255"]
 )
