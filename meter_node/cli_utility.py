@@ -23,6 +23,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from meter_node import keys
 from meter_node.channel import obis
@@ -35,7 +36,7 @@ from meter_node.utility import link, opening, reading, rows
 from meter_node.utility.errors import UtilityError
 from meter_node.utility.keyring import ENVIRONMENT, Keyring
 from meter_node.utility.opening import Connect, Manager
-from meter_node.utility.session import Attribute, Link, Session
+from meter_node.utility.session import Attribute, Link, Session, printable
 
 WRAPPER_PORT = 4059
 
@@ -189,17 +190,22 @@ def _json(value: object) -> object:
 
 def say(text: str) -> None:
     """Print a line for a person."""
-    console().print(text, markup=False, highlight=False, soft_wrap=True)
+    console().print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def table_of(title: str, headers: list[str], body: list[list[str]]) -> Table:
     """Return a table of texts."""
-    table = Table(title=title)
+    table = Table(title=_text(title))
     for header in headers:
-        table.add_column(header)
+        table.add_column(_text(header))
     for row in body:
-        table.add_row(*row)
+        table.add_row(*map(_text, row))
     return table
+
+
+def _text(text: str) -> Text:
+    """Return what a meter says as it is: neither as markup nor as a terminal's commands."""
+    return Text(printable(text))
 
 
 def shown(value: object) -> str:
@@ -297,7 +303,7 @@ def _register_table(found: list[reading.RegisterValue]) -> Table:
     table.add_column("unit")
     for one in found:
         value = "-" if one.value is None else f"{one.value}"
-        table.add_row(one.name, obis.text(one.logical_name), value, one.unit)
+        table.add_row(one.name, obis.text(one.logical_name), _text(value), one.unit)
     return table
 
 

@@ -106,6 +106,7 @@ class _HdlcLink:
     def __init__(self, wire: _Wire, address: Address, client_sap: int, patience_s: float) -> None:
         self._wire = wire
         self._patience_s = patience_s
+        self._is_lost = False
         size = 1 if address.physical is None else 4
         server = ServerAddress(address.server_sap, address.physical, size)
         self._client = HdlcClient(client_sap, server)
@@ -119,8 +120,9 @@ class _HdlcLink:
         return self._run(self._client.exchange(apdu))
 
     def close(self) -> None:
-        with contextlib.suppress(UtilityError, OSError):
-            self._run(self._client.disconnect())
+        if not self._is_lost:
+            with contextlib.suppress(UtilityError, OSError):
+                self._run(self._client.disconnect())
         self._wire.close()
 
     def _run[T](self, line: Generator[bytes, bytes, T]) -> T:
@@ -130,6 +132,9 @@ class _HdlcLink:
                 if data:
                     self._wire.send(data)
                 data = line.send(self._wire.receive(self._patience_s))
+        except UtilityError:
+            self._is_lost = True
+            raise
         except StopIteration as done:
             result: T = done.value
             return result

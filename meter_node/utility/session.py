@@ -15,7 +15,13 @@ from meter_node.channel.axdr import Value
 from meter_node.channel.objects import REFUSAL, CosemObject
 from meter_node.cosem.access import DataAccessResult
 from meter_node.utility.client import DlmsClient, Talk
-from meter_node.utility.errors import NotGenuineError, RefusedError, UtilityError
+from meter_node.utility.errors import (
+    NoAnswerError,
+    NotGenuineError,
+    RefusedError,
+    UnreachableError,
+    UtilityError,
+)
 from meter_node.utility.requests import Wanted
 
 LIST = 32
@@ -47,6 +53,7 @@ class Session:
         """Associate. Raises UtilityError; the link is closed then."""
         self._link = link
         self._client = client
+        self._is_lost = False
         try:
             self._run(client.associate())
         except BaseException:
@@ -61,8 +68,9 @@ class Session:
 
     def close(self) -> None:
         """Release, and hang up."""
-        with contextlib.suppress(UtilityError, OSError):
-            self._run(self._client.release())
+        if not self._is_lost:  # who was silent is not waited for once more
+            with contextlib.suppress(UtilityError, OSError):
+                self._run(self._client.release())
         self._link.close()
 
     def get(
@@ -113,7 +121,7 @@ class Session:
             (said,) = self._run(self._client.get([_wanted(Attribute(REFUSAL))]))
             if isinstance(said, bytes):
                 value = _decoded(said)
-                reason = value if isinstance(value, str) else ""
+                reason = printable(value) if isinstance(value, str) else ""
         return RefusedError(what, result, reason)
 
     def _run[T](self, talk: Talk[T]) -> T:
@@ -121,9 +129,17 @@ class Session:
             apdu = next(talk)
             while True:
                 apdu = talk.send(self._link.exchange(apdu))
+        except (NoAnswerError, UnreachableError):
+            self._is_lost = True
+            raise
         except StopIteration as done:
             result: T = done.value
             return result
+
+
+def printable(text: str) -> str:
+    """Return a text of a meter without what could move a terminal's cursor."""
+    return "".join(symbol if symbol.isprintable() else "\ufffd" for symbol in text)
 
 
 def _wanted(one: Attribute, selection: tuple[int, bytes] | None = None) -> Wanted:

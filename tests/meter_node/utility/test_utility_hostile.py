@@ -7,15 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from meter_node.channel import axdr
 from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.channel.registers import BY_KEY
 from meter_node.channel.security import Keys
+from meter_node.cli_utility import table_of
 from meter_node.cosem import acse
 from meter_node.utility import requests
 from meter_node.utility.client import DlmsClient
-from meter_node.utility.errors import NotGenuineError, RejectedError, UtilityError
+from meter_node.utility.errors import (
+    NoAnswerError,
+    NotGenuineError,
+    RefusedError,
+    RejectedError,
+    UtilityError,
+)
 from meter_node.utility.session import Attribute, Session
 from tests.meter_node.cosem.site import MANAGEMENT, TITLE, gcm_seal, tlv
 from tests.meter_node.utility.counter import Change, Utility
@@ -328,3 +336,40 @@ def test_a_list_answers_for_all_that_was_asked(utility: Utility) -> None:
     assert len(found) == 2
     with pytest.raises(ValueError, match="another number of results"):
         requests.read_get(two, 0xC1, 3)
+
+
+def test_what_a_meter_says_moves_no_terminal(utility: Utility) -> None:
+    session, spoil = opened(utility)
+    said = b"[/red]\x1b[2Jgone"
+    refused = sealed(b"\xc4\x01\xc1\x01\x03", 2_000_000)
+    reason = sealed(b"\xc4\x01\xc2\x00\x0c" + bytes((len(said),)) + said, 2_000_001)
+    answers = iter([refused, reason])
+    spoil(lambda apdu: next(answers))
+
+    with pytest.raises(RefusedError) as told:
+        session.get(ENERGY)
+
+    assert told.value.reason == "[/red]\ufffd[2Jgone"
+
+
+def test_a_table_shows_markup_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().print(table_of("[/title]", ["[b]"], [["[/red]\x1b[2J"]]))
+
+    printed = capsys.readouterr().out
+    assert "[/red]" in printed
+    assert "\x1b[2J" not in printed
+
+
+def test_who_was_silent_is_not_waited_for_again(utility: Utility) -> None:
+    session, _ = opened(utility)
+    asked = 0
+
+    def silent(apdu: bytes) -> None:
+        nonlocal asked
+        asked += 1
+
+    utility.links[-1].there = silent
+    with pytest.raises(NoAnswerError), session:
+        session.get(ENERGY)
+
+    assert asked == 1
