@@ -32,6 +32,7 @@ from meter_node import (
     cli_show,
     cli_simulate,
     cli_type_test,
+    cli_utility_acts,
     config,
     data_directory,
     keys,
@@ -39,10 +40,16 @@ from meter_node import (
     replay,
     store,
 )
-from meter_node.ciphering import COUNTS_PER_SECOND, InvocationCounter, time_floor
+from meter_node.ciphering import (
+    COUNTS_PER_SECOND,
+    CounterExhaustedError,
+    InvocationCounter,
+    time_floor,
+)
 from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
 from meter_node.ports import mqtt
 from meter_node.sources import SourceError
+from meter_node.utility.errors import UtilityError
 
 app = typer.Typer(
     help="An intelligent household electricity meter in software.",
@@ -191,6 +198,7 @@ app.command()(cli_simulate.simulate)
 app.command("backup")(cli_backup.back_up)
 app.command()(cli_backup.restore)
 app.command("verify-logs")(cli_logs.command)
+app.add_typer(cli_utility_acts.app, name="utility")
 
 
 @app.command()
@@ -215,6 +223,8 @@ def main() -> None:
         SourceError,
         bridge.BridgeError,
         backup.BackupError,
+        UtilityError,
+        CounterExhaustedError,
         OSError,
     ) as error:
         _errors.print(f"meter-node: {error}", markup=False, soft_wrap=True)

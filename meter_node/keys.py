@@ -252,12 +252,17 @@ def load(data_dir: Path) -> NodeKeys:
     return _load(path)
 
 
-def _load(path: Path) -> NodeKeys:
+def check_private(path: Path) -> None:
+    """Raise KeyFileError where others can read a file."""
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         raise KeyFileError(
             f"{path}: others on this machine can read the keys (mode {mode:04o}); chmod 600 it"
         )
+
+
+def _load(path: Path) -> NodeKeys:
+    check_private(path)
     try:
         data = json.loads(path.read_text())
         meters = {
@@ -265,7 +270,7 @@ def _load(path: Path) -> NodeKeys:
                 bytes.fromhex(entry["system_title"]),
                 _read_pair(entry["push"]),
                 bytes.fromhex(entry["vending"]) if "vending" in entry else None,
-                _read_management(entry["management"]) if "management" in entry else None,
+                read_management(entry["management"]) if "management" in entry else None,
                 {who: _read_pair(pair) for who, pair in entry.get("consumers", {}).items()},
             )
             for name, entry in data["meters"].items()
@@ -286,12 +291,18 @@ def _read_pair(entry: Mapping[str, str]) -> Keys:
     return Keys(bytes.fromhex(entry["encryption"]), bytes.fromhex(entry["authentication"]))
 
 
-def _read_management(entry: Mapping[str, str]) -> Management:
+def read_management(entry: Mapping[str, str]) -> Management:
+    """Read the utility's keys as they stand in a key file. Raises KeyError, ValueError."""
     return Management(_read_pair(entry), bytes.fromhex(entry["master"]))
 
 
 def _pair(keys: Keys) -> dict[str, str]:
     return {"encryption": keys.encryption.hex(), "authentication": keys.authentication.hex()}
+
+
+def management_entry(management: Management) -> dict[str, str]:
+    """Return the utility's keys as they stand in a key file."""
+    return _pair(management.keys) | {"master": management.master.hex()}
 
 
 def _entry(meter: MeterKeys) -> dict[str, Any]:
@@ -302,8 +313,7 @@ def _entry(meter: MeterKeys) -> dict[str, Any]:
     if meter.vending is not None:
         entry["vending"] = meter.vending.hex()
     if meter.management is not None:
-        management = meter.management
-        entry["management"] = _pair(management.keys) | {"master": management.master.hex()}
+        entry["management"] = management_entry(meter.management)
     if meter.consumers:
         entry["consumers"] = {who: _pair(pair) for who, pair in meter.consumers.items()}
     return entry
@@ -314,7 +324,15 @@ def _save(path: Path, keys: NodeKeys) -> None:
         "node": keys.node,
         "meters": {name: _entry(meter) for name, meter in keys.meters.items()},
     }
-    # Written beside and moved over: a cut leaves the old file or the new one, never half of one.
+    write_privately(path, data)
+
+
+def write_privately(path: Path, document: object) -> None:
+    """Write JSON to a file of mode 0600: a cut leaves the old file or the new one, never half.
+
+    Durable when it returns. Raises OSError.
+    """
+    # Written beside and moved over.
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -323,7 +341,7 @@ def _save(path: Path, keys: NodeKeys) -> None:
             # Root may pair, too: the node's own user must be able to read it afterwards.
             owner = path.stat()
             os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        json.dump(data, file, indent=1)
+        json.dump(document, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -21,6 +21,7 @@ LN, LN_CIPHERED = 1, 3
 """Application contexts by logical names; those by short names (2, 4) are not served."""
 DLMS_VERSION = 6
 VAA_NAME_LN = b"\x00\x07"
+_CONFORMANCE_TAG = bytes.fromhex("5f1f0400")
 
 
 class Mechanism(IntEnum):
@@ -112,6 +113,19 @@ def read_request(apdu: bytes) -> AssociationRequest:
     )
 
 
+def request(asked: AssociationRequest) -> bytes:
+    """Return an AARQ."""
+    parts = [_field(0xA1, _field(0x06, context_name(asked.context)))]
+    if asked.calling_title:
+        parts.append(_field(0xA6, _field(0x04, asked.calling_title)))
+    if asked.mechanism:
+        parts.append(_field(0x8A, b"\x07\x80"))
+        parts.append(_field(0x8B, mechanism_name(asked.mechanism)))
+        parts.append(_field(0xAC, _field(0x80, asked.authentication)))
+    parts.append(_field(0xBE, _field(0x04, asked.user_information)))
+    return _field(AARQ, b"".join(parts))
+
+
 @dataclass(frozen=True, slots=True)
 class AssociationResponse:
     """An AARE. `challenge` is the server's, where the mechanism has one."""
@@ -142,6 +156,32 @@ def response(answer: AssociationResponse) -> bytes:
     return _field(AARE, b"".join(parts))
 
 
+def read_response(apdu: bytes) -> AssociationResponse:
+    """Read an AARE. Raises WireError."""
+    reader = Reader(apdu)
+    if reader.unsigned() != AARE:
+        raise WireError("not an AARE")
+    fields = _fields(Reader(reader.octets()))
+    reader.end()
+    source = Reader(fields.get(0xA3, b""))
+    source.unsigned()  # the service user's or the provider's
+    try:
+        result = Result(int.from_bytes(_inner(fields.get(0xA2, b""), 0x02)))
+        diagnostic = Diagnostic(int.from_bytes(_inner(source.octets(), 0x02)))
+    except ValueError as error:
+        raise WireError(f"no such answer to an AARQ: {error}") from None
+    information = fields.get(0xBE, b"")
+    return AssociationResponse(
+        _arc(fields, 0xA1, _CONTEXT, wrapped=True),
+        result,
+        diagnostic,
+        _inner(information, 0x04) if information else b"",
+        _arc(fields, 0x89, _MECHANISM, wrapped=False) if 0x89 in fields else 0,
+        _inner(fields[0xA4], 0x04) if 0xA4 in fields else b"",
+        _inner(fields[0xAA], 0x80) if 0xAA in fields else b"",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """An RLRQ."""
@@ -161,6 +201,11 @@ def read_release(apdu: bytes) -> Release:
     return Release(fields.get(0x80, b"\x00"), _inner(information, 0x04) if information else b"")
 
 
+def release_request() -> bytes:
+    """Return an RLRQ: released normally."""
+    return _field(RLRQ, _field(0x80, b"\x00"))
+
+
 def release_response(user_information: bytes = b"") -> bytes:
     """Return an RLRE: released normally."""
     information = _field(0xBE, _field(0x04, user_information)) if user_information else b""
@@ -169,13 +214,13 @@ def release_response(user_information: bytes = b"") -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Initiate:
-    """An xDLMS initiate-request."""
+    """An xDLMS initiate-request, or the answer to one."""
 
     has_dedicated_key: bool
     version: int
     conformance: int
     max_pdu: int
-    """What the client can receive; 0 is no limit."""
+    """What its sender can receive; 0 is no limit."""
 
 
 def read_initiate(data: bytes) -> Initiate:
@@ -197,6 +242,28 @@ def read_initiate(data: bytes) -> Initiate:
     return Initiate(dedicated, version, conformance, max_pdu)
 
 
+def initiate_request(conformance: int, max_pdu: int) -> bytes:
+    """Return an initiate-request: what is proposed, and what this client can receive."""
+    head = bytes((INITIATE_REQUEST, 0, 0, 0, DLMS_VERSION))
+    return head + _CONFORMANCE_TAG + conformance.to_bytes(3) + max_pdu.to_bytes(2)
+
+
+def read_initiate_response(data: bytes) -> Initiate:
+    """Read what a server negotiated; `max_pdu` is what it can receive. Raises WireError."""
+    reader = Reader(data)
+    if reader.unsigned() != INITIATE_RESPONSE:
+        raise WireError("not an initiate-response")
+    if reader.optional():  # quality of service
+        reader.unsigned()
+    version = reader.unsigned()
+    conformance = _conformance(reader)
+    max_pdu = reader.unsigned(2)
+    if reader.take(2) != VAA_NAME_LN:
+        raise WireError("an association by short names")
+    reader.end()
+    return Initiate(False, version, conformance, max_pdu)
+
+
 def _conformance(reader: Reader) -> int:
     tag = reader.take(1)
     if tag == b"\x5f":
@@ -213,7 +280,7 @@ def initiate_response(conformance: int, max_pdu: int) -> bytes:
     return b"".join(
         (
             bytes((INITIATE_RESPONSE, 0, DLMS_VERSION)),
-            bytes.fromhex("5f1f0400"),
+            _CONFORMANCE_TAG,
             conformance.to_bytes(3),
             max_pdu.to_bytes(2),
             VAA_NAME_LN,
