@@ -28,7 +28,6 @@ from rich.text import Text
 from meter_node import keys
 from meter_node.channel import obis
 from meter_node.channel.event_codes import LOGS, Log
-from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.cli_output import check_writable, console
 from meter_node.config import ConfigError
 from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
@@ -270,8 +269,7 @@ def _read_named(
     done = {one.logical_name for one in registers}
     for one in chosen:
         if one.logical_name not in done:
-            which = CosemObject(ClassId(one.class_id), one.logical_name)
-            value = session.get(Attribute(which, attribute or 2))
+            value = session.get(Attribute(one.which, attribute or 2))
             document[one.name] = reading.plain(value)
     if as_json:
         as_document({"registers": _registers(registers), "objects": document})

@@ -69,6 +69,16 @@ class Listed:
         """What this project calls it; its logical name where it has no other."""
         return name_of(self.logical_name)
 
+    @property
+    def which(self) -> CosemObject:
+        """The object. Raises UtilityError for a class that is not known here."""
+        try:
+            return CosemObject(ClassId(self.class_id), self.logical_name)
+        except ValueError:
+            raise UtilityError(
+                f"{self.name} is of class {self.class_id}, which is not known here"
+            ) from None
+
 
 @dataclass(frozen=True, slots=True)
 class RegisterValue:
@@ -152,8 +162,8 @@ def registers_of(session: Session, found: Iterable[Listed]) -> list[RegisterValu
     wanted = [one for one in found if one.class_id in _SCALER_AT and 2 in one.readable]
     asked = []
     for one in wanted:
-        which = CosemObject(ClassId(one.class_id), one.logical_name)
-        asked += [Attribute(which), Attribute(which, _SCALER_AT[ClassId(one.class_id)])]
+        which = one.which
+        asked += [Attribute(which), Attribute(which, _SCALER_AT[which.class_id])]
     values = session.get_all(asked)
     pairs = zip(values[::2], values[1::2], strict=True)
     return [_register(one, *pair) for one, pair in zip(wanted, pairs, strict=True)]

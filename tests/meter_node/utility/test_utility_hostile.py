@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from meter_node.channel import axdr
+from meter_node.channel.axdr import Value
+from meter_node.channel.event_codes import Log
 from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.channel.registers import BY_KEY
 from meter_node.channel.security import Keys
 from meter_node.cli_utility import table_of
 from meter_node.cosem import acse
-from meter_node.utility import requests
+from meter_node.cosem.access import DataAccessResult
+from meter_node.utility import reading, requests, rows, supply, tariff, upkeep
 from meter_node.utility.client import DlmsClient
 from meter_node.utility.errors import (
     NoAnswerError,
@@ -25,10 +31,11 @@ from meter_node.utility.errors import (
     UtilityError,
 )
 from meter_node.utility.session import Attribute, Session
-from tests.meter_node.cosem.site import MANAGEMENT, TITLE, gcm_seal, tlv
-from tests.meter_node.utility.counter import Change, Utility
+from tests.meter_node.cosem.site import MANAGEMENT, TITLE, Site, gcm_seal, tlv
+from tests.meter_node.utility.counter import Change, InProcess, Utility
 
 ENERGY = Attribute(CosemObject(ClassId.REGISTER, BY_KEY["import_active_energy"].logical_name))
+SITE = Site()
 GET_NORMAL = b"\xc4\x01\xc1"
 
 
@@ -373,3 +380,64 @@ def test_who_was_silent_is_not_waited_for_again(utility: Utility) -> None:
         session.get(ENERGY)
 
     assert asked == 1
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_comes_without_keys_is_told_in_words(data: st.DataObject) -> None:
+    """The public client has no tag to hold on to: whoever is on the way may say anything."""
+    site = SITE
+
+    def spoil(apdu: bytes) -> bytes:
+        changed = bytearray(apdu)
+        for _ in range(data.draw(st.integers(0, 3))):
+            at = data.draw(st.integers(0, len(changed) - 1))
+            changed[at] = data.draw(st.integers(0, 255))
+        end = data.draw(st.integers(1, len(changed)) | st.none())
+        return bytes(changed[:end])
+
+    with contextlib.suppress(UtilityError):
+        session = Session(InProcess(site, 16, back=spoil), DlmsClient())
+        found = reading.listed(session)
+        reading.identity_of(session)
+        reading.registers_of(session, found)
+        reading.states_of(session, found)
+        for one in found:
+            session.get(Attribute(one.which))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(0, 255) | st.binary(max_size=13),
+        lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner, inner, inner),
+        max_leaves=12,
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_a_genuine_meter_of_another_make_ends_in_words_too(value: Value) -> None:
+    """It has the keys, and none of its objects is what it is here."""
+
+    class Odd(Session):
+        def __init__(self) -> None:
+            pass
+
+        def get(self, *_: object, **__: object) -> Value:
+            return value
+
+        def get_all(self, wanted: Sequence[Attribute]) -> list[Value | DataAccessResult]:
+            return [value for _ in wanted]
+
+    odd = Odd()
+    for read in (
+        reading.listed,
+        reading.identity_of,
+        tariff.read,
+        supply.limiter,
+        supply.credit,
+        upkeep.read_clock,
+        upkeep.parameters,
+        lambda session: rows.read(session, rows.PROFILES["load_profile"]),
+        lambda session: rows.read_log(session, Log.STATUS),
+    ):
+        with contextlib.suppress(UtilityError):
+            read(odd)
