@@ -832,8 +832,10 @@ class WholeMeter(RuleBasedStateMachine):
         model = self.model
 
         def apply() -> None:
+            waits = model.passive
             model.passive = (calendar, None)
             model.activate()
+            model.passive = waits
             model.billing_due = False  # it was billed with the parameters
 
         changes = {"tariff": {"calendar": CALENDARS[calendar]}}
