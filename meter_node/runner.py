@@ -147,7 +147,8 @@ class MeterRunner:
         self._fault: str | None = None
         self._outputs = OutputsPort(self._lines())
         self._source, self._engine = _source_and_engine(settings, variant, self._world)
-        self._offered_s = int(time.time())
+        # The first second is kept and shown at once: who starts often must not lose all between.
+        self._offered_s = 0
         self._warned_s: dict[str, float] = {}
         self._unpushed: dict[tuple[Log, int], LogRow] = {}
 
