@@ -23,7 +23,6 @@ from meter_node.meter.local_time import LocalTime
 from meter_node.meter.self_test import program_digest
 from meter_node.ports import mqtt
 from meter_node.ports.ami import AmiPort
-from meter_node.ports.display.page import DisplayPage
 from meter_node.ports.retained import retained
 from meter_node.published import Published, published
 from meter_node.runner import MeterRunner
@@ -91,6 +90,9 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                     tasks.create_task(runner.drive())
                 raised = await _raise_to_published(settings, node_keys, database, local)
                 if settings.display is not None:
+                    # A web server takes a while to load, and not every node has a page.
+                    from meter_node.ports.display.page import DisplayPage
+
                     page = DisplayPage(
                         settings.display.host,
                         settings.display.port,

@@ -90,7 +90,7 @@ class Watch:
             self.energies[key] = max(value, self.energies.get(key, 0))
 
 
-def run(kills: int = 1000, stride: int = 1, node_kills: int = 200, nodes: int = 8) -> Result:
+def run(kills: int = 1000, stride: int = 1, node_kills: int = 200, nodes: int = 4) -> Result:
     """Run the bench and return its result; `stride`: files are torn at every so many bytes."""
     with Progress(transient=True) as progress:
         bar = progress.add_task("kill -9 of the store", total=kills)
