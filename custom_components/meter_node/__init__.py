@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from homeassistant.core import HomeAssistant
 
+from . import history
 from .const import CONF_SYSTEM_TITLE, PLATFORMS
 from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 from .store import async_get_store
@@ -14,7 +15,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) ->
     coordinator = MeterNodeCoordinator(hass, entry, await async_get_store(hass))
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator
+    coordinator.history = history.importer_of(coordinator)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    if coordinator.history is not None:
+        entry.async_on_unload(coordinator.history.async_start())
     return True
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import override
+from typing import TYPE_CHECKING, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -37,6 +38,11 @@ from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
 from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .store import MeterRecord, MeterStore, fingerprint
+
+if TYPE_CHECKING:
+    from .history.importer import HistoryImporter
+    from .history.load_profile import Asks
+    from .history.pricing import Prices
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -78,6 +84,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.last_good: datetime | None = None
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.asker: Asks | None = None
+        self.pricing: Prices | None = None
+        self.history: HistoryImporter | None = None
 
         profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
         keys = keys_of(entry)
@@ -123,6 +132,19 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def invocation_counter(self) -> int | None:
         """The highest that was verified."""
         return self._record.highest
+
+    @property
+    def history_marks(self) -> Mapping[str, Sequence[int]]:
+        """How far the statistics of each total are filled: entry of the profile, hour (UTC, s)."""
+        return self._record.history
+
+    @callback
+    def async_mark_history(self, key: str, mark: list[int]) -> None:
+        """Remember how far a total's statistics are filled."""
+        if self._record.history.get(key) != mark:
+            self._record.history[key] = mark
+            self._store.async_changed()
+            self.async_update_listeners()
 
     @override
     async def _async_setup(self) -> None:

@@ -1,0 +1,28 @@
+"""Long-term statistics without gaps: what a meter kept while nobody listened, hour by hour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..coordinator import MeterNodeCoordinator
+    from .importer import HistoryImporter
+    from .readings import ProfileSource
+
+
+def importer_of(coordinator: MeterNodeCoordinator) -> HistoryImporter | None:
+    """Return what fills a meter's history; None without a recorder, or for one that can't be asked.
+
+    The recorder is imported here and not before: a home can do without.
+    """
+    if coordinator.asker is None or "recorder" not in coordinator.hass.config.components:
+        return None
+    from .importer import HistoryImporter
+    from .load_profile import AskedProfile
+
+    def source() -> ProfileSource | None:
+        if coordinator.asker is None:
+            return None
+        return AskedProfile(coordinator.asker, coordinator.data.values)
+
+    return HistoryImporter(coordinator, source)
