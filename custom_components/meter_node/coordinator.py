@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, override
 
@@ -144,7 +145,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if self._record.history.get(key) != mark:
             self._record.history[key] = mark
             self._store.async_changed()
-            self.async_update_listeners()
+
+    @callback
+    def async_show_history(self, filled_to: datetime | None) -> None:
+        """Show up to when the statistics are filled."""
+        if filled_to != self.data.history_filled_to:
+            self.async_set_updated_data(replace(self.data, history_filled_to=filled_to))
 
     @override
     async def _async_setup(self) -> None:
@@ -255,6 +261,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 States.of(reading.states),
                 bool(reading.logs or reading.events),
                 (*self.data.news, *news)[-NEWS_KEPT:],
+                self.data.history_filled_to,
             )
         )
 

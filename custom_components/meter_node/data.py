@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Self
 
 from .channel import alarms, objects
@@ -79,6 +80,8 @@ class MeterData:
     """Whether it sends where its event logs stand."""
     news: tuple[NewEntry, ...] = ()
     """The last log entries that are to be told, oldest first."""
+    history_filled_to: datetime | None = None
+    """Up to when the statistics are as the meter's own profile says; None before the first fill."""
 
     @property
     def alarms(self) -> frozenset[str] | None:

@@ -271,6 +271,14 @@ STATE_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
     ),
     *map(_relay_pending, objects.RELAY_PENDING),
     MeterNodeSensorDescription(
+        key="history_filled_to",
+        translation_key="history_filled_to",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        has_fn=lambda data: data.history_filled_to is not None,
+        value_fn=lambda data: data.history_filled_to,
+    ),
+    MeterNodeSensorDescription(
         key="status_word",
         translation_key="status_word",
         entity_category=EntityCategory.DIAGNOSTIC,
@@ -281,14 +289,6 @@ STATE_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
 )
 SENSORS = QUANTITY_SENSORS + STATE_SENSORS
 
-HISTORY = MeterNodeDescription(
-    key="history_filled_up_to",
-    translation_key="history_filled_up_to",
-    device_class=SensorDeviceClass.TIMESTAMP,
-    entity_category=EntityCategory.DIAGNOSTIC,
-    has_fn=lambda data: True,
-)
-
 
 async def async_setup_entry(
     hass: HomeAssistant,
@@ -297,8 +297,6 @@ async def async_setup_entry(
 ) -> None:
     """Add each sensor when the meter first sends its quantity."""
     add_as_sent(entry, async_add_entities, SENSORS, MeterNodeSensor)
-    if entry.runtime_data.history is not None:
-        async_add_entities([HistorySensor(entry.runtime_data, HISTORY)])
 
 
 class MeterNodeSensor(MeterNodeEntity, SensorEntity):
@@ -311,20 +309,3 @@ class MeterNodeSensor(MeterNodeEntity, SensorEntity):
     def native_value(self) -> Value:
         """Return what was pushed last."""
         return self.entity_description.value_fn(self.coordinator.data)
-
-
-class HistorySensor(MeterNodeEntity, SensorEntity):
-    """Up to when the statistics are as the meter's registers say."""
-
-    @property
-    @override
-    def available(self) -> bool:
-        """It is known whether the meter is there or not."""
-        return True
-
-    @property
-    @override
-    def native_value(self) -> datetime | None:
-        """Return the end of the last hour that was filled."""
-        history = self.coordinator.history
-        return None if history is None else history.filled_up_to

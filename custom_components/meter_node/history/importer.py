@@ -64,7 +64,7 @@ class HistoryImporter:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def filled_up_to(self) -> datetime | None:
+    def filled_to(self) -> datetime | None:
         """Up to when every hour is as the meter's registers say; None before the first fill."""
         marks = self._coordinator.history_marks
         hours_s = [marks[key][1] for key in COUNTERS if key in marks]
@@ -73,6 +73,7 @@ class HistoryImporter:
     @callback
     def async_start(self) -> CALLBACK_TYPE:
         """Begin; return what ends it. A fill that runs is the entry's task and ends with it."""
+        self._coordinator.async_show_history(self.filled_to)
         return self._hass.bus.async_listen(
             EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._on_compiled
         )
@@ -163,6 +164,7 @@ class HistoryImporter:
     @callback
     def _on_mark(self, key: str, mark: Mark) -> None:
         self._coordinator.async_mark_history(key, list(mark))
+        self._coordinator.async_show_history(self.filled_to)
 
     # --- what became of it ---------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ that moment's hour on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from custom_components.meter_node.history.plan import Plan, Row
 
@@ -52,7 +53,4 @@ class PlainRecorder:
     def energies(self) -> dict[int, float]:
         """What each hour but the first is shown to have used, as the Energy dashboard reads it."""
         starts = sorted(self.hours)
-        return {
-            at: self.hours[at].sum - self.hours[before].sum
-            for before, at in zip(starts, starts[1:], strict=False)
-        }
+        return {at: self.hours[at].sum - self.hours[before].sum for before, at in pairwise(starts)}

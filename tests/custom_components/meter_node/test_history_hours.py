@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -117,16 +118,16 @@ def test_a_later_run_goes_on_from_a_boundary_s_entry() -> None:
     assert again == {at: one for at, one in found.items() if at >= T0 + 3 * HOUR_S}
 
 
-@pytest.mark.parametrize(
-    ("night", "hours"), [(datetime(2026, 3, 29), 23), (datetime(2026, 10, 25), 25)]
-)
-def test_a_day_of_daylight_saving_has_as_many_hours_as_it_has(night: datetime, hours: int) -> None:
-    begin = int(night.replace(tzinfo=COPENHAGEN).timestamp())
-    end = int((night + timedelta(days=1)).replace(tzinfo=COPENHAGEN).timestamp())
+@pytest.mark.parametrize(("night", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25)])
+def test_a_day_of_daylight_saving_has_as_many_hours_as_it_has(night: date, hours: int) -> None:
+    begin, end = (
+        int(datetime.combine(day, time(), tzinfo=COPENHAGEN).timestamp())
+        for day in (night, night + timedelta(days=1))
+    )
     ends = range(begin, end + 1, QUARTER_S)
     found = Walk({}).take(reading(n, at, 10 * n) for n, at in enumerate(ends))
     used = [one.counts_wh[KEY] for one in found.values()]
-    assert [later - before for before, later in zip(used, used[1:], strict=False)] == [40] * hours
+    assert [later - before for before, later in pairwise(used)] == [40] * hours
 
 
 # --- money ---------------------------------------------------------------------------------------

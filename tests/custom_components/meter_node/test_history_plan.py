@@ -21,7 +21,7 @@ from custom_components.meter_node.history.plan import (
 T0 = 1_792_800_000  # a whole hour: 2026-10-24 00:00 UTC
 PER_HOUR = HOUR_S // FIVE_S
 
-# --- a register, and a Home Assistant that was there now and then ----------------------------------
+# --- a register, and a Home Assistant that was there now and then ---------------------------------
 
 steps = st.lists(st.integers(0, 3000), min_size=4 * PER_HOUR, max_size=30 * PER_HOUR)
 beginnings = st.sampled_from((0, 7, 12_345_678, ROLLOVER_WH - 20_000))
@@ -109,7 +109,9 @@ def test_the_hours_after_a_fill_go_on_from_it(
     late = max(moved[-1], 100) / 30 + 1
     last = max(energies)
     lived_on = sum(moved[hours * PER_HOUR :]) + sum(
-        100 for place in range(len(moved), len(counts) - 1) if place < (last - T0 + HOUR_S) // FIVE_S
+        100
+        for place in range(len(moved), len(counts) - 1)
+        if place < (last - T0 + HOUR_S) // FIVE_S
     )
     after = sum(used for at, used in energies.items() if at >= T0 + hours * HOUR_S)
     assert after == pytest.approx(lived_on, abs=late)
