@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -39,7 +38,7 @@ async def start(
     entries = [storage.mqtt_entry(broker_port, user), *(_entry(meter) for meter in meters)]
     storage.write(folder, port, entries, [_grid(meter) for meter in meters])
     # Without compiled files each start would take five seconds longer.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment = {k: v for k, v in children.environment.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return await children.start(
         "home assistant",
         [sys.executable, "-P", "-m", "homeassistant", "--skip-pip", "--config", folder],
@@ -56,6 +55,7 @@ def _entry(meter: Meter) -> Entry:
             "system_title": meter.system_title,
             "encryption_key": meter.encryption_key,
             "authentication_key": meter.authentication_key,
+            **meter.control,
         },
         # Only a real meter's list leaves its scale open.
         options={} if meter.simulated else {"scaler_profile": "energy_1_wh"},

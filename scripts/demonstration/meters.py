@@ -11,8 +11,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -111,6 +111,8 @@ class Meter:
     simulated: bool
     what: str
     """What it is, for the table."""
+    control: Mapping[str, str] = field(default_factory=dict)
+    """What a pairing that may ask the meter has beside, as Home Assistant keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +159,14 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
     if not (node / "store.sqlite").exists():
         await _meter_the_past(children, node)
     house, apartment = await asyncio.gather(
-        _pair(
+        pair(
             children,
             node,
             "house",
             "House",
             "simulated 382M: three phases, 6 kW of solar, two relays, a month behind it",
         ),
-        _pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
+        pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
     )
     return Meters(house, apartment, _captured(), _name_of(node), _name_of(bridge))
 
@@ -238,7 +240,8 @@ async def _meter_the_past(children: Children, data: Path) -> None:
     )
 
 
-async def _pair(children: Children, data: Path, name: str, shown: str, what: str) -> Meter:
+async def pair(children: Children, data: Path, name: str, shown: str, what: str) -> Meter:
+    """Pair Home Assistant with a meter of a data directory; ``shown``: its device's name there."""
     answer = json.loads(
         await children.run(
             f"pair {name}",
@@ -252,6 +255,10 @@ async def _pair(children: Children, data: Path, name: str, shown: str, what: str
         answer["authentication_key"],
         simulated=True,
         what=what,
+        control={
+            key: answer[key] for key in ("control_encryption_key", "control_authentication_key")
+        }
+        | {"pairing_name": answer["name"]},
     )
 
 
