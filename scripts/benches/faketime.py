@@ -31,7 +31,7 @@ def library() -> Path:
 
 
 def environment(now: datetime) -> Mapping[str, str]:
-    """Return the environment of processes for which it is ``now``; their clocks run as fast as ours.
+    """Return the environment of processes for which it is ``now``, at the real pace.
 
     One environment gives one clock to all its processes, whenever they are started. Intervals are
     measured by the real monotonic clock, and files keep their real times.
