@@ -59,6 +59,9 @@ class KeptProfile:
         entry = self.rows[-1].entry + 1 if self.rows else 1
         self.rows.append(KeptRow(entry, end_s, values, status))
 
+    def heard(self, meter_time: datetime) -> None:
+        """Its clock is nobody's concern here."""
+
     async def async_ask(self, service: bytes) -> Value:
         """Answer a get-request."""
         if self.silent:
