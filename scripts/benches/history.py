@@ -161,6 +161,7 @@ async def _simulate(site: _Site, now: datetime, days: int) -> None:
 async def _prepare(site: _Site, children: Children) -> None:
     site.data.mkdir(parents=True)
     configuration = site.data / "meter_node.toml"
+    configuration.touch(mode=0o600)
     configuration.write_text(_METER)
     await children.run("init", [_METER_NODE, "init", "--data-dir", site.data])
     site.meter = await meters.pair(children, site.data, "house", "House", "")

@@ -47,6 +47,11 @@ async def start(
     )
 
 
+def energy_sensor(meter: Meter, direction: str) -> str:
+    """Return the id of a meter's total; ``direction``: import or export."""
+    return f"sensor.{meter.name.lower().replace(' ', '_')}_{direction}_energy"
+
+
 def _entry(meter: Meter) -> Entry:
     return Entry(
         "meter_node",
@@ -69,8 +74,8 @@ def _grid(meter: Meter) -> dict[str, Any]:
     return {
         "type": "grid",
         "name": meter.name,
-        "stat_energy_from": f"{sensor}_import_energy",
-        "stat_energy_to": f"{sensor}_export_energy",
+        "stat_energy_from": energy_sensor(meter, "import"),
+        "stat_energy_to": energy_sensor(meter, "export"),
         "stat_rate": f"{sensor}_power",
         "stat_cost": None,
         "entity_energy_price": None,
