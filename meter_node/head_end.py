@@ -61,6 +61,10 @@ class StoreInThread:
             )
         )
 
+    def last_profile_row(self, profile: str) -> ProfileRow | None:
+        """Return the newest row of a profile."""
+        return self._wait(partial(self._store.last_profile_row, self._title, profile))
+
     def billing_rows(
         self, kind: BillingKind, *, entries: _Entries = (1, None), stamps_s: _Stamps = (None, None)
     ) -> list[BillingRow]:

@@ -303,6 +303,20 @@ class Store:
             )
         ]
 
+    def last_profile_row(self, title: bytes, profile: str) -> ProfileRow | None:
+        """Return the newest row, without going through the others; None where there is none."""
+        with self._told("read"):
+            found = self._database.execute(
+                f"SELECT {_COLUMNS['profile']} FROM profile WHERE series = "  # noqa: S608
+                "(SELECT id FROM series WHERE title = ? AND kind = 'profile' AND name = ?) "
+                "ORDER BY entry DESC LIMIT 1",
+                (title, profile),
+            ).fetchone()
+        if found is None:
+            return None
+        entry, time_s, offset_s, status, packed = found
+        return ProfileRow(profile, entry, time_s, offset_s, status, _unpack(packed))
+
     def billing_rows(
         self,
         title: bytes,

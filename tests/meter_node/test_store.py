@@ -154,6 +154,14 @@ def test_rows_come_back_as_they_were(database: store.Store, logs: EventLogs) -> 
     assert database.log_rows(TITLE, Log.CLOCK) == []
 
 
+def test_the_newest_row_of_a_profile_is_found_by_itself(database: store.Store) -> None:
+    assert database.last_profile_row(TITLE, "load") is None
+    database.commit(TITLE, Image(1, profile_rows=[quarter(1, 5), quarter(2, 7)]))
+    assert database.last_profile_row(TITLE, "load") == quarter(2, 7)
+    assert database.last_profile_row(TITLE, "analysis") is None
+    assert database.last_profile_row(OTHER, "load") is None
+
+
 def test_profile_rows_are_found_by_stamp_and_by_number(database: store.Store) -> None:
     rows = [quarter(number, number) for number in range(1, 10)]
     database.commit(TITLE, Image(1, profile_rows=rows))

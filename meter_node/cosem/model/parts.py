@@ -38,6 +38,9 @@ class Rows(Protocol):
     ) -> list[ProfileRow]:
         """Return rows of a profile by number and by stamp."""
 
+    def last_profile_row(self, profile: str) -> ProfileRow | None:
+        """Return the newest row of a profile, None where there is none."""
+
     def billing_rows(
         self,
         kind: BillingKind,

@@ -77,6 +77,9 @@ class Store:
             row for row in self.profiles if row.profile == profile and _in(row, entries, stamps_s)
         ]
 
+    def last_profile_row(self, profile: str) -> ProfileRow | None:
+        return next((row for row in reversed(self.profiles) if row.profile == profile), None)
+
     def billing_rows(
         self,
         kind: str,
