@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def importer_of(coordinator: MeterNodeCoordinator) -> HistoryImporter | None:
-    """Return what fills a meter's history; None without a recorder, or for one that can't be asked.
+    """Return what fills a meter's history; None in a home without a recorder.
 
     The recorder is imported here and not before: a home can do without.
     """
-    if coordinator.asker is None or "recorder" not in coordinator.hass.config.components:
+    if "recorder" not in coordinator.hass.config.components:
         return None
     from .importer import HistoryImporter
     from .load_profile import AskedProfile

@@ -52,7 +52,7 @@ class HistoryImporter:
         coordinator: MeterNodeCoordinator,
         source: Callable[[], ProfileSource | None],
     ) -> None:
-        """``source`` is asked for anew each time; None while there is none."""
+        """``source`` is asked for at each fill; None while the meter has none."""
         self._coordinator = coordinator
         self._hass = coordinator.hass
         self._source = source
@@ -74,9 +74,16 @@ class HistoryImporter:
     def async_start(self) -> CALLBACK_TYPE:
         """Begin; return what ends it. A fill that runs is the entry's task and ends with it."""
         self._coordinator.async_show_history(self.filled_to)
-        return self._hass.bus.async_listen(
+        leave = self._hass.bus.async_listen(
             EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._on_compiled
         )
+
+        @callback
+        def end() -> None:
+            leave()
+            ir.async_delete_issue(self._hass, DOMAIN, self._issue_id)
+
+        return end
 
     @callback
     def _on_compiled(self, _event: Event) -> None:
@@ -88,19 +95,18 @@ class HistoryImporter:
             return
         if not self._coordinator.available or (self._not_before and now < self._not_before):
             return
+        if (source := self._source()) is None:
+            return
         self._task = self._coordinator.config_entry.async_create_background_task(
-            self._hass, self._async_fill(), f"history of {self._coordinator.name}"
+            self._hass, self._async_fill(source), f"history of {self._coordinator.name}"
         )
 
     @staticmethod
     def _until_s(now: datetime) -> int:
         return (int(now.timestamp()) - SETTLED_S) // HOUR_S * HOUR_S
 
-    async def _async_fill(self) -> None:
+    async def _async_fill(self, source: ProfileSource) -> None:
         await asyncio.sleep(zlib.crc32(self._coordinator.title.encode()) % SPREAD_S)
-        source = self._source()
-        if source is None:
-            return
         until_s = self._until_s(dt_util.utcnow())
         priced = self._priced()
         passage = Passage(self._hass, source, priced, self._on_mark, until_s)
@@ -140,6 +146,8 @@ class HistoryImporter:
             if series is None:
                 self._waiting = True
                 continue
+            if key in COUNTERS and not series.is_energy:
+                continue  # somebody has made it something else
             kept = self._coordinator.history_marks.get(key)
             mark = None if kept is None else Mark(*kept)
             if mark is not None and not await series.async_has(self._hass, mark.hour_s - HOUR_S):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from homeassistant.core import HomeAssistant
 
 from .hours import HOUR_S, Amount, Boundary, Priced, Walk
-from .plan import Counter, Plan, Row, begin_counter, plan_amounts, shifted
+from .plan import SHORT_TERM_S, Counter, Plan, Row, begin_counter, plan_amounts, shifted
 from .readings import ProfileSource, Reading
 from .recorded import Recorded, Series
 
@@ -65,7 +65,9 @@ class Passage:
             if not found:
                 continue
             for key, filling in list(fillings.items()):
-                if filling.there is None and not await self._async_begin(filling, found, since):
+                if filling.there is None and not await self._async_begin(
+                    filling, found, since, self._live_since_s(key)
+                ):
                     self.waiting = True
                     del fillings[key]
                 elif key in self.priced:
@@ -77,14 +79,22 @@ class Passage:
             if filling.amounts:
                 await self._async_settle(key, filling)
 
+    def _live_since_s(self, key: str) -> int:
+        """From when on a live row is wanted: an amount is tied to that of its last hour."""
+        return self.until_s - SHORT_TERM_S if key in self.priced else 0
+
     async def _async_begin(
-        self, filling: _Filling, found: Mapping[int, Boundary], since: Mark | None
+        self,
+        filling: _Filling,
+        found: Mapping[int, Boundary],
+        since: Mark | None,
+        live_since_s: int,
     ) -> bool:
         """Read what is there; False where there is no live row yet."""
         first_s = min(found) - HOUR_S
         read_s = 0 if since is None else min(first_s, since.hour_s - HOUR_S) - HOUR_S
         there = await filling.series.async_read(self.hass, read_s)
-        if not there.short_term:
+        if max(there.short_term, default=-1) < live_since_s:
             return False
         # What was filled before is right, whatever else stands there.
         known = None if since is None else there.hours.get(since.hour_s - HOUR_S)

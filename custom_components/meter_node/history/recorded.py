@@ -52,13 +52,14 @@ class Series:
         return self.metadata["statistic_id"]
 
     @property
-    def _is_energy(self) -> bool:
+    def is_energy(self) -> bool:
+        """Whether its rows come in a unit of energy."""
         return self.metadata["unit_class"] == EnergyConverter.UNIT_CLASS
 
     @property
     def _unit(self) -> str:
         """The unit in which its rows are handed over."""
-        return UnitOfEnergy.WATT_HOUR if self._is_energy else self._stored_unit
+        return UnitOfEnergy.WATT_HOUR if self.is_energy else self._stored_unit
 
     @property
     def _stored_unit(self) -> str:
@@ -93,7 +94,7 @@ class Series:
             None if until_s is None else datetime.fromtimestamp(until_s, UTC),
             {self.statistic_id},
             period,
-            {EnergyConverter.UNIT_CLASS: self._unit} if self._is_energy else None,
+            {EnergyConverter.UNIT_CLASS: self._unit} if self.is_energy else None,
             {"state", "sum"},
         )
         return {
@@ -126,7 +127,7 @@ class Series:
     def _stored(self, value: float) -> float:
         return (
             EnergyConverter.convert(value, self._unit, self._stored_unit)
-            if self._is_energy
+            if self.is_energy
             else value
         )
 

@@ -370,6 +370,28 @@ async def test_a_meter_that_can_t_be_read_for_a_day_is_told_of(
     assert len(await house.rows()) == 30 * 24 + 27
 
 
+async def test_a_removed_meter_leaves_no_repair_behind(
+    house: House, issue_registry: ir.IssueRegistry
+) -> None:
+    await house.home.set_up()
+    house.profile.keep(int(MORNING.timestamp()) // QUARTER_S * QUARTER_S, 50, 0)
+    await house.live(MORNING + FIVE)
+    assert issue_registry.issues
+    await house.home.hass.config_entries.async_remove(house.home.entry.entry_id)
+    assert not [issue for domain, issue in issue_registry.issues if domain == DOMAIN]
+
+
+async def test_a_meter_that_can_only_be_listened_to_is_left_alone(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.home.set_up()
+    house.home.coordinator.asker = None
+    await house.live(MORNING + FIVE)
+    assert await house.rows() == {}
+    assert house.home.coordinator.history._task is None
+    assert "ERROR" not in caplog.text
+
+
 async def test_a_profile_of_deltas_is_told_of_at_once(
     house: House, issue_registry: ir.IssueRegistry
 ) -> None:
