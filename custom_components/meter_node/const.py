@@ -12,6 +12,9 @@ PLATFORMS: Final = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR]
 CONF_SYSTEM_TITLE: Final = "system_title"
 CONF_ENCRYPTION_KEY: Final = "encryption_key"
 CONF_AUTHENTICATION_KEY: Final = "authentication_key"
+CONF_CONTROL_ENCRYPTION_KEY: Final = "control_encryption_key"
+CONF_CONTROL_AUTHENTICATION_KEY: Final = "control_authentication_key"
+CONF_PAIRING_NAME: Final = "pairing_name"
 CONF_SCALER_PROFILE: Final = "scaler_profile"
 
 MISSED_PUSHES: Final = 3

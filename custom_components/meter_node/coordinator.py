@@ -20,6 +20,7 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
 from . import log_entries, mqtt, patience
+from .asking import Asker
 from .channel import frames, kamstrup_v0001, registers
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
@@ -27,6 +28,8 @@ from .channel.reading import Reading
 from .channel.security import Keys, ReceiverState, Refusal
 from .const import (
     CONF_AUTHENTICATION_KEY,
+    CONF_CONTROL_AUTHENTICATION_KEY,
+    CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
@@ -44,6 +47,9 @@ type MeterNodeConfigEntry = ConfigEntry[MeterNodeCoordinator]
 
 WARN_EVERY = timedelta(hours=1)
 """Each kind of refusal: whoever sends refused frames must not fill the log."""
+
+PAIRING_REVOKED = "pairing_revoked"
+"""Tells the flow that begins why it does."""
 
 NEWS_KEPT = 32
 """For entities that are still being added: as many as one push carries at most."""
@@ -63,6 +69,16 @@ def keys_of(entry: ConfigEntry) -> Keys | None:
     )
 
 
+def control_keys_of(entry: ConfigEntry) -> Keys | None:
+    """Return the keys by which a meter is asked, None where it can only be listened to."""
+    if CONF_CONTROL_ENCRYPTION_KEY not in entry.data:
+        return None
+    return Keys(
+        bytes.fromhex(entry.data[CONF_CONTROL_ENCRYPTION_KEY]),
+        bytes.fromhex(entry.data[CONF_CONTROL_AUTHENTICATION_KEY]),
+    )
+
+
 class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     """Takes one meter's pushes; ``data`` holds what they say."""
 
@@ -78,6 +94,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.last_good: datetime | None = None
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.asker: Asker | None = None  # without control keys it can't be asked
 
         profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
         keys = keys_of(entry)
@@ -135,6 +152,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             await mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello),
             await mqtt.async_subscribe_pushes(self.hass, self.title, self._on_push),
         ]
+        if (keys := control_keys_of(self.config_entry)) is not None:
+            carrier = mqtt.MqttCarrier(self.hass, self.title)
+            title = bytes.fromhex(self.title)
+            self.asker = Asker(self.hass, carrier, title, keys, self._on_revoked)
+            self._subscriptions.append(self.asker.async_close)
+            await self.asker.async_start()
 
     @override
     async def _async_update_data(self) -> MeterData:
@@ -195,12 +218,19 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if not retained:
             self._offline = False  # what a broker had kept does not prove that the node is there
             self._observe(reading)
+            if self.asker is not None and (sent := _sent(reading)) is not None:
+                self.asker.heard(sent)
         alive = not retained or self._is_young(reading)
         if alive:
             self._see_life()
         elif verified.repeated:
             return
         self._take(reading, self._news(reading, alive=alive, retained=retained))
+
+    @callback
+    def _on_revoked(self) -> None:
+        """Ask for another pairing: this one's control keys are not the meter's any more."""
+        self.config_entry.async_start_reauth(self.hass, data={PAIRING_REVOKED: True})
 
     def _observe(self, reading: Reading) -> None:
         """Learn how often the meter really sends, which a hello may say or not."""

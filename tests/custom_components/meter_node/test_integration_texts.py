@@ -28,6 +28,7 @@ TABLES: dict[str, tuple[MeterNodeDescription, ...]] = {
     "event": EVENTS,
     "sensor": SENSORS,
 }
+RAISING = ("asking.py", "coordinator.py", "verdicts.py")
 # Never shown: a repeated frame is waited past.
 UNTOLD = {Refusal.DUPLICATE, Refusal.REPLAY}
 
@@ -119,8 +120,14 @@ def test_every_step_abort_and_option_is_put_into_words(language: str) -> None:
     assert set(re.findall(r'async_show_form\(\s*step_id="(\w+)"', source)) == {"user", "init"}
     assert set(config["step"]) == {"user"} | set(re.findall(r'_async_ask\("(\w+)"', source))
     assert set(texts(language)["selector"]["scaler_profile"]["options"]) == set(SCALER_PROFILES)
-    source = (FOLDER / "coordinator.py").read_text()
-    assert set(re.findall(r'translation_key="(\w+)"', source)) == set(texts(language)["exceptions"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_exception_is_put_into_words(language: str) -> None:
+    sources = "".join((FOLDER / name).read_text() for name in RAISING)
+    raised = set(re.findall(r'(?:translation_key=|Failure\([\w.]+, )"(\w+)"', sources))
+    raised |= set(re.findall(r'"(ask_\w+)"', sources))
+    assert raised == set(texts(language)["exceptions"])
 
 
 @pytest.mark.parametrize("platform", TABLES)
