@@ -15,6 +15,8 @@ CONF_AUTHENTICATION_KEY: Final = "authentication_key"
 CONF_CONTROL_ENCRYPTION_KEY: Final = "control_encryption_key"
 CONF_CONTROL_AUTHENTICATION_KEY: Final = "control_authentication_key"
 CONF_PAIRING_NAME: Final = "pairing_name"
+PAIRING_REVOKED: Final = "pairing_revoked"
+"""Tells a flow of reauthentication that it is about the control keys."""
 CONF_SCALER_PROFILE: Final = "scaler_profile"
 
 MISSED_PUSHES: Final = 3

@@ -24,6 +24,7 @@ from .asking import Asker
 from .channel import frames, kamstrup_v0001, registers
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
+from .channel.pairing import Pairing
 from .channel.reading import Reading
 from .channel.security import Keys, ReceiverState, Refusal
 from .const import (
@@ -31,9 +32,11 @@ from .const import (
     CONF_CONTROL_AUTHENTICATION_KEY,
     CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
+    CONF_PAIRING_NAME,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
+    PAIRING_REVOKED,
 )
 from .data import MeterData, States
 from .log_entries import LogEntry, NewEntry
@@ -47,9 +50,6 @@ type MeterNodeConfigEntry = ConfigEntry[MeterNodeCoordinator]
 
 WARN_EVERY = timedelta(hours=1)
 """Each kind of refusal: whoever sends refused frames must not fill the log."""
-
-PAIRING_REVOKED = "pairing_revoked"
-"""Tells the flow that begins why it does."""
 
 NEWS_KEPT = 32
 """For entities that are still being added: as many as one push carries at most."""
@@ -77,6 +77,14 @@ def control_keys_of(entry: ConfigEntry) -> Keys | None:
         bytes.fromhex(entry.data[CONF_CONTROL_ENCRYPTION_KEY]),
         bytes.fromhex(entry.data[CONF_CONTROL_AUTHENTICATION_KEY]),
     )
+
+
+def pairing_of(entry: ConfigEntry) -> Pairing | None:
+    """Return what an entry was paired with, None for a plain meter's."""
+    if (keys := keys_of(entry)) is None:
+        return None
+    title, name = bytes.fromhex(entry.data[CONF_SYSTEM_TITLE]), entry.data.get(CONF_PAIRING_NAME)
+    return Pairing(title, keys, control_keys_of(entry), name or "")
 
 
 class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):

@@ -44,6 +44,7 @@ def _no_waiting() -> Iterator[None]:
         patch(f"{ours}.proof.INTERVALS", 0.02),
         patch(f"{ours}.verdicts.SPACING_S", 0),
         patch(f"{ours}.proof.AT_LEAST_S", 0.2),
+        patch(f"{ours}.proof.ANSWER_S", 0.5),
     ):
         yield
 

@@ -105,7 +105,7 @@ def test_every_way_to_fail_is_put_into_words(language: str) -> None:
         and isinstance(call.args[1], ast.Constant)
     }
     frames = {reader.FOREIGN, reader.CIPHERED, reader.UNKNOWN_LIST, *Refusal}
-    frames |= {proof.NO_FRAME, proof.KEPT_NOT_OPENED}
+    frames |= {proof.NO_FRAME, proof.KEPT_NOT_OPENED, proof.CONTROL_KEYS_REFUSED}
     errors = set(texts(language)["config"]["error"])
     pairing = {"no_pairing_text", "pairing_text_mistyped"}
     assert errors == fields | pairing | {str(reason) for reason in frames - UNTOLD}
