@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
@@ -24,6 +26,7 @@ from .asking import Asker
 from .channel import frames, kamstrup_v0001, registers
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
+from .channel.objects import CosemObject
 from .channel.pairing import Pairing
 from .channel.reading import Reading
 from .channel.security import Keys, ReceiverState, Refusal
@@ -273,6 +276,11 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 (*self.data.news, *news)[-NEWS_KEPT:],
             )
         )
+
+    @callback
+    def async_take_states(self, read: Mapping[tuple[CosemObject, int], object]) -> None:
+        """Show what the meter answered since its last push."""
+        self.async_set_updated_data(replace(self.data, states=self.data.states.but(read)))
 
     def _news(self, reading: Reading, *, alive: bool, retained: bool) -> tuple[NewEntry, ...]:
         """Return the log entries to tell; what happened while nobody listened is only noted."""

@@ -86,6 +86,11 @@ def may_be_repeated(service: bytes, failure: Failure) -> bool:
     return failure.reason is Reason.NO_ANSWER and not is_command(service)
 
 
+def leaves_doubt(reason: Reason, result: Result | None) -> bool:
+    """Whether something may have been done all the same."""
+    return reason is Reason.NO_ANSWER or result is Result.HARDWARE_FAULT
+
+
 def has_a_sentence(failure: Failure) -> bool:
     """Whether the meter may have said in words why it refused."""
     return failure.result is Result.OTHER_REASON

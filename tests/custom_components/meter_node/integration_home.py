@@ -379,6 +379,8 @@ class AskedMeter:
         """Read and write plain values; a relay follows what the consumer chooses."""
         if asked.which == objects.REFUSAL:
             return axdr.utf8_string(self.sentence)
+        if asked.which == objects.PUSH_INTERVAL:
+            return axdr.double_long_unsigned(self.meter.push_interval)
         place = (asked.which, asked.number)
         if asked.service == services.GET:
             return self.values.get(place, services.Result.OBJECT_UNDEFINED)
