@@ -18,6 +18,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util import dt as dt_util
 
 from . import verdicts
+from .allowance import Allowance
 from .channel import objects, security, services
 from .channel.axdr import Value
 from .channel.requests import (
@@ -30,7 +31,6 @@ from .channel.security import Keys
 from .channel.services import Fault, Result
 from .ciphering import AesGcm
 from .const import DOMAIN
-from .pace import Pace
 from .verdicts import Failure, Reason
 
 _LOGGER = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class Asker:
         self._meter_time = MeterTime()
         self._turn = asyncio.Lock()
         self._closed = False
-        self._pace = Pace(hass.loop.time())
+        self._allowance = Allowance(hass.loop.time())
         self._waiting: asyncio.Future[Response] | None = None
         self._deadline: asyncio.Timeout | None = None
         self._hint: Fault | None = None
@@ -202,7 +202,7 @@ class Asker:
                 try:
                     await self._carrier.async_send(self.requester, request.apdu)
                     response = await self._waiting
-                    self._pace.answered(self._hass.loop.time() - sent_s)
+                    self._allowance.answered(self._hass.loop.time() - sent_s)
                     return response
                 finally:
                     self._requester.forget(request.transaction_id)
@@ -213,9 +213,9 @@ class Asker:
 
     async def _async_pause(self) -> None:
         """Wait until the meter looks at one more request."""
-        if (wait_s := self._pace.wait_s(self._hass.loop.time())) > 0:
+        if (wait_s := self._allowance.wait_s(self._hass.loop.time())) > 0:
             await asyncio.sleep(wait_s)
-        self._pace.asked(self._hass.loop.time())
+        self._allowance.asked(self._hass.loop.time())
 
     async def _async_listen(self) -> Listening:
         if self._closed:

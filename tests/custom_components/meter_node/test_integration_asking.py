@@ -14,6 +14,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util import dt as dt_util
 from integration_home import CONTROL, AskedMeter, Home
 
+from custom_components.meter_node.allowance import AT_ONCE, LONGEST_WAIT_S, Allowance
 from custom_components.meter_node.asking import (
     AFTER_HINT_S,
     ANSWER_WITHIN_S,
@@ -26,7 +27,6 @@ from custom_components.meter_node.channel.cosem_time import CosemDateTime
 from custom_components.meter_node.channel.hello import response_topic
 from custom_components.meter_node.channel.security import Keys
 from custom_components.meter_node.channel.services import Fault, Result
-from custom_components.meter_node.pace import AT_ONCE, LONGEST_WAIT_S, Pace
 from custom_components.meter_node.verdicts import Reason
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ async def test_a_meter_is_asked_less_often_than_it_looks(
     hass: HomeAssistant, asked: AskedMeter, freezer: FrozenDateTimeFactory
 ) -> None:
     carrier = Direct(asked)
-    with patch("custom_components.meter_node.pace.AT_ONCE", 3.0):
+    with patch("custom_components.meter_node.allowance.AT_ONCE", 3.0):
         asker = Asker(hass, carrier, asked.meter.system_title, CONTROL, lambda: None)
         asking = [
             hass.async_create_task(asker.async_ask(IS_ON), eager_start=True) for _ in range(5)
@@ -171,35 +171,35 @@ async def test_a_meter_is_asked_less_often_than_it_looks(
 
 
 @pytest.fixture
-def real_pace() -> Iterator[Pace]:
+def real_allowance() -> Iterator[Allowance]:
     """What the program goes by, which other tests don't wait for."""
-    with patch("custom_components.meter_node.pace.AT_ONCE", AT_ONCE):
-        yield Pace(0.0)
+    with patch("custom_components.meter_node.allowance.AT_ONCE", AT_ONCE):
+        yield Allowance(0.0)
 
 
 @pytest.mark.parametrize("took_s", [0.0, 0.02, 0.3, 1.0])
 def test_a_meter_that_works_long_on_an_answer_drops_no_request(
-    real_pace: Pace, took_s: float
+    real_allowance: Allowance, took_s: float
 ) -> None:
     """Played against the meter's own allowance: 20 at once, 5 a second, 50 ms of work each."""
-    pace, now_s, left = real_pace, 0.0, 20.0
+    allowance, now_s, left = real_allowance, 0.0, 20.0
     for _ in range(500):
-        wait_s = pace.wait_s(now_s)
+        wait_s = allowance.wait_s(now_s)
         now_s += wait_s
         left = min(20.0, left + wait_s * 5)
         assert left >= 1, "it would have been dropped"
-        pace.asked(now_s)
+        allowance.asked(now_s)
         left -= max(1.0, took_s / 0.05)
         now_s += took_s
         left = min(20.0, left + took_s * 5)
-        pace.answered(took_s)
+        allowance.answered(took_s)
 
 
-def test_a_slow_broker_holds_nobody_back_for_long(real_pace: Pace) -> None:
+def test_a_slow_broker_holds_nobody_back_for_long(real_allowance: Allowance) -> None:
     for _ in range(20):
-        real_pace.asked(0.0)
-        real_pace.answered(9.9)
-    assert real_pace.wait_s(0.0) == LONGEST_WAIT_S
+        real_allowance.asked(0.0)
+        real_allowance.answered(9.9)
+    assert real_allowance.wait_s(0.0) == LONGEST_WAIT_S
 
 
 # --- refused -------------------------------------------------------------------------------------

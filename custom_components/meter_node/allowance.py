@@ -13,7 +13,7 @@ LONGEST_WAIT_S = 5.0
 """A slow broker looks like a busy meter: nobody waits for longer than that on its account."""
 
 
-class Pace:
+class Allowance:
     """What is left of what a meter grants; it refills steadily."""
 
     def __init__(self, now_s: float) -> None:
