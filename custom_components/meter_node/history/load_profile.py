@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from datetime import UTC
 from typing import Protocol
 
 from homeassistant.exceptions import HomeAssistantError
 
+from .. import buffers
+from ..buffers import ProfileColumns, ProfileRow, RowsError
 from ..channel import objects, services
 from ..channel.axdr import Value
-from ..channel.cosem_time import CosemDateTime
 from ..channel.objects import ENTRY, LOAD_PROFILE, column
-from ..channel.registers import BY_LOGICAL_NAME, CLOCK
+from ..channel.registers import BY_KEY
 from .readings import DELTAS, Reading, SourceError
 
 PIECE_ROWS = 192
@@ -36,59 +37,6 @@ class Asks(Protocol):
         """Return what the meter gave. Raises HomeAssistantError, with its ``reason``."""
 
 
-class LayoutError(ValueError):
-    """Rows are not what the profile's columns say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Which place of a row holds what, and how long an interval lasts."""
-
-    clock: int
-    entry: int
-    registers: Mapping[int, str]
-    """By place."""
-    period_s: int
-
-    @classmethod
-    def of(cls, capture_objects: Value, period_s: Value) -> Layout:
-        """Read attributes 3 and 4. Raises LayoutError."""
-        names = [_logical_name(definition) for definition in _items(capture_objects)]
-        registers = {
-            place: BY_LOGICAL_NAME[name].key
-            for place, name in enumerate(names)
-            if name in BY_LOGICAL_NAME and BY_LOGICAL_NAME[name].is_energy
-        }
-        try:
-            clock, entry = names.index(CLOCK), names.index(_NUMBER.logical_name)
-        except ValueError:
-            raise LayoutError("a profile without clock or entry numbers") from None
-        period_s = _whole(period_s)
-        if period_s <= 0:
-            raise LayoutError(f"an interval of {period_s} s")
-        return cls(clock, entry, registers, period_s)
-
-    def reading(self, row: Value) -> Reading:
-        """Read a row. Raises LayoutError."""
-        if not isinstance(row, tuple) or len(row) <= max(self.clock, self.entry, *self.registers):
-            raise LayoutError("a row with other columns than the profile's")
-        stamp = row[self.clock]
-        if not isinstance(stamp, bytes):
-            raise LayoutError("a row without a time")
-        try:
-            end_s = int(CosemDateTime.from_bytes(stamp).utc().timestamp())
-        except (ValueError, OverflowError) as error:
-            raise LayoutError(str(error)) from None
-        values = {
-            key: _whole(row[place])
-            for place, key in self.registers.items()
-            if row[place] is not None
-        }
-        # Intervals are aligned to the hour of UTC; one that a clock cut short begins with it, too.
-        begin_s = (end_s - 1) // self.period_s * self.period_s
-        return Reading(_whole(row[self.entry]), begin_s, end_s, values)
-
-
 class AskedProfile:
     """A ``ProfileSource``: asks for the load profile, a bounded piece at a time."""
 
@@ -96,7 +44,8 @@ class AskedProfile:
         """``known_wh``: what registers were last known to stand at, by key."""
         self._asker = asker
         self._known_wh = known_wh
-        self._layout: Layout | None = None
+        self._columns: ProfileColumns | None = None
+        self._period_s = 0
         self._newest: Reading | None = None
 
     async def async_newest(self) -> Reading | None:
@@ -143,17 +92,27 @@ class AskedProfile:
 
     async def _async_rows(self, first: int, last: int) -> list[Reading]:
         try:
-            if self._layout is None:
-                self._layout = Layout.of(
-                    await self._async_get(LOAD_PROFILE, _CAPTURE_OBJECTS),
-                    await self._async_get(LOAD_PROFILE, _CAPTURE_PERIOD),
-                )
+            if self._columns is None:
+                captured = await self._async_get(LOAD_PROFILE, _CAPTURE_OBJECTS)
+                self._period_s = _interval(await self._async_get(LOAD_PROFILE, _CAPTURE_PERIOD))
+                self._columns = buffers.profile_columns(captured)
             selection = services.entries(LOAD_PROFILE, first, last)
-            rows = await self._async_get(LOAD_PROFILE, 2, selection)
-            readings = [self._layout.reading(row) for row in _items(rows)]
-        except LayoutError as error:
+            found = await self._async_get(LOAD_PROFILE, 2, selection)
+            rows = buffers.profile_rows(found, self._columns, UTC)
+        except RowsError as error:
             raise SourceError("not_understood", str(error)) from error
-        return sorted(readings, key=lambda reading: reading.entry)
+        return sorted(map(self._reading, rows), key=lambda reading: reading.entry)
+
+    def _reading(self, row: ProfileRow) -> Reading:
+        end_s = int(row.time.timestamp())
+        # Intervals are aligned to the hour of UTC; one that a clock cut short begins with it, too.
+        begin_s = (end_s - 1) // self._period_s * self._period_s
+        energies_wh = {
+            key: round(value)
+            for key, value in row.values.items()
+            if value is not None and BY_KEY[key].is_energy
+        }
+        return Reading(row.entry, begin_s, end_s, energies_wh)
 
     async def _async_get(
         self, which: objects.CosemObject, attribute: int, selection: bytes | None = None
@@ -173,21 +132,9 @@ def _holds_deltas(newest: Reading, known_wh: Mapping[str, float]) -> bool:
     )
 
 
-def _items(value: Value) -> list[Value]:
-    if not isinstance(value, list):
-        raise LayoutError("no array")
-    return value
-
-
-def _logical_name(definition: Value) -> bytes:
-    if isinstance(definition, tuple) and len(definition) > 1 and isinstance(definition[1], bytes):
-        return definition[1]
-    raise LayoutError("no captured object")
-
-
-def _whole(value: Value) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise LayoutError(f"no whole number: {value!r}")
+def _interval(value: Value) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise RowsError(f"no interval: {value!r}")
     return value
 
 
