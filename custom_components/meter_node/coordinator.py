@@ -492,5 +492,6 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
     elif record.scaler_profile != profile:
         record.scaler_profile = profile
         record.totals = {}
+        record.history = {}  # filled anew, in the other scale
     store.records[title] = record
     return record

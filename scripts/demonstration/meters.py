@@ -36,7 +36,8 @@ CAPTURE = "omnipower_3p_dk_ciphered"
 CAPTURED_IMPORT_KWH = 866.636
 CAPTURED_VOLTAGES_V = (224, 223, 223)
 
-PAST_DAYS = 30
+PAST_DAYS = 31
+"""Thirty whole ones, whenever the demonstration is started."""
 CREDIT_WH = 50_000
 _DISPLAY_WITHIN_S = 60.0
 _PAIRED = (

@@ -16,6 +16,7 @@ from .progress import fail, say, show_log
 from .view import View
 
 _LOOK_EVERY_S = 2.0
+_WHOLE_DAYS = PAST_DAYS - 1
 WITHIN_S = 180.0
 HISTORY_WITHIN_S = 400.0
 """Longer by the five minutes until Home Assistant has statistics to go on from."""
@@ -88,7 +89,7 @@ class _Proof:
         """Home Assistant fills the house's month once it has first statistics of its own."""
         say("waiting for the house's month of history (up to five minutes)")
         statistic_id = home_assistant.energy_sensor(view.meters.house, "import")
-        while self._history_days < PAST_DAYS - 1:
+        while self._history_days < _WHOLE_DAYS:
             await asyncio.sleep(_LOOK_EVERY_S)
             self._history_days = await past.history_days(client, statistic_id)
 
@@ -97,7 +98,7 @@ class _Proof:
         if self._view is None:
             return "Home Assistant did not start"
         missing = check.missing(self._view)
-        if self._history and self._history_days < PAST_DAYS - 1:
+        if self._history and self._history_days < _WHOLE_DAYS:
             missing.append(f"of the house's past only {self._history_days} days are shown")
         return "; ".join(missing) or "the faults could not be looked for"
 
