@@ -23,6 +23,8 @@ def importer_of(coordinator: MeterNodeCoordinator) -> HistoryImporter | None:
     def source() -> ProfileSource | None:
         if coordinator.asker is None:
             return None
-        return AskedProfile(coordinator.asker, coordinator.data.values)
+        # As the meter says it now, and not as it is shown: a total that fell is held.
+        said = coordinator.reading.values if coordinator.reading is not None else {}
+        return AskedProfile(coordinator.asker, said)
 
     return HistoryImporter(coordinator, source)
