@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from meter_node.channel import axdr, objects, presets
+from meter_node.channel import calendar_data as data
 from meter_node.channel.activity_calendar import ActivityCalendar
 from meter_node.channel.event_codes import Log
-from meter_node.cosem.model import calendar_data as data
 from meter_node.meter.parameters import Parameters
 from tests.meter_node.cosem.site import START_S, Site, utility
 
