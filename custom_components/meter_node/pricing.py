@@ -23,6 +23,8 @@ SPOT_KEPT = timedelta(days=2)
 LONGEST_GUESS = timedelta(hours=1)
 """Over a span of so long any part with a known price speaks for the rest."""
 _HALF = 2
+_AT_ONCE = timedelta(minutes=1)
+"""The shortest time between two changes of a calendar."""
 
 _PER_ENERGY = re.compile(r"(?P<money>\S.*?)\s*/\s*(?P<energy>Wh|kWh|MWh)")
 _TO_KWH = {"Wh": Decimal(1000), "kWh": Decimal(1), "MWh": Decimal("0.001")}
@@ -163,6 +165,10 @@ class Pricing:
         that it never was (the utility had overridden it). None where less than half is known of
         more than an hour, or nothing at all.
         """
+        if end - start <= _AT_ONCE:  # nearly each push: the price is the same at both ends
+            price = self._price_at(prices, start, tariff)
+            if price is not None and price == self._price_at(prices, end, tariff):
+                return price
         parts = self._parts(prices, start, end)
         if tariff is not None:
             own = [part for part in parts if self.tariff_at(part[0]) == tariff]
@@ -172,15 +178,17 @@ class Pricing:
         for begun, ended in parts:
             seconds = (ended - begun).total_seconds()
             total_s += seconds
-            price = prices.price(
-                self.tariff_at(begun) if tariff is None else tariff, begun, self.zone
-            )
+            price = self._price_at(prices, begun, tariff)
             if price is not None:
                 known_s += seconds
                 weighed += price * Decimal(seconds)
         if known_s == 0 or (end - start > LONGEST_GUESS and known_s * _HALF < total_s):
             return None
         return weighed / Decimal(known_s)
+
+    def _price_at(self, prices: Prices, moment: datetime, tariff: int | None) -> Decimal | None:
+        in_force = self.tariff_at(moment) if tariff is None else tariff
+        return prices.price(in_force, moment, self.zone)
 
     def _parts(
         self, prices: Prices, start: datetime, end: datetime
