@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from homeassistant.core import HomeAssistant
 
+from .channel import presets
 from .const import CONF_SYSTEM_TITLE, PLATFORMS
 from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 from .store import async_get_store
@@ -11,6 +12,7 @@ from .store import async_get_store
 
 async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> bool:
     """Set up one meter."""
+    await hass.async_add_executor_job(presets.load_all)
     coordinator = MeterNodeCoordinator(hass, entry, await async_get_store(hass))
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator

@@ -78,7 +78,7 @@ def changes(
     calendar: ActivityCalendar, after: datetime, until: datetime, zone: tzinfo
 ) -> Iterator[Change]:
     """Yield each change of tariff after one moment, up to another (included)."""
-    if not _changes_ever(calendar):
+    if len(tariffs_of(calendar)) == 1:
         return
     after, until = after.astimezone(UTC), until.astimezone(UTC)
     tariff = tariff_at(calendar, after, zone)
@@ -94,8 +94,9 @@ def next_midnight(moment: datetime, zone: tzinfo) -> datetime:
     return _on_wall(moment.astimezone(zone).date() + timedelta(days=1), 0, zone)[0]
 
 
-def _changes_ever(calendar: ActivityCalendar) -> bool:
-    return len({tariff for day in calendar.days for _, tariff in day.switches}) > 1
+def tariffs_of(calendar: ActivityCalendar) -> list[int]:
+    """Return the tariffs that a calendar uses, lowest first."""
+    return sorted({tariff for day in calendar.days for _, tariff in day.switches})
 
 
 def _instants(

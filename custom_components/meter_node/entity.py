@@ -23,12 +23,15 @@ class MeterNodeDescription(EntityDescription):
 
     has_fn: Callable[[MeterData], bool]
     """Whether the meter sends it."""
+    by_clock: bool = False
+    """Whether it goes by calendar and clock, and so stands while the meter is away."""
 
 
 class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
     """An entity of the meter's device, which the coordinator describes."""
 
     _attr_has_entity_name = True
+    entity_description: MeterNodeDescription
 
     def __init__(
         self, coordinator: MeterNodeCoordinator, description: MeterNodeDescription
@@ -42,7 +45,9 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
     @property
     @override
     def available(self) -> bool:
-        """Whether the meter is there."""
+        """Whether the meter is there, or what is shown does not depend on it."""
+        if self.entity_description.by_clock and self.coordinator.calendar is not None:
+            return True
         return self.coordinator.available
 
 

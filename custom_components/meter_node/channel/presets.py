@@ -113,6 +113,12 @@ def load(preset_id: str) -> Preset:
     return _preset(preset_id, json.loads(file.read_text(encoding="utf-8")))
 
 
+@cache
+def load_all() -> dict[str, Preset]:
+    """Return all presets by id. The first call reads files, later ones do not."""
+    return {preset_id: load(preset_id) for preset_id in names()}
+
+
 def _preset(preset_id: str, data: dict[str, Any]) -> Preset:
     capacity = data["capacity"]
     return Preset(
