@@ -61,9 +61,7 @@ class MeterNodeCalendar(MeterNodeEntity, CalendarEntity):
     @override
     def event(self) -> CalendarEvent | None:
         """Return the period that runs, else the next one."""
-        calendar = self.coordinator.calendar
-        if calendar is None:
-            return None
+        calendar = self._calendar
         now, zone = dt_util.utcnow(), dt_util.get_default_time_zone()
         period = calendar_time.period_at(calendar, now, zone)
         if self._is_lowest(period, calendar):  # what follows a lowest one is above it
@@ -77,9 +75,7 @@ class MeterNodeCalendar(MeterNodeEntity, CalendarEntity):
         self, hass: HomeAssistant, start_date: datetime, end_date: datetime
     ) -> list[CalendarEvent]:
         """Return the periods of a span, whole."""
-        calendar = self.coordinator.calendar
-        if calendar is None:
-            return []
+        calendar = self._calendar
         zone = dt_util.get_default_time_zone()
         return [
             self._event(period)
@@ -95,6 +91,12 @@ class MeterNodeCalendar(MeterNodeEntity, CalendarEntity):
         if shown != self._shown:
             self._shown = shown
             super()._handle_coordinator_update()
+
+    @property
+    def _calendar(self) -> ActivityCalendar:
+        """The calendar in force: this entity is there since one was known."""
+        assert self.coordinator.calendar is not None
+        return self.coordinator.calendar
 
     def _is_lowest(self, period: Period, calendar: ActivityCalendar) -> bool:
         return period.tariff == calendar_time.tariffs_of(calendar)[0]

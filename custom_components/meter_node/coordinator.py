@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
@@ -23,6 +23,7 @@ from homeassistant.util import dt as dt_util
 
 from . import log_entries, mqtt, patience
 from .capacity import Capacity
+from .capacity_window import ClosedWindow
 from .channel import frames, kamstrup_v0001, registers
 from .channel.activity_calendar import ActivityCalendar
 from .channel.hello import Hello
@@ -281,6 +282,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self.capacity.take(sent, counters_wh.get(IMPORT), _import_power_w(reading.values))
             self._record.capacity = self.capacity.state()
         self._store.async_changed()
+
+    @callback
+    def fill_capacity(self, windows: Iterable[ClosedWindow]) -> None:
+        """Take whole intervals that were missed, as a load profile has them."""
+        if self.capacity is not None:
+            self.capacity.fill(windows)
+            self._record.capacity = self.capacity.state()
+            self._turn()
 
     def _as_of_now(self, data: MeterData) -> MeterData:
         """Return what is known with what clock, calendar and prices make of it now."""

@@ -29,7 +29,7 @@ from homeassistant.util import dt as dt_util
 from . import calendar_time
 from .calendar_time import Change
 from .channel import calendar_data, objects, presets, registers, services
-from .channel.activity_calendar import ActivityCalendar, single_tariff
+from .channel.activity_calendar import ActivityCalendar, CalendarError, single_tariff
 from .channel.axdr import Value
 from .channel.presets import Preset
 from .channel.typed import TypeMismatchError
@@ -97,6 +97,8 @@ class Tariffs:
         self._cancel_timer: CALLBACK_TYPE | None = None
         self._leave_spot: CALLBACK_TYPE | None = None
         self._use(self._kept_calendar())
+        if self.pricing is None:  # what is used meanwhile is nobody's to price later
+            record.costs.pop("counted", None)
 
     # --- what is known -------------------------------------------------------------------------
 
@@ -108,12 +110,11 @@ class Tariffs:
 
     def label(self, tariff: int) -> str:
         """Return a tariff's name in the user's language, its number where it has no name."""
-        if self._labels is not None:
-            for row in self._labels.tariffs:
-                if row.tariff == tariff:
-                    text = row.label
-                    return text.da if self._hass.config.language == "da" else text.en
-        return f"T{tariff}"
+        rows = () if self._labels is None else self._labels.tariffs
+        text = {row.tariff: row.label for row in rows}.get(tariff)
+        if text is None:
+            return f"T{tariff}"
+        return text.da if self._hass.config.language == "da" else text.en
 
     def now(self) -> Tariff:
         """Return what calendar, meter and prices say now."""
@@ -154,7 +155,10 @@ class Tariffs:
             return self._choices.tariff_preset.calendar
         if self._record.calendar is None:
             return None
-        return ActivityCalendar.from_json(self._record.calendar)
+        try:
+            return ActivityCalendar.from_json(self._record.calendar)
+        except CalendarError:  # another version kept it
+            return None
 
     # --- time and spot prices ------------------------------------------------------------------
 
@@ -248,8 +252,9 @@ class Tariffs:
         self._override = None if pushed == said else pushed
         if self._override is not None and self._asked_at is not None and self._ask_at is not None:
             self._ask_at = min(self._ask_at, self._asked_at + ASK_WHEN_AT_ODDS)
-        self.costs.book(self._pricing, counters_wh, sent, by_tariff=own)
-        self._record.costs = self.costs.state()
+        if self.pricing is not None:
+            self.costs.book(self._pricing, counters_wh, sent, by_tariff=own)
+            self._record.costs = self.costs.state()
 
     @callback
     def told(self, news: tuple[NewEntry, ...]) -> None:

@@ -45,6 +45,8 @@ async def test_without_a_rule_there_is_nothing_to_show(home: Home) -> None:
     await sent(home, NOON + timedelta(minutes=30), 2000)
     keys = (*RUNNING, "month_peak_power", "billed_capacity", "capacity_charge")
     assert [home.state(key) for key in keys] == [None] * 6
+    home.coordinator.fill_capacity([ClosedWindow(NOON, 7000)])
+    assert [home.state(key) for key in keys] == [None] * 6
 
 
 async def test_the_running_hour_is_projected_by_the_present_power(home: Home) -> None:
@@ -98,11 +100,13 @@ async def test_the_history_fills_in_what_was_missed(home: Home) -> None:
     await set_up(home, **ELVIA)
     await sent(home, NOON, 0)
     await sent(home, NOON + timedelta(hours=1), 1000)
-    capacity = home.coordinator.capacity
-    assert capacity is not None
-    capacity.fill([ClosedWindow(NOON - timedelta(days=1), 7000)])
-    await sent(home, NOON + timedelta(hours=1, seconds=10), 1000)
+    home.coordinator.fill_capacity([ClosedWindow(NOON - timedelta(days=1), 7000)])
     assert numbers(home, "month_peak_power", "billed_capacity") == [7, 4]
+
+
+async def test_a_preset_without_a_rule_is_as_none(home: Home) -> None:
+    await set_up(home, capacity_preset="denmark_n1")  # which has no rule
+    assert home.coordinator.capacity is None
 
 
 async def test_a_restart_within_the_hour_loses_nothing(home: Home) -> None:
@@ -140,6 +144,13 @@ async def test_a_month_turns_at_local_midnight_without_a_frame(home: Home) -> No
     await home.wait((last_day + timedelta(hours=1) - datetime.now(UTC)).total_seconds() + 1)
     await home.push(home.meter.seal(home.meter.body({"import_active_power": 0}, datetime.now(UTC))))
     assert home.state("billed_capacity") == STATE_UNKNOWN
+
+
+async def test_a_frame_with_neither_total_nor_power_changes_nothing(home: Home) -> None:
+    await set_up(home, **ELVIA)
+    await sent(home, NOON, 0, power_w=3000)
+    await home.push(home.meter.seal(home.meter.body({"voltage_l1": 23_000}, NOON)))
+    assert numbers(home, "window_energy_left") == [5]
 
 
 async def test_between_hourly_totals_the_power_counts(home: Home) -> None:

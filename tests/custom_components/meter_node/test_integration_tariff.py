@@ -98,6 +98,20 @@ async def test_a_calendar_is_kept_over_a_restart(copenhagen: Home) -> None:
     assert home.state("next_tariff") == "t3"  # though the meter sent nothing yet
 
 
+async def test_a_calendar_that_was_kept_and_is_none_any_more_is_asked_for(copenhagen: Home) -> None:
+    home = await set_up(copenhagen)
+    home.coordinator.asker = Asked(DENMARK.calendar)
+    await push(home)
+    record = (await async_get_store(home.hass)).records[home.meter.title]
+    assert record.calendar is not None
+    record.calendar["tariffs"] = 99
+    await home.restart()
+    assert home.coordinator.calendar is None
+    home.coordinator.asker = Asked(DENMARK.calendar)
+    await push(home)
+    assert home.coordinator.calendar == DENMARK.calendar
+
+
 async def test_it_is_asked_again_after_a_day(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
     asked = Asked(DENMARK.calendar)
@@ -330,6 +344,20 @@ async def test_another_scale_prices_no_jump_of_the_counter(copenhagen: Home) -> 
     await push(home, None, import_active_energy=20_000)
     await push(home, None, import_active_energy=20_500)
     assert home.state("import_cost") == "3.0"
+
+
+async def test_what_is_used_while_no_price_is_given_is_not_priced_later(copenhagen: Home) -> None:
+    options = {"scaler_profile": "energy_1_wh", "import_prices": {"1": 2}}
+    home = await set_up(copenhagen, **options)
+    await push(home, None, import_active_energy=1000)
+    await push(home, None, import_active_energy=2000)
+    for chosen, wh in (({"scaler_profile": "energy_1_wh"}, 7000), (options, 9000)):
+        home.hass.config_entries.async_update_entry(home.entry, options=chosen)
+        home.broker.retained.pop(home.meter.push_topic)
+        await home.restart()
+        await push(home, None, import_active_energy=wh)
+    await push(home, None, import_active_energy=9500)
+    assert home.state("import_cost") == "3.0"  # 1 kWh before, half a kWh since
 
 
 async def test_what_was_kept_outlives_new_keys(copenhagen: Home) -> None:
