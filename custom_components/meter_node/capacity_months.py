@@ -40,7 +40,6 @@ class Billed:
 
     peaks: tuple[Peak, ...]
     """Of the month, highest (weighed) first."""
-    month_w: int | None
     capacity_w: int | None
     charge: Decimal | None
     """Of one month; None also where no price is known for that day."""
@@ -107,7 +106,6 @@ class Months:
         capacity_w = capacity.capacity_w(self._rule, monthly_w) if monthly_w else None
         return Billed(
             peaks,
-            capacity.month_w(self._rule, means) if peaks else None,
             capacity_w,
             None if capacity_w is None else self._charge(capacity_w, today),
         )

@@ -33,7 +33,7 @@ def test_norway_averages_the_three_highest_hours_of_different_days() -> None:
     elvia.add([hour(2, 18, 5), hour(2, 19, 4.8), hour(3, 7, 3), hour(4, 17, 4), hour(5, 8, 1)])
     billed = elvia.billed(now(20))
     assert [peak.power_w for peak in billed.peaks] == [5000, 4000, 3000]
-    assert billed.month_w == billed.capacity_w == 4000  # (5 + 4 + 3) / 3
+    assert billed.capacity_w == 4000  # (5 + 4 + 3) / 3
     assert billed.charge == Decimal("200.00")  # from 2 kW on 2400 a year
 
 
@@ -59,7 +59,6 @@ def test_flanders_averages_the_months_peaks_each_at_least_two_and_a_half_kilowat
     )
     billed = flanders.billed(now(20, year=2023))
     assert billed.peaks == (Peak(quarter + timedelta(days=60), 5500),)
-    assert billed.month_w == 5500
     assert billed.capacity_w == 4000  # (4 + 2.5 + 5.5) / 3
     assert billed.charge == Decimal("13.47")  # 40.4 × 4 / 12 = 13.466…
     # A year later the three are out of the last twelve months.
@@ -112,7 +111,7 @@ def test_a_new_month_knows_nothing_until_its_first_interval() -> None:
     elvia.add([hour(30, 23, 8)])
     billed = elvia.billed(now(1, month=12))
     assert billed.peaks == ()
-    assert (billed.month_w, billed.capacity_w, billed.charge) == (None, None, None)
+    assert (billed.capacity_w, billed.charge) == (None, None)
 
 
 def test_an_interval_may_come_again_or_late_from_the_load_profile() -> None:
