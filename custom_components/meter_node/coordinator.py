@@ -26,6 +26,7 @@ from .capacity import Capacity
 from .capacity_window import ClosedWindow
 from .channel import frames, kamstrup_v0001, registers
 from .channel.activity_calendar import ActivityCalendar
+from .channel.cosem_time import ClockStatus, CosemDateTime
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
 from .channel.reading import Reading
@@ -274,14 +275,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.async_set_updated_data(self._as_of_now(data))
 
     def _account(self, reading: Reading, data: MeterData) -> None:
-        """Book what the counters have gone on, by the meter's own clock."""
-        sent = _sent(reading) or dt_util.utcnow()
+        """Book what the counters have gone on: by the meter's own clock, while that is right."""
+        at = dt_util.utcnow() if _is_lost(reading.time) else _sent(reading) or dt_util.utcnow()
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
-        self.tariffs.heard(sent, counters_wh, data.states)
+        self.tariffs.heard(at, counters_wh, data.states)
         if self.capacity is not None:
-            self.capacity.take(sent, counters_wh.get(IMPORT), _import_power_w(reading.values))
+            self.capacity.take(at, counters_wh.get(IMPORT), _import_power_w(reading.values))
             self._record.capacity = self.capacity.state()
-        self._store.async_changed()
+        if self.capacity is not None or self.pricing is not None:
+            self._store.async_changed()
 
     @callback
     def fill_capacity(self, windows: Iterable[ClosedWindow]) -> None:
@@ -477,6 +479,11 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
 def _import_power_w(values: Mapping[str, float]) -> float | None:
     return values.get("import_active_power")
+
+
+def _is_lost(time: CosemDateTime | None) -> bool:
+    """Whether the meter itself says that its clock is not valid."""
+    return time is not None and bool((time.status or 0) & ClockStatus.INVALID_VALUE)
 
 
 def _sent(reading: Reading) -> datetime | None:

@@ -11,6 +11,8 @@ from integration_home import NOON, Home
 from integration_tariffs import CURRENTS, limited
 
 from custom_components.meter_node.capacity_window import ClosedWindow
+from custom_components.meter_node.channel import apdu, meter_node_v1
+from custom_components.meter_node.channel.cosem_time import CosemDateTime
 
 ELVIA = {"capacity_preset": "norway_elvia", "capacity_limit": 5.0}
 
@@ -151,6 +153,17 @@ async def test_a_frame_with_neither_total_nor_power_changes_nothing(home: Home) 
     await sent(home, NOON, 0, power_w=3000)
     await home.push(home.meter.seal(home.meter.body({"voltage_l1": 23_000}, NOON)))
     assert numbers(home, "window_energy_left") == [5]
+
+
+async def test_a_meter_that_lost_its_clock_is_taken_at_our_time(home: Home) -> None:
+    await set_up(home, **ELVIA)
+    for minute, wh in ((0, 0), (60, 3000)):
+        await home.wait((NOON + timedelta(minutes=minute) - datetime.now(UTC)).total_seconds())
+        home.freezer.move_to(NOON + timedelta(minutes=minute))
+        at = CosemDateTime.at(datetime(2000, 1, 1, tzinfo=UTC), UTC, clock_invalid=True)
+        body = meter_node_v1.encode(at, {"import_active_energy": wh}, [], [], [])
+        await home.push(home.meter.seal(apdu.encode_data_notification(0, at, body)))
+    assert numbers(home, "month_peak_power") == [3]
 
 
 async def test_between_hourly_totals_the_power_counts(home: Home) -> None:
