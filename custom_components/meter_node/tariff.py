@@ -168,7 +168,7 @@ class Tariffs:
         followed = self._followed()
         for entity_id in followed:
             if (state := self._hass.states.get(entity_id)) is not None:
-                self._hear_price(entity_id, state, dt_util.utcnow())
+                self._hear_price(entity_id, state, state.last_changed)
         if followed:
             self._leave_spot = async_track_state_change_event(
                 self._hass, list(followed), self._on_price
