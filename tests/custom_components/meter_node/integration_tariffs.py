@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 from integration_home import Said
 
@@ -24,13 +25,16 @@ def limited(to_ma: int) -> Said:
     }
 
 
-class Asked:
+class CalendarAsker:
     """A meter that answers with its calendar, or does not."""
 
     def __init__(self, calendar: ActivityCalendar, fault: Exception | None = None) -> None:
         self.calendar = calendar
         self.fault = fault
         self.services: list[bytes] = []
+
+    def heard(self, sent: datetime) -> None:
+        """Need no time of the meter."""
 
     async def async_ask(self, service: bytes) -> Value:
         self.services.append(service)

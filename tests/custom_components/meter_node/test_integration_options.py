@@ -9,7 +9,7 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from integration_home import Home
-from integration_tariffs import CURRENTS, Asked, limited
+from integration_tariffs import CURRENTS, CalendarAsker, limited
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meter_node.channel import presets
@@ -210,7 +210,7 @@ async def test_a_sensor_that_is_no_price_is_refused(
 
 async def test_a_meters_own_calendar_says_how_many_prices_there_are(home: Home) -> None:
     await home.set_up()
-    home.coordinator.asker = Asked(presets.load("denmark_n1").calendar)
+    home.coordinator.asker = CalendarAsker(presets.load("denmark_n1").calendar)
     await home.push(home.meter.saying())
     options = await Options(home.hass, home.entry).begin()
     await options.submit(tariff={}, capacity={})

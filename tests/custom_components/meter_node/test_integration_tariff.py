@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.exceptions import HomeAssistantError
-from integration_home import ALL_IS_WELL, Home, logged
-from integration_tariffs import Asked
+from integration_home import ALL_IS_WELL, AskedMeter, Home, logged
+from integration_tariffs import CalendarAsker
 
-from custom_components.meter_node.channel import axdr, objects, presets
+from custom_components.meter_node.channel import axdr, calendar_data, objects, presets
 from custom_components.meter_node.channel.activity_calendar import ActivityCalendar
 from custom_components.meter_node.channel.axdr import Value
 from custom_components.meter_node.store import async_get_store
@@ -63,7 +63,7 @@ def shown(home: Home, *keys: str) -> list[str | None]:
 
 async def test_the_meters_calendar_is_asked_for_once_and_shown(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
-    asked = Asked(DENMARK.calendar)
+    asked = CalendarAsker(DENMARK.calendar)
     home.coordinator.asker = asked
     await push(home)
     await push(home)
@@ -75,6 +75,21 @@ async def test_the_meters_calendar_is_asked_for_once_and_shown(copenhagen: Home)
         "2026-11-20T16:00:00+00:00",
     ]
     assert home.state("peak_tariff", "binary_sensor") == "off"
+
+
+async def test_a_paired_meter_is_asked_over_its_own_channel(copenhagen: Home) -> None:
+    home, told = copenhagen, NORWAY.calendar.to_json()
+    meter = AskedMeter(home.meter, home.broker)
+    home.broker.listeners.append(meter.take)
+    for piece in calendar_data.PIECES:
+        meter.values[objects.ACTIVITY_CALENDAR, piece.number] = piece.write(told[piece.key])
+    meter.values[objects.SPECIAL_DAYS, 2] = calendar_data.special_days(told["special_days"])
+    home.hass.config_entries.async_update_entry(home.entry, data=meter.entry_data)
+    await home.set_up()
+    for _ in range(3):
+        await push(home)
+    assert home.coordinator.calendar == NORWAY.calendar
+    assert len(meter.received) == 5
 
 
 async def test_a_meter_that_cannot_be_asked_shows_its_tariff_all_the_same(
@@ -91,7 +106,7 @@ async def test_a_meter_that_cannot_be_asked_shows_its_tariff_all_the_same(
 
 async def test_a_calendar_is_kept_over_a_restart(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
-    home.coordinator.asker = Asked(DENMARK.calendar)
+    home.coordinator.asker = CalendarAsker(DENMARK.calendar)
     await push(home)
     await home.restart()
     assert home.coordinator.calendar == DENMARK.calendar
@@ -100,21 +115,21 @@ async def test_a_calendar_is_kept_over_a_restart(copenhagen: Home) -> None:
 
 async def test_a_calendar_that_was_kept_and_is_none_any_more_is_asked_for(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
-    home.coordinator.asker = Asked(DENMARK.calendar)
+    home.coordinator.asker = CalendarAsker(DENMARK.calendar)
     await push(home)
     record = (await async_get_store(home.hass)).records[home.meter.title]
     assert record.calendar is not None
     record.calendar["tariffs"] = 99
     await home.restart()
     assert home.coordinator.calendar is None
-    home.coordinator.asker = Asked(DENMARK.calendar)
+    home.coordinator.asker = CalendarAsker(DENMARK.calendar)
     await push(home)
     assert home.coordinator.calendar == DENMARK.calendar
 
 
 async def test_it_is_asked_again_after_a_day(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
-    asked = Asked(DENMARK.calendar)
+    asked = CalendarAsker(DENMARK.calendar)
     home.coordinator.asker = asked
     await push(home)
     await home.wait(23 * 3600)
@@ -127,7 +142,7 @@ async def test_it_is_asked_again_after_a_day(copenhagen: Home) -> None:
 
 async def test_it_is_asked_again_when_the_meter_logs_another_calendar(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
-    asked = Asked(DENMARK.calendar)
+    asked = CalendarAsker(DENMARK.calendar)
     home.coordinator.asker = asked
     await push(home)
     asked.calendar = NORWAY.calendar
@@ -143,7 +158,7 @@ async def test_a_tariff_at_odds_with_the_calendar_is_shown_and_asked_about_once_
     copenhagen: Home,
 ) -> None:
     home = await set_up(copenhagen)
-    asked = Asked(DENMARK.calendar)
+    asked = CalendarAsker(DENMARK.calendar)
     home.coordinator.asker = asked
     await push(home, 2)
     await push(home, 1)  # the utility overrides
@@ -164,7 +179,7 @@ async def test_a_meter_that_does_not_answer_is_asked_again_later_and_told_of_onc
     copenhagen: Home, caplog: pytest.LogCaptureFixture, fault: Exception
 ) -> None:
     home = await set_up(copenhagen)
-    asked = Asked(DENMARK.calendar, fault)
+    asked = CalendarAsker(DENMARK.calendar, fault)
     home.coordinator.asker = asked
     for _ in range(3):
         await push(home)
@@ -181,7 +196,7 @@ async def test_a_meter_that_does_not_answer_is_asked_again_later_and_told_of_onc
 async def test_an_answer_that_is_no_calendar_changes_nothing(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
 
-    class Odd(Asked):
+    class Odd(CalendarAsker):
         async def async_ask(self, service: bytes) -> Value:
             return 5
 
@@ -194,7 +209,7 @@ async def test_an_answer_that_is_no_calendar_changes_nothing(copenhagen: Home) -
 async def test_asking_ends_with_the_entry(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
 
-    class Silent(Asked):
+    class Silent(CalendarAsker):
         async def async_ask(self, service: bytes) -> Value:
             await asyncio.Event().wait()
             return None
@@ -260,7 +275,7 @@ async def test_a_bridged_meter_without_a_preset_has_one_price(copenhagen: Home) 
 
 async def test_a_preset_takes_the_place_of_the_meters_tariff(copenhagen: Home) -> None:
     home = await set_up(copenhagen, tariff_preset="norway_elvia")
-    asked = Asked(DENMARK.calendar)
+    asked = CalendarAsker(DENMARK.calendar)
     home.coordinator.asker = asked
     await push(home, 1)
     assert home.state("active_tariff") == "t2"
@@ -468,12 +483,12 @@ async def test_the_calendar_is_on_above_the_lowest_tariff_and_speaks_the_users_l
 async def test_a_calendar_of_nobodys_names_has_numbers(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
     own = ActivityCalendar.from_json({**DENMARK.calendar.to_json(), "name": "Own"})
-    home.coordinator.asker = Asked(own)
+    home.coordinator.asker = CalendarAsker(own)
     await push(home)
     state = home.shown("tariffs", "calendar")
     assert state is not None
     assert state.attributes["message"] == "T2"
-    home.coordinator.asker = Asked(DENMARK.calendar)
+    home.coordinator.asker = CalendarAsker(DENMARK.calendar)
     await home.wait(24 * 3600)
     await push(home)
     # A preset has this very calendar, so its names serve.
@@ -484,10 +499,10 @@ async def test_a_calendar_of_nobodys_names_has_numbers(copenhagen: Home) -> None
 
 async def test_a_calendar_that_shrinks_to_one_tariff_has_no_events(copenhagen: Home) -> None:
     home = await set_up(copenhagen)
-    home.coordinator.asker = Asked(DENMARK.calendar)
+    home.coordinator.asker = CalendarAsker(DENMARK.calendar)
     await push(home)
     assert home.state("tariffs", "calendar") == "on"
-    home.coordinator.asker = Asked(presets.load("sweden_goteborg").calendar)
+    home.coordinator.asker = CalendarAsker(presets.load("sweden_goteborg").calendar)
     await home.wait(24 * 3600)
     await push(home, 1)
     assert home.state("tariffs", "calendar") == "off"
