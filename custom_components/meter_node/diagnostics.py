@@ -67,6 +67,10 @@ async def async_get_config_entry_diagnostics(
         },
         "values": dict(meter.data.values),
         "history": {key: list(mark) for key, mark in meter.history_marks.items()},
+        "calendar": meter.calendar and meter.calendar.to_json(),
+        "tariff": meter.data.tariff.in_force,
+        "costs": meter.tariffs.costs.state(),
+        "capacity": meter.capacity and meter.capacity.state(),
     }
 
 

@@ -70,7 +70,8 @@ class KeptProfile:
         name, attribute = service[5:11], service[11]
         if name == _NUMBER.logical_name:
             return self.rows[-1].entry if self.rows else 0
-        assert name == LOAD_PROFILE.logical_name
+        if name != LOAD_PROFILE.logical_name:
+            raise NoAnswerError("it is asked for its load profile alone here")
         selection = service[13:] if service[12] else None
         return axdr.decode_all(self._attribute(attribute, selection))
 

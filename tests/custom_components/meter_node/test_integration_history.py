@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
@@ -420,60 +419,42 @@ async def test_unloading_ends_a_fill(house: House) -> None:
 # --- money ---------------------------------------------------------------------------------------
 
 
-class NightTariff:
-    """Half of the price by night."""
+PRICES = {"1": 1.0, "2": 2.0, "3": 4.0}
+"""DKK a kWh by the hours of Tarifmodel 3.0: night, day, evening."""
 
-    currency = "DKK"
 
-    def import_price(self, moment: datetime) -> Decimal | None:
-        return Decimal(1) if moment.hour < 6 else Decimal(2)
-
-    def export_price(self, moment: datetime) -> Decimal | None:
-        return Decimal("0.5")
+def price_at(start: datetime) -> float:
+    """The price of an hour that is wholly in one tariff, as all are."""
+    hour = start.astimezone(ZoneInfo("Europe/Copenhagen")).hour
+    return 1 if hour < 6 else 4 if 17 <= hour < 21 else 2
 
 
 async def test_cost_and_compensation_are_filled_by_the_prices_of_then(house: House) -> None:
-    hass, registry = house.home.hass, er.async_get(house.home.hass)
-    ids = {
-        key: registry.async_get_or_create(
-            "sensor", DOMAIN, f"{house.home.meter.title}_{key}", suggested_object_id=key
-        ).entity_id
-        for key in ("import_cost", "export_compensation")
+    hass = house.home.hass
+    hass.config.currency = "DKK"
+    await hass.config.async_set_time_zone("Europe/Copenhagen")
+    options = {
+        "tariff_preset": "denmark_n1",
+        "import_prices": PRICES,
+        "export_prices": dict.fromkeys(PRICES, 0.5),
     }
+    hass.config_entries.async_update_entry(house.home.entry, options=options)
     await house.home.set_up()
-    house.home.coordinator.pricing = NightTariff()
-    live_s = MORNING.replace(minute=0).timestamp()
-
-    def price_live() -> None:
-        """The live totals: they begin at nothing with the first row."""
-        hours = (dt_util.utcnow().timestamp() - live_s) / HOUR_S
-        for key, per_hour in (("import_cost", 2.4), ("export_compensation", 0.15)):
-            hass.states.async_set(
-                ids[key],
-                str(round(per_hour * hours, 6)),
-                {"state_class": "total", "device_class": "monetary", "unit_of_measurement": "DKK"},
-            )
-
-    with patch.object(House, "push", _and_then(House.push, price_live)):
-        await house.live(MORNING.replace(hour=10, minute=6))
+    await house.live(MORNING.replace(hour=10, minute=6))
+    back = MORNING + timedelta(days=2)
+    house.home.freezer.move_to(back)
+    await house.home.restart()
+    await house.live(back.replace(hour=10, minute=6))
 
     for key, register, price in (
-        ("import_cost", house.imported_wh, NightTariff().import_price),
-        ("export_compensation", house.exported_wh, NightTariff().export_price),
+        ("import_cost", house.imported_wh, price_at),
+        ("export_compensation", house.exported_wh, lambda start: 0.5),
     ):
         rows = await house.rows(key)
         starts = sorted(rows)
-        assert len(starts) == DAYS * 24 + 2
-        assert starts[-1] == MORNING.replace(hour=9, minute=0)
+        assert len(starts) == (DAYS + 2) * 24 + 2
+        assert starts[-1] == back.replace(hour=9, minute=0)
         for before, start in pairwise(starts):
             used = register(start + timedelta(hours=1)) - register(start)
-            cost = used * float(price(start) or 0) / 1000
+            cost = used * price(start) / 1000
             assert rows[start][1] - rows[before][1] == pytest.approx(cost, abs=0.001)
-
-
-def _and_then(first: Any, then: Any) -> Any:
-    async def both(house: House) -> None:
-        await first(house)
-        then()
-
-    return both
