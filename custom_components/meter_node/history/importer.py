@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,9 @@ from homeassistant.util import dt as dt_util
 from ..const import DOMAIN
 from . import recorded
 from .hours import HOUR_S, Priced
+from .intervals import Intervals
 from .passage import Mark, Passage
-from .readings import DELTAS, ProfileSource, SourceError
+from .readings import DELTAS, ProfileSource, Reading, SourceError
 from .recorded import Series
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class HistoryImporter:
         self._waiting = False
         try:
             for mark, series in (await self._async_groups(priced)).items():
-                await passage.async_run(series, mark)
+                await self._async_pass(passage, series, mark)
         except SourceError as error:
             self._fail(error)
             return
@@ -148,11 +149,12 @@ class HistoryImporter:
                 continue
             if key in COUNTERS and not series.is_energy:
                 continue  # somebody has made it something else
-            kept = self._coordinator.history_marks.get(key)
-            mark = None if kept is None else Mark(*kept)
+            mark = self._mark(key)
             if mark is not None and not await series.async_has(self._hass, mark.hour_s - HOUR_S):
                 mark = None
             groups.setdefault(mark, {})[key] = series
+        if (capacity := self._capacity_key) is not None:
+            groups.setdefault(self._mark(capacity), {})
         return groups
 
     def _entities(self, keys: Iterable[str]) -> dict[str, str]:
@@ -168,6 +170,34 @@ class HistoryImporter:
             for key, entity_id in found.items()
             if entity_id is not None and not registry.entities[entity_id].disabled
         }
+
+    async def _async_pass(
+        self, passage: Passage, series: Mapping[str, Series], mark: Mark | None
+    ) -> None:
+        """Go through the source once; a capacity rule's intervals are taken in their turn."""
+        capacity, key = self._coordinator.capacity, self._capacity_key
+        if capacity is None or key is None or self._mark(key) != mark:
+            await passage.async_run(series, mark, lambda _: None)
+            return
+        intervals = Intervals("import_active_energy", capacity.interval_min)
+
+        def fill(readings: Sequence[Reading]) -> None:
+            if windows := intervals.take(readings):
+                self._coordinator.fill_capacity(windows)
+
+        await passage.async_run(series, mark, fill)
+        if passage.last is not None:
+            self._on_mark(key, passage.last)
+
+    @property
+    def _capacity_key(self) -> str | None:
+        """Under which its mark stands: another rule's intervals are taken from the beginning."""
+        capacity = self._coordinator.capacity
+        return None if capacity is None else f"capacity_{capacity.preset_id}"
+
+    def _mark(self, key: str) -> Mark | None:
+        kept = self._coordinator.history_marks.get(key)
+        return None if kept is None else Mark(*kept)
 
     @callback
     def _on_mark(self, key: str, mark: Mark) -> None:

@@ -7,7 +7,7 @@ know when that happens, nor what becomes of an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -50,20 +50,33 @@ class Passage:
     until_s: int
     written: int = 0
     """Rows of hours, so far."""
+    last: Mark | None = None
+    """How far the last passage came."""
     waiting: bool = False
     """Whether a series has no live row yet on which to build."""
 
-    async def async_run(self, all_series: Mapping[str, Series], since: Mark | None) -> None:
-        """Go through it. Raises SourceError; what was marked until then is done."""
+    async def async_run(
+        self,
+        all_series: Mapping[str, Series],
+        since: Mark | None,
+        on_readings: Callable[[Sequence[Reading]], None],
+    ) -> None:
+        """Go through it; ``on_readings`` is told of all. Raises SourceError.
+
+        What was marked until then is done.
+        """
+        self.last = None
         newest = await self.source.async_newest()
         if newest is None:
             return
         fillings = {key: _Filling(series) for key, series in all_series.items()}
         walk = Walk({key: self.priced[key] for key in fillings if key in self.priced})
         async for piece in self.source.readings(since.entry if since else None):
+            on_readings(piece)
             found = {at: one for at, one in walk.take(piece).items() if at <= self.until_s}
             if not found:
                 continue
+            self.last = _mark(found)
             for key, filling in list(fillings.items()):
                 if filling.there is None and not await self._async_begin(
                     filling, found, since, self._live_since_s(key)
@@ -72,7 +85,7 @@ class Passage:
                     del fillings[key]
                 elif key in self.priced:
                     filling.amounts |= {at: one.amounts[key] for at, one in found.items()}
-                    filling.last = _mark(found)
+                    filling.last = self.last
                 else:
                     await self._async_count(key, filling, found, newest)
         for key, filling in fillings.items():

@@ -458,3 +458,25 @@ async def test_cost_and_compensation_are_filled_by_the_prices_of_then(house: Hou
             used = register(start + timedelta(hours=1)) - register(start)
             cost = used * price(start) / 1000
             assert rows[start][1] - rows[before][1] == pytest.approx(cost, abs=0.001)
+
+
+async def test_the_month_s_peaks_are_taken_from_the_profile(house: House) -> None:
+    """2400 W in twelve hours of each day; the mean of three days' peaks is that, too."""
+    options = {"capacity_preset": "norway_elvia"}
+    house.home.hass.config_entries.async_update_entry(house.home.entry, options=options)
+    await house.home.set_up()
+    await house.live(MORNING + FIVE)
+    assert float(house.home.state("month_peak_power") or 0) == pytest.approx(2.4, abs=0.002)
+
+
+async def test_a_rule_that_is_chosen_later_gets_the_month_s_peaks_too(house: House) -> None:
+    await house.home.set_up()
+    await house.live(MORNING + FIVE)
+    options = {"capacity_preset": "norway_elvia"}
+    house.home.hass.config_entries.async_update_entry(house.home.entry, options=options)
+    await house.home.settle()
+    await house.home.restart()
+    before = await house.rows()
+    await house.live(MORNING + 2 * FIVE)
+    assert float(house.home.state("month_peak_power") or 0) == pytest.approx(2.4, abs=0.002)
+    assert await house.rows() == before
