@@ -225,7 +225,7 @@ async def _until_filled(site: _Site, client: Client, filled_to: datetime) -> Non
 
 
 async def _errors(client: Client) -> list[str]:
-    """What Home Assistant logged of our integration as an error, or of rows that are there twice."""
+    """What Home Assistant logged of our integration as an error, or of rows that come twice."""
     return [
         f"logged: {' '.join(entry['message'])}"
         for entry in await client.ask("system_log/list")
