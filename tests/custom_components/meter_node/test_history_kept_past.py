@@ -70,6 +70,13 @@ async def test_it_is_gone_on_from_a_moment() -> None:
     assert first.entry == first.end_s == T0 + 2 * HOUR_S
 
 
+async def test_it_comes_in_bounded_pieces() -> None:
+    bridge = Bridge(*((n * 900, 1.0 * n) for n in range(193)))
+    now = datetime.fromtimestamp(T0, UTC) + timedelta(days=3)
+    pieces = [len(piece) async for piece in KeptPast(bridge, now, {}).readings(None)]
+    assert pieces == [192, 1]
+
+
 async def test_a_silent_bridge_is_an_error() -> None:
     bridge = Bridge(*((n * HOUR_S, 1.0 * n) for n in range(5)))
     bridge.silent_after = 3

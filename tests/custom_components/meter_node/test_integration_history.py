@@ -175,6 +175,15 @@ async def test_a_new_home_gets_the_whole_of_what_the_meter_keeps(house: House) -
     await house.check(DAYS * 24)
 
 
+async def test_a_meter_that_has_kept_nothing_yet_has_no_history(house: House) -> None:
+    house.begun = MORNING
+    await house.home.set_up()
+    await house.live(MORNING + FIVE)
+    assert house.profile.rows == []
+    assert await house.rows() == {}
+    assert house.home.state("history_filled_to") is None
+
+
 async def test_nothing_is_written_before_the_first_live_row(house: House) -> None:
     await house.home.set_up()
     await house.push()
