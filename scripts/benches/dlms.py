@@ -116,7 +116,7 @@ def _serve(site: Any) -> tuple[int, Any]:
 
     loop = asyncio.new_event_loop()
     ready = threading.Event()
-    ports: list[int] = []
+    listening: list[asyncio.Server] = []
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = WrapperServer(site.connect(max_pdu=2048))
@@ -127,8 +127,7 @@ def _serve(site: Any) -> tuple[int, Any]:
         writer.close()
 
     async def listen() -> None:
-        listening = await asyncio.start_server(client, "127.0.0.1", 0)
-        ports.append(listening.sockets[0].getsockname()[1])
+        listening.append(await asyncio.start_server(client, "127.0.0.1", 0))
         ready.set()
 
     def serve() -> None:
@@ -138,10 +137,16 @@ def _serve(site: Any) -> tuple[int, Any]:
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     ready.wait()
+    port = listening[0].sockets[0].getsockname()[1]
 
     def stop() -> None:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        listening[0].close()
+        clients = asyncio.all_tasks(loop)
+        for task in clients:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*clients, return_exceptions=True))
         loop.close()
 
-    return ports[0], stop
+    return port, stop
