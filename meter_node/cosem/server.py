@@ -30,6 +30,11 @@ SERVER_SAPS = (1, 16)
 """The meter's one logical device, as IDIS and as the real meter name it."""
 LONGEST_AGE_S = 10
 """A request without an association says when it was made: older ones are refused."""
+_IN_BLOCKS = {
+    requests.Service.GET: acse.Conformance.BLOCKS_WITH_GET,
+    requests.Service.ACTION: acse.Conformance.BLOCKS_WITH_ACTION,
+}
+"""Whose answers may go in data blocks."""
 _REPLY_TO_HLS = (15, b"\x00\x00\x28\x00\x00\xff", 1)
 
 
@@ -323,7 +328,9 @@ class Connection:
         limit = self._send_limit(association)
         if limit and envelope is not None:
             limit -= envelopes.overhead(envelope)
-        blocks = bool(association.conformance & acse.Conformance.BLOCKS_WITH_GET)
+        blocks = {
+            service for service, agreed in _IN_BLOCKS.items() if association.conformance & agreed
+        }
         answer = association.services.answer(
             request, caller, max(limit, handshake.SMALLEST_PDU // 2) if limit else 0, blocks=blocks
         )

@@ -16,6 +16,7 @@ from meter_node.channel.axdr import Value
 from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.cosem.access import NOBODY, AccessError, Client, DataAccessResult
 from meter_node.cosem.credentials import Credential
+from meter_node.cosem.long_value import Data
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.snapshot import Snapshot
 
@@ -65,7 +66,7 @@ type Getter = Callable[[Caller], bytes]
 """Returns A-XDR."""
 type Setter = Callable[[Caller, Value], None]
 """Takes a decoded value; raises RefusedError or TypeMismatchError, and then nothing is changed."""
-type Selection = Callable[[Caller, int, Value], bytes]
+type Selection = Callable[[Caller, int, Value], Data]
 """Selective access: selector and its parameters, to A-XDR."""
 type Action = Callable[[Caller, Value], bytes | None]
 
@@ -79,7 +80,7 @@ class Attribute:
     """One attribute: who may read it and how, who may write it and how."""
 
     readers: Collection[Client]
-    get: Getter
+    get: Callable[[Caller], Data]
     writers: Collection[Client] = NOBODY
     set: Setter | None = None
     select: Selection | None = None
@@ -218,7 +219,7 @@ class ObjectTable:
         logical_name: bytes,
         number: int,
         selection: tuple[int, Value] | None = None,
-    ) -> bytes:
+    ) -> Data:
         """Return an attribute as A-XDR, or the part that is selected. Raises AccessError."""
         found = self.find(class_id, logical_name)
         attribute = found.attribute(number)

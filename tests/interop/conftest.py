@@ -188,7 +188,7 @@ class Meter:
 
 @pytest.fixture
 def meter(socket_enabled: None) -> Iterator[Meter]:
-    """A meter with a day's rows behind a port; at the end, each byte that it ciphered is checked."""
+    """A meter with a day's rows behind a port. At the end all that it ciphered is checked."""
     site = Site()
     site.run(minutes=26 * 60)
     made = Meter(site)

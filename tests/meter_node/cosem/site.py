@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -54,6 +54,8 @@ class Store:
         self.profiles: list[ProfileRow] = []
         self.billing: list[BillingRow] = []
         self.commits = 0
+        self.fetched: list[int] = []
+        """How many rows of profiles each fetch gave."""
 
     def reserved_counter(self, key_name: str, /) -> int:
         return self.numbers.get(key_name, 0)
@@ -72,10 +74,14 @@ class Store:
         *,
         entries: tuple[int, int | None] = (1, None),
         stamps_s: tuple[int | None, int | None] = (None, None),
+        most: int | None = None,
+        skip: int = 0,
     ) -> list[ProfileRow]:
-        return [
+        found = [
             row for row in self.profiles if row.profile == profile and _in(row, entries, stamps_s)
-        ]
+        ][skip : None if most is None else skip + most]
+        self.fetched.append(len(found))
+        return found
 
     def billing_rows(
         self,
@@ -83,8 +89,23 @@ class Store:
         *,
         entries: tuple[int, int | None] = (1, None),
         stamps_s: tuple[int | None, int | None] = (None, None),
+        most: int | None = None,
+        skip: int = 0,
     ) -> list[BillingRow]:
-        return [row for row in self.billing if row.kind == kind and _in(row, entries, stamps_s)]
+        found = [row for row in self.billing if row.kind == kind and _in(row, entries, stamps_s)]
+        return found[skip : None if most is None else skip + most]
+
+    def count_rows(
+        self,
+        kind: Literal["profile", "billing"],
+        name: str,
+        *,
+        entries: tuple[int, int | None] = (1, None),
+        stamps_s: tuple[int | None, int | None] = (None, None),
+    ) -> int:
+        if kind == "profile":
+            return sum(one.profile == name and _in(one, entries, stamps_s) for one in self.profiles)
+        return sum(one.kind == name and _in(one, entries, stamps_s) for one in self.billing)
 
 
 def _in(row: Any, entries: tuple[int, int | None], stamps_s: tuple[int | None, int | None]) -> bool:
