@@ -1,0 +1,165 @@
+"""A running node whose utility's port is crowded: what it meters and pushes meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiomqtt
+import pytest
+
+from meter_node import keys
+from meter_node.channel import apdu, hello, kamstrup_v0001, lists, security
+from meter_node.channel.reading import Reading
+from meter_node.ciphering import PycryptodomeAead
+from meter_node.cosem import wrapper
+from meter_node.cosem.wrapper import Message
+from scripts.demonstration import broker, ports
+from scripts.demonstration.processes import Children
+from tests.meter_node.cosem.site import aarq, get
+
+METER_NODE = Path(sys.executable).with_name("meter-node")
+METER = """
+[[meter]]
+name = "house"
+model = "382M"
+push_interval_s = 1
+[meter.source]
+kind = "simulated"
+"""
+QUIET_S, CROWDED_S = 4, 12
+CLIENTS = 500
+MOST_LATE_S = 2.0
+"""A second's push is awaited for so long after the second has ended, on a busy machine too."""
+
+
+@dataclass
+class Second:
+    """One push: which second it shows, how long after it, and what."""
+
+    end_s: int
+    late_s: float
+    reading: Reading
+
+
+@asynccontextmanager
+async def node(folder: Path) -> AsyncIterator[tuple[aiomqtt.Client, keys.MeterKeys, int, int]]:
+    """A node with a broker, and the ports of its wrapper and HDLC."""
+    data_dir = folder / "data"
+    data_dir.mkdir()
+    own_keys = keys.load_or_make(data_dir, ["house"])
+    meter_keys = own_keys.meters["house"]
+    user = broker.meter_user("node", [hello.topic_title(meter_keys.system_title)], own_keys.node)
+    reader = broker.home_assistant_user()
+    broker_port, tcp, hdlc_tcp = ports.free_ports(3)
+    (data_dir / "meter_node.toml").write_text(
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker_port}\n'
+        f'username = "{user.name}"\npassword = "{user.password}"\n'
+        f'[ami]\ntcp = "127.0.0.1:{tcp}"\nhdlc_tcp = "127.0.0.1:{hdlc_tcp}"\n{METER}'
+    )
+    async with Children(folder / "logs") as children:
+        await broker.start(children, folder / "broker", broker_port, [user, reader])
+        await children.start("node", [METER_NODE, "run", "--data-dir", data_dir])
+        async with aiomqtt.Client(
+            "127.0.0.1",
+            broker_port,
+            username=reader.name,
+            password=reader.password,
+            protocol=aiomqtt.ProtocolVersion.V5,
+        ) as client:
+            await client.subscribe(hello.push_topic(hello.topic_title(meter_keys.system_title)))
+            yield client, meter_keys, tcp, hdlc_tcp
+
+
+async def seconds(client: aiomqtt.Client, own: keys.MeterKeys) -> AsyncIterator[Second]:
+    receiver = security.Receiver(PycryptodomeAead(), own.system_title, own.push)
+    profile = kamstrup_v0001.SCALER_PROFILES[kamstrup_v0001.DEFAULT_SCALER_PROFILE]
+    async for message in client.messages:
+        came_s = time.time()
+        if message.retain:
+            continue
+        notification = apdu.decode_data_notification(receiver.accept(message.payload).plaintext)
+        assert notification.time is not None
+        end_s = notification.time.utc().timestamp()
+        yield Second(round(end_s), came_s - end_s, lists.read(notification, profile))
+
+
+class Crowd:
+    """Clients of every unpleasant kind, as many as there shall be, coming back when put out."""
+
+    def __init__(self, ports: tuple[int, int]) -> None:
+        self._ports = ports
+        self.opened = self.answered = 0
+
+    async def one(self, number: int) -> None:
+        behave = (self._silent, self._slow, self._asks, self._nonsense)[number % 4]
+        while True:
+            with suppress(OSError, EOFError):
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", self._ports[number // 4 % 2]
+                )
+                self.opened += 1
+                try:
+                    await behave(reader, writer)
+                finally:
+                    writer.close()
+            await asyncio.sleep(1)
+
+    async def _silent(self, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()  # half open: never says anything
+
+    async def _slow(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for byte in wrapper.encode(Message(16, 1, aarq())):
+            writer.write(bytes((byte,)))
+            await writer.drain()
+            await asyncio.sleep(0.2)
+
+    async def _asks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for apdu_asked in [aarq(), *[get(15, "0.0.40.0.0.255", 2)] * 50]:
+            writer.write(wrapper.encode(Message(16, 1, apdu_asked)))
+            head = await reader.readexactly(8)
+            await reader.readexactly(int.from_bytes(head[6:]))
+            self.answered += 1
+
+    async def _nonsense(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x7e\xa0" * 2000)
+        await writer.drain()
+        await reader.read(1)
+
+
+@pytest.mark.slow
+async def test_five_hundred_clients_slow_silent_and_greedy_leave_the_metering_untouched(
+    tmp_path: Path, socket_enabled: None
+) -> None:
+    async with node(tmp_path) as (client, own, tcp, hdlc_tcp):
+        pushes = seconds(client, own)
+        quiet = [await anext(pushes) for _ in range(QUIET_S)]
+        crowd = Crowd((tcp, hdlc_tcp))
+        clients = [asyncio.create_task(crowd.one(number)) for number in range(CLIENTS)]
+        async with asyncio.timeout(60):
+            crowded = [await anext(pushes) for _ in range(CROWDED_S)]
+        for task in clients:
+            task.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+        assert crowd.opened >= CLIENTS
+        assert crowd.answered > 0
+    late_s = max(one.late_s for one in crowded)
+    print(
+        f"{crowd.opened} connections, {crowd.answered} answers; {CROWDED_S} seconds booked and "
+        f"pushed, the latest {late_s:.3f} s after its end, {max(q.late_s for q in quiet):.3f} s "
+        "when nobody was there"
+    )
+    # every second is there, once, and none waited
+    ends_s = [one.end_s for one in quiet + crowded]
+    assert ends_s == list(range(ends_s[0], ends_s[0] + QUIET_S + CROWDED_S))
+    assert late_s < MOST_LATE_S
+    # and nothing of the house's energy is missing
+    values = [one.reading.values for one in crowded]
+    gained_wh = values[-1]["import_active_energy"] - values[0]["import_active_energy"]
+    least_w = min(one["import_active_power"] for one in values)
+    assert gained_wh >= int(least_w * (CROWDED_S - 1) / 3600)
