@@ -1,8 +1,9 @@
 """A million broken APDUs and HDLC frames against the server: no crash, no hang, nothing changed.
 
-By their first bytes the answers tell how far inputs came: 7e is a frame, 61 an association's answer,
-c4, c5, c7 that of a service, d8 and 0e a refusal. Inputs are valid ones that were changed in a few places, half of the frames with a check sequence
-that fits, so that what is behind it is reached. They come from nobody with a key.
+Inputs are valid ones that were changed in a few places, half of the frames with a check sequence
+that fits, so that what is behind it is reached. They come from nobody with a key. By their first
+bytes the answers tell how far inputs came: 7e is a frame, 61 an association's answer, c4, c5 and c7
+those of a service, d8 and 0e a refusal.
 """
 
 from __future__ import annotations
