@@ -120,6 +120,10 @@ class StoreInThread:
         """Keep a new bound durably. Raises StoreError."""
         self._wait(partial(self._store.reserve_counter, key_name, bound))
 
+    def forget_counters(self, group: str, most: int, floor_name: str, /) -> None:
+        """Keep the highest bounds of a group alone. Raises StoreError."""
+        self._wait(partial(self._store.forget_counters, group, most, floor_name))
+
     def _wait[Found](self, doing: Callable[[], Found]) -> Found:
         return self._thread.submit(doing).result()
 
@@ -179,12 +183,17 @@ def serve(
     floor: int,
     links: model.Links,
     commit: Callable[[], None],
+    knows_time: Callable[[], bool],
 ) -> Server:
-    """Return a meter's server. `floor`: see `ciphering.time_floor`; `commit`: see `ObjectTable`."""
+    """Return a meter's server.
+
+    `floor`: see `ciphering.time_floor`; `commit`: see `ObjectTable`; `knows_time`: see `Server`.
+    """
     title = device.identity.system_title
     security = Security(title, PycryptodomeAead(), known, Numbers(kept, title, floor))
     parts = model.Parts(device, variant, commands, kept, security, links)
-    return Server(model.build(parts, commit), security, lambda: device.committed, commands.count)
+    table = model.build(parts, commit)
+    return Server(table, security, lambda: device.committed, commands.count, knows_time)
 
 
 class Switchboard:

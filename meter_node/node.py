@@ -77,7 +77,7 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                     database,
                     port,
                     thread,
-                    _links(settings, meter),
+                    _links(settings),
                     partial(keys.change_management, data_dir, meter.name),
                     keys.PairingWatch(data_dir, meter.name),
                 )
@@ -130,13 +130,14 @@ async def run(settings: config.Config, data_dir: Path) -> None:
             database.close()
 
 
-def _links(settings: config.Config, meter: config.MeterConfig) -> Links:
+def _links(settings: config.Config) -> Links:
     """What the set-up objects tell of how the meter is reached."""
+    pushed_to = f"{settings.mqtt.host}:{settings.mqtt.port}" if settings.mqtt else ""
     if settings.ami is None:
-        return Links(push_interval_s=meter.push_interval_s)
+        return Links(push_destination=pushed_to)
     ami = settings.ami.settings()
     return Links(
-        push_interval_s=meter.push_interval_s,
+        push_destination=pushed_to,
         tcp_port=ami.tcp.port if ami.tcp else 0,
         inactivity_s=ami.inactivity_s,
         most_connections=ami.most_connections,

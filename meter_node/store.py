@@ -466,6 +466,24 @@ class Store:
                 (key_name, bound),
             )
 
+    def forget_counters(self, group: str, most: int, floor_name: str) -> None:
+        """Keep at most so many of the bounds named `group` and a dot, the highest.
+
+        The highest of those that go is kept as `floor_name`, which can only rise.
+        Raises StoreError.
+        """
+        with self.transaction():
+            gone = self._database.execute(
+                "SELECT key_name, reserved FROM counter WHERE key_name BETWEEN ? AND ? "
+                "ORDER BY reserved DESC, key_name LIMIT -1 OFFSET ?",
+                (f"{group}.", f"{group}/", most),
+            ).fetchall()
+            if gone:
+                self.reserve_counter(floor_name, gone[0][1])
+                self._database.executemany(
+                    "DELETE FROM counter WHERE key_name = ?", [(name,) for name, _ in gone]
+                )
+
     def _append_logs(self, title: bytes, rows: Iterable[LogRow]) -> None:
         for log, own in _grouped(rows, lambda row: row.log).items():
             series = self._append(

@@ -47,16 +47,19 @@ class Server:
         security: Security,
         shown: Callable[[], Snapshot],
         count: Callable[[str, str], None],
+        knows_time: Callable[[], bool] = lambda: True,
     ) -> None:
         """Serve this table.
 
         `shown`: the last committed image, or AccessError. `count`: logs an event of a source, as
-        `Commands.count` does.
+        `Commands.count` does. `knows_time`: false as long as the meter's clock stands where it was
+        switched off: how old a request is can't be told then.
         """
         self.table = table
         self.security = security
         self.shown = shown
         self.count = count
+        self.knows_time = knows_time
 
     def connect(self, source: str, max_pdu: int) -> Connection:
         """Return a new connection.
@@ -250,6 +253,8 @@ class Connection:
         general = envelope.form is Form.GENERAL and envelope.recipient
         if not general or client is not Client.CONSUMER:
             raise ExceptionResponse(Fault.OTHER)
+        if not self._server.knows_time():  # before its number is used up: it may come again
+            raise ExceptionResponse(Fault.OPERATION_NOT_POSSIBLE)
         candidates = [
             one for one in self._security.credentials.with_keys(client) if one.pre_established
         ]

@@ -22,7 +22,7 @@ from meter_node.cosem.access import (
     DataAccessResult,
 )
 from meter_node.cosem.credentials import Credential
-from meter_node.cosem.model.parts import Parts
+from meter_node.cosem.model.parts import Parts, settings
 from meter_node.cosem.model.profiles import register_class
 from meter_node.cosem.model.registers import logical_device_name
 from meter_node.cosem.table import SIZES, Attribute, Caller, Method, ObjectTable, Row, row
@@ -311,13 +311,23 @@ def _links(parts: Parts) -> list[Row]:
         5: axdr.unsigned(links.most_connections),
         6: axdr.long_unsigned(links.inactivity_s),
     }
-    interval = {2: axdr.double_long_unsigned(links.push_interval_s)}
     return [
         _read_only(objects.PUSH_SETUP, push),
-        _read_only(objects.PUSH_INTERVAL, interval),
+        _push_interval(parts),
         _read_only(objects.IEC_HDLC_SETUP, hdlc, version=1),
         _read_only(objects.TCP_UDP_SETUP, tcp),
     ]
+
+
+def _push_interval(parts: Parts) -> Row:
+    def get(caller: Caller) -> bytes:
+        return axdr.double_long_unsigned(settings(caller).parameters.push.interval_s)
+
+    def put(caller: Caller, value: Value) -> None:
+        changes = {"push": {"interval_s": whole(value, "the interval")}}
+        parts.commands.change_parameters(changes, caller.name)
+
+    return row(objects.PUSH_INTERVAL, {2: Attribute(READERS, get, UTILITY, put)})
 
 
 def _image_transfer() -> Row:

@@ -66,7 +66,6 @@ class Rows(Protocol):
 class Links:
     """How the meter is reached, for the set-up objects: what the transports were given."""
 
-    push_interval_s: int = 10
     push_destination: str = ""
     tcp_port: int = 4059
     inactivity_s: int = 180

@@ -63,6 +63,12 @@ class Store:
     def reserve_counter(self, key_name: str, bound: int, /) -> None:
         self.numbers[key_name] = max(bound, self.numbers.get(key_name, 0))
 
+    def forget_counters(self, group: str, most: int, floor_name: str, /) -> None:
+        own = [name for name in self.numbers if name.startswith(f"{group}.")]
+        gone = sorted(own, key=lambda name: self.numbers[name])[: max(len(own) - most, 0)]
+        for name in gone:
+            self.reserve_counter(floor_name, self.numbers.pop(name))
+
     def log_rows(self, log: Log) -> list[LogRow]:
         rows = [row for row in self.logs if row.log is log]
         cleared = max((row.entry for row in rows if row.code == 255), default=0)
