@@ -179,8 +179,13 @@ _MECHANISMS = {
 
 
 def _saps(parts: Parts) -> Row:
-    name = axdr.octet_string(logical_device_name(parts.device.identity.system_title))
-    listed = axdr.array(axdr.structure(axdr.long_unsigned(1), name))
+    meters = parts.links.logical_devices or ((1, parts.device.identity.system_title),)
+    listed = axdr.array(
+        *(
+            axdr.structure(axdr.long_unsigned(sap), axdr.octet_string(logical_device_name(title)))
+            for sap, title in meters
+        )
+    )
     return row(objects.SAP_ASSIGNMENT, {2: Attribute(IDENTITY_READERS, constant(listed))})
 
 

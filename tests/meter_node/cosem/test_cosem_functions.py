@@ -13,6 +13,7 @@ from meter_node.channel.axdr import BitString
 from meter_node.channel.event_codes import LOGS, Log
 from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.channel.registers import CLOCK
+from meter_node.cosem.model import Links
 from meter_node.meter.credit import CreditSettings
 from meter_node.meter.limiter import LimiterSettings
 from meter_node.meter.parameters import Parameters
@@ -456,3 +457,15 @@ def test_an_interval_that_can_not_be_is_refused_and_the_old_one_stays(interval_s
     office = utility(Site())
     assert office.write(objects.PUSH_INTERVAL, axdr.double_long_unsigned(interval_s)) == 250
     assert office.read(objects.PUSH_INTERVAL) == 10
+
+
+def test_the_sap_assignment_names_every_meter_of_the_node() -> None:
+    alone = utility(Site())
+    ((sap, name),) = alone.read(objects.SAP_ASSIGNMENT)
+    assert (sap, name) == (1, alone.read(objects.LOGICAL_DEVICE_NAME))
+    other = b"MTN\x00\x00\x00\x00\x2b"
+    together = utility(Site(links=Links(logical_devices=((1, TITLE), (2, other)))))
+    (first, second) = together.read(objects.SAP_ASSIGNMENT)
+    assert first == (1, name)
+    assert second[0] == 2
+    assert second[1] != name
