@@ -48,6 +48,19 @@ def test_a_commit_that_fails_leaves_the_one_before(database: store.Store) -> Non
     assert database.kept(TITLE) == store.Kept(1, {"import_active_energy": 1})
 
 
+def test_of_many_bounds_the_highest_stay_and_the_others_are_one(tmp_path: Path) -> None:
+    with closing(store.Store(tmp_path / "store.sqlite")) as database:
+        for number in range(10):
+            database.reserve_counter(f"key.{number}", 100 + number)
+        database.reserve_counter("other.1", 1)
+        database.reserve_counter("key", 1)
+        database.forget_counters("key", 4, "key-floor")
+        kept = {f"key.{number}": 100 + number for number in range(6, 10)}
+        assert database.counters() == kept | {"other.1": 1, "key": 1, "key-floor": 105}
+        database.forget_counters("key", 4, "key-floor")
+        assert database.reserved_counter("key-floor") == 105
+
+
 def test_a_full_disk_is_named_and_changes_nothing(database: store.Store, tmp_path: Path) -> None:
     database.commit(TITLE, Image(1, {"import_active_energy": 1}))
     ((pages,),) = database._database.execute("PRAGMA page_count").fetchall()
@@ -152,14 +165,6 @@ def test_rows_come_back_as_they_were(database: store.Store, logs: EventLogs) -> 
     assert database.billing_rows(TITLE, "daily") == [billing]
     assert database.log_rows(OTHER, Log.FRAUD) == []
     assert database.log_rows(TITLE, Log.CLOCK) == []
-
-
-def test_the_newest_row_of_a_profile_is_found_by_itself(database: store.Store) -> None:
-    assert database.last_profile_row(TITLE, "load") is None
-    database.commit(TITLE, Image(1, profile_rows=[quarter(1, 5), quarter(2, 7)]))
-    assert database.last_profile_row(TITLE, "load") == quarter(2, 7)
-    assert database.last_profile_row(TITLE, "analysis") is None
-    assert database.last_profile_row(OTHER, "load") is None
 
 
 def test_profile_rows_are_found_by_stamp_and_by_number(database: store.Store) -> None:
