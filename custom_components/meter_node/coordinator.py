@@ -21,7 +21,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, mqtt, patience
+from . import log_entries, patience
 from .asking import Asker
 from .channel import frames, kamstrup_v0001, registers
 from .channel.hello import Hello
@@ -42,6 +42,7 @@ from .const import (
     PAIRING_REVOKED,
 )
 from .data import MeterData, States
+from .links import Links
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
 from .reader import KEY_REASONS, MeterReader, NotTakenError
@@ -127,9 +128,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._held: set[str] = set()  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
         self._device: dr.DeviceInfo = {}
-        self._subscriptions: list[CALLBACK_TYPE] = []
-        self._status_topic: str | None = None
-        self._leave_status: CALLBACK_TYPE | None = None
+        self.links = Links(hass, self.title, self)
         self._cancel_watchdog: CALLBACK_TYPE | None = None
 
     @property
@@ -154,20 +153,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     @override
     async def _async_setup(self) -> None:
-        """Begin to listen. Raises ConfigEntryNotReady where there is no MQTT."""
-        if not await mqtt.async_ready(self.hass):
-            raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="mqtt_not_ready")
-        self._describe_device()
+        """Begin to listen. Raises ConfigEntryNotReady where there is no channel."""
         self._wind_watchdog(dt_util.utcnow())
-        self._subscriptions = [
-            await mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello),
-            await mqtt.async_subscribe_pushes(self.hass, self.title, self._on_push),
-        ]
+        if not await self.links.async_start():
+            self._stop_watchdog()
+            raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="no_channel")
+        self._describe_device()
         if (keys := control_keys_of(self.config_entry)) is not None:
-            carrier = mqtt.MqttCarrier(self.hass, self.title)
             title = bytes.fromhex(self.title)
-            self.asker = Asker(self.hass, carrier, title, keys, self._on_revoked)
-            self._subscriptions.append(self.asker.async_close)
+            self.asker = Asker(self.hass, self.links, title, keys, self._on_revoked)
             await self.asker.async_start()
 
     @override
@@ -179,51 +173,40 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     async def async_shutdown(self) -> None:
         """Stop listening and write the counter down."""
         await super().async_shutdown()
-        for leave in (*self._subscriptions, self._leave_status, self._cancel_watchdog):
-            if leave is not None:
-                leave()
-        self._subscriptions = []
-        self._leave_status = self._cancel_watchdog = None
+        if self.asker is not None:
+            self.asker.async_close()
+        await self.links.async_stop()
+        self._stop_watchdog()
         await self._store.async_save()
 
     # --- what arrives --------------------------------------------------------------------------
 
     @callback
-    def _on_hello(self, hello: Hello) -> None:
-        """Learn the interval and where the status stands."""
+    def on_hello(self, hello: Hello) -> None:
+        """Learn the interval."""
         self.hello = hello
         if hello.push_interval != self._record.push_interval_s:
             self._record.push_interval_s = hello.push_interval
             self._store.async_changed()
             if self._cancel_watchdog is not None:  # the silence so far still counts
                 self._wind_watchdog(self._silent_since)
-        if hello.status_topic != self._status_topic:
-            self._status_topic = hello.status_topic
-            self.config_entry.async_create_task(
-                self.hass, self._async_follow_status(hello.status_topic)
-            )
         self._describe_device()
 
-    async def _async_follow_status(self, topic: str) -> None:
-        if self._leave_status is not None:
-            self._leave_status()
-        self._leave_status = await mqtt.async_subscribe_status(self.hass, topic, self._on_status)
-
     @callback
-    def _on_status(self, online: bool) -> None:
+    def on_status(self, online: bool) -> None:
         """Follow the node: its word is believed at once, that it is there or gone."""
         self._offline = not online
         self._tell_availability("its node is offline")
 
     @callback
-    def _on_push(self, payload: bytes, retained: bool) -> None:
-        """Take a push, or count why not."""
+    def on_push(self, payload: bytes, retained: bool) -> bool:
+        """Take a push, or count why not; return whether it is the meter's own."""
         try:
             verified = self._reader.read(payload, retained=retained)
         except NotTakenError as error:
             self._keep_counter()  # a good frame may hold a list that is not understood
             self._refuse(error)
-            return
+            return error.reason == Refusal.DUPLICATE
         self._keep_counter()
         reading = verified.reading
         if not retained:
@@ -235,8 +218,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if alive:
             self._see_life()
         elif verified.repeated:
-            return
+            return True
         self._take(reading, self._news(reading, alive=alive, retained=retained))
+        return True
 
     @callback
     def _on_revoked(self) -> None:
@@ -388,10 +372,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def _patience_s(self) -> int:
         return patience.patience_s(self._record.push_interval_s, self._record.gaps_s)
 
-    def _wind_watchdog(self, silent_since: datetime) -> None:
-        """Have it bark when the silence since then has lasted too long."""
+    def _stop_watchdog(self) -> None:
         if self._cancel_watchdog is not None:
             self._cancel_watchdog()
+            self._cancel_watchdog = None
+
+    def _wind_watchdog(self, silent_since: datetime) -> None:
+        """Have it bark when the silence since then has lasted too long."""
+        self._stop_watchdog()
         self._silent_since = silent_since
         borne_s = (dt_util.utcnow() - silent_since).total_seconds()
         self._cancel_watchdog = async_call_later(
