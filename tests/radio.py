@@ -137,6 +137,7 @@ class BumbleClient(BaseBleakClient):
 
     central: ClassVar[Device]
     wanted_mtu: ClassVar[int] = 23
+    connects_within_s: ClassVar[float] = 1.0
 
     def __init__(self, address_or_ble_device: BLEDevice | str, **kwargs: Any) -> None:
         super().__init__(address_or_ble_device, **kwargs)
@@ -158,10 +159,14 @@ class BumbleClient(BaseBleakClient):
     async def connect(self, pair: bool, **kwargs: Any) -> None:
         address = hci.Address(self.address, hci.Address.RANDOM_DEVICE_ADDRESS)
         try:
-            connection = await self.central.connect(
-                address, transport=core.PhysicalTransport.LE, timeout=self._timeout
-            )
+            async with asyncio.timeout(self.connects_within_s):
+                connection = await self.central.connect(
+                    address, transport=core.PhysicalTransport.LE, timeout=None
+                )
         except TimeoutError:
+            # The emulated controller knows no way to give a connection up.
+            sink: Any = self.central.host.hci_sink
+            sink.sink.pending_le_connection = None
             raise BleakDeviceNotFoundError(self.address) from None
         self._connection = connection
         connection.on(connection.EVENT_DISCONNECTION, self._lost)

@@ -38,6 +38,7 @@ _LOGGER = logging.getLogger(__name__)
 _DOMAIN = "bluetooth"
 CONNECT_S = 20.0
 """How long finding and connecting may take, beside what is waited for then."""
+ATTEMPT_S = 30.0
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 LOOK_AGAIN_S = 60.0
@@ -85,6 +86,7 @@ class BluetoothLink:
     """One listener's way to one meter over Bluetooth: a ``links.Link``."""
 
     name = "bluetooth"
+    is_waited_for = False
 
     def __init__(self, hass: HomeAssistant, title: str) -> None:
         """Nothing is connected yet."""
@@ -132,7 +134,7 @@ class _Connection:
         self._all_ears: list[Ears] = []
         self._responses: list[Callable[[bytes], None]] = []
         self._hello: Hello | None = None
-        self._addresses: dict[str, None] = {}  # as they were advertised last, the best one first
+        self._addresses: dict[str, None] = {}  # where it was advertised, the next to try first
         self._in_reach = asyncio.Event()
         self._connected = asyncio.Event()
         self._client: BleakClient | None = None
@@ -208,7 +210,7 @@ class _Connection:
         if title_of(info) != self._title:
             return
         if info.address not in self._addresses and len(self._addresses) < MOST_ADDRESSES:
-            self._addresses[info.address] = None
+            self._addresses = {info.address: None, **self._addresses}
         self._in_reach.set()
 
     def _device(self) -> BLEDevice | None:
@@ -253,13 +255,14 @@ class _Connection:
         from bleak_retry_connector import BleakClientWithServiceCache, establish_connection
 
         lost = asyncio.Event()
-        client = await establish_connection(
-            BleakClientWithServiceCache,
-            device,
-            self._title,
-            disconnected_callback=lambda _: lost.set(),
-            max_attempts=2,
-        )
+        # It tries several times by itself, and goes on for minutes with a device that is gone.
+        async with asyncio.timeout(ATTEMPT_S):
+            client = await establish_connection(
+                BleakClientWithServiceCache,
+                device,
+                self._title,
+                disconnected_callback=lambda _: lost.set(),
+            )
         try:
             found = await self._async_find(client)
             if found is None:

@@ -53,6 +53,10 @@ class Link(Carrier, Protocol):
     def name(self) -> str:
         """The channel's."""
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a request waits until responses are listened to: not where that may take long."""
+
     async def async_start(self, ears: Ears) -> bool:
         """Begin to listen; return False where the channel itself is not there."""
 
@@ -83,7 +87,8 @@ class _Awaited:
     requester: str
     on_response: Callable[[bytes], None]
     ready: asyncio.Event = field(default_factory=asyncio.Event)
-    leaves: list[Callable[[], object]] = field(default_factory=list)
+    listening: dict[_Way, Listening] = field(default_factory=dict)
+    passing: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 class Links:
@@ -178,9 +183,11 @@ class Links:
         """Have the responses to a requester handed on, whichever way they come."""
         awaited = _Awaited(requester, on_response)
         self._awaited.append(awaited)
-        for way in self._ways:
-            if way.started:
-                await self._async_await_on(way, awaited)
+        started = [way for way in self._ways if way.started]
+        for way in started:
+            await self._async_await_on(way, awaited)
+        if not any(way.link.is_waited_for for way in started):
+            awaited.ready.set()
         return Listening(partial(self._leave, awaited), awaited.ready)
 
     async def _async_await_on(self, way: _Way, awaited: _Awaited) -> None:
@@ -194,20 +201,23 @@ class Links:
             awaited.ready.set()
 
         passing = self._hass.async_create_background_task(pass_on(), f"{way.link.name} is ready")
-        awaited.leaves += [listening.leave, passing.cancel]
+        awaited.listening[way] = listening
+        awaited.passing.append(passing)
 
     @callback
     def _leave(self, awaited: _Awaited) -> None:
         if awaited in self._awaited:
             self._awaited.remove(awaited)
-        for leave in awaited.leaves:
-            leave()
-        awaited.leaves = []
+        for passing in awaited.passing:
+            passing.cancel()
+        for listening in awaited.listening.values():
+            listening.leave()
+        awaited.listening = {}
 
     async def async_send(self, requester: str, request: bytes) -> None:
         """Send a request the best way. Raises HomeAssistantError where there is none."""
-        failure = HomeAssistantError("there is no channel")
-        for way in self._best_first():
+        failure = HomeAssistantError("no response would be heard")
+        for way in self._best_first(requester):
             try:
                 await way.link.async_send(requester, request)
             except HomeAssistantError as error:
@@ -217,9 +227,16 @@ class Links:
                 return
         raise failure
 
-    def _best_first(self) -> list[_Way]:
-        started = [way for way in self._ways if way.started]
-        return sorted(started, key=lambda way: not way.brings)
+    def _best_first(self, requester: str) -> list[_Way]:
+        """Return the ways whose responses are heard."""
+        ready = [
+            way
+            for awaited in self._awaited
+            if awaited.requester == requester
+            for way, listening in awaited.listening.items()
+            if listening.ready.is_set()
+        ]
+        return sorted(ready, key=lambda way: not way.brings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class MqttLink:
     """The way to one meter over MQTT: a ``links.Link``."""
 
     name = "mqtt"
+    is_waited_for = True
 
     def __init__(self, hass: HomeAssistant, title: str) -> None:
         """Nothing is subscribed yet."""

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -476,8 +476,7 @@ class BlePort:
         try:
             survive_the_end_of(adapter)
             radio = self._radio_on(adapter)
-            async with asyncio.timeout(ANSWERS_WITHIN_S):
-                await radio.device.power_on()
+            await _to_its_end(radio.device.power_on())
             radio.begin()
             self._radio = radio
             _LOGGER.info("Bluetooth adapter %s: advertising", self._transport)
@@ -498,9 +497,8 @@ class BlePort:
 
     async def _look_after(self, radio: _Radio, lost: asyncio.Future[None]) -> None:
         radio.changed.clear()
-        async with asyncio.timeout(ANSWERS_WITHIN_S):
-            await radio.look()
-            await radio.advertise()
+        await _to_its_end(radio.look())
+        await _to_its_end(radio.advertise())
         radio.make_room(asyncio.get_running_loop().time())
         changed = asyncio.ensure_future(radio.changed.wait())
         try:
@@ -526,6 +524,23 @@ class BlePort:
         radio = _Radio(device, {}, self._most_connections)
         radio.offers |= {meter.title: _offer(meter, radio.ask) for meter in meters}
         return radio
+
+
+async def _to_its_end(commands: Coroutine[None, None, None]) -> None:
+    """Await commands to the adapter, to their end even when cancelled.
+
+    bumble stumbles over an answer for which nobody waits any more. Raises TimeoutError.
+    """
+
+    async def in_time() -> None:
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            await commands
+
+    task = asyncio.create_task(in_time())
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait([task])
 
 
 class _NoPairing(pairing.PairingDelegate):
