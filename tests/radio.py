@@ -158,16 +158,21 @@ class BumbleClient(BaseBleakClient):
     @override
     async def connect(self, pair: bool, **kwargs: Any) -> None:
         address = hci.Address(self.address, hci.Address.RANDOM_DEVICE_ADDRESS)
+        connecting = asyncio.ensure_future(
+            self.central.connect(address, transport=core.PhysicalTransport.LE, timeout=None)
+        )
         try:
             async with asyncio.timeout(self.connects_within_s):
-                connection = await self.central.connect(
-                    address, transport=core.PhysicalTransport.LE, timeout=None
-                )
+                connection = await asyncio.shield(connecting)
         except TimeoutError:
-            # The emulated controller knows no way to give a connection up.
-            sink: Any = self.central.host.hci_sink
-            sink.sink.pending_le_connection = None
             raise BleakDeviceNotFoundError(self.address) from None
+        finally:
+            if not connecting.done():
+                await asyncio.sleep(0.02)  # its command must be answered before it is given up
+                connecting.cancel()
+                # The emulated controller knows no way to give a connection up.
+                sink: Any = self.central.host.hci_sink
+                sink.sink.pending_le_connection = None
         self._connection = connection
         connection.on(connection.EVENT_DISCONNECTION, self._lost)
         self._peer = Peer(connection)

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_SYSTEM_TITLE, PLATFORMS
+from .actions import async_setup_actions
+from .const import CONF_SYSTEM_TITLE, DOMAIN, PLATFORMS
 from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 from .store import async_get_store
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Set up what is there before any meter is."""
+    async_setup_actions(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> bool:

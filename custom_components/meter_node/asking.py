@@ -18,6 +18,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util import dt as dt_util
 
 from . import verdicts
+from .allowance import Allowance
 from .channel import objects, security, services
 from .channel.axdr import Value
 from .channel.requests import (
@@ -105,7 +106,7 @@ class Asker:
         self._meter_time = MeterTime()
         self._turn = asyncio.Lock()
         self._closed = False
-        self._sent_s = hass.loop.time() - verdicts.SPACING_S
+        self._allowance = Allowance(hass.loop.time())
         self._waiting: asyncio.Future[Response] | None = None
         self._deadline: asyncio.Timeout | None = None
         self._hint: Fault | None = None
@@ -189,15 +190,20 @@ class Asker:
         Raises HomeAssistantError where there is no way to it, ValueError for too long a request.
         """
         self._hint = None
+        await self._async_pause()
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S) as self._deadline:
-                await self._async_prepare()
+                listening = await self._async_listen()
+                await listening.ready.wait()
                 # Its numbers last for 27 years of five requests a second.
                 request = self._requester.request(service, self._meter_time.at(dt_util.utcnow()))
                 self._waiting = self._hass.loop.create_future()
+                sent_s = self._hass.loop.time()
                 try:
                     await self._carrier.async_send(self.requester, request.apdu)
-                    return await self._waiting
+                    response = await self._waiting
+                    self._allowance.answered(self._hass.loop.time() - sent_s)
+                    return response
                 finally:
                     self._requester.forget(request.transaction_id)
         except TimeoutError:
@@ -205,14 +211,11 @@ class Asker:
         finally:
             self._waiting = self._deadline = None
 
-    async def _async_prepare(self) -> None:
-        """Wait until an answer would be heard, and the meter looks at one more request."""
-        listening = await self._async_listen()
-        await listening.ready.wait()
-        wait_s = self._sent_s + verdicts.SPACING_S - self._hass.loop.time()
-        if wait_s > 0:
+    async def _async_pause(self) -> None:
+        """Wait until the meter looks at one more request."""
+        if (wait_s := self._allowance.wait_s(self._hass.loop.time())) > 0:
             await asyncio.sleep(wait_s)
-        self._sent_s = self._hass.loop.time()
+        self._allowance.asked(self._hass.loop.time())
 
     async def _async_listen(self) -> Listening:
         if self._closed:

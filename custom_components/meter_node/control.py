@@ -29,25 +29,31 @@ def asker_of(meter: MeterNodeCoordinator) -> Asker:
     return meter.asker
 
 
-async def async_command(meter: MeterNodeCoordinator, service: bytes, *shown: Attribute) -> Value:
-    """Have a meter do something, and show how these attributes stand then. Raises AskError.
+async def async_command(
+    meter: MeterNodeCoordinator, service: bytes, *shown: Attribute
+) -> dict[Attribute, Value]:
+    """Have a meter do something, show how these attributes stand then, and return them.
+
+    Raises AskError, and ServiceValidationError where the meter can't be asked.
 
     Where it is not known whether it was done, they are read behind the caller's back.
     """
     try:
-        answer = await asker_of(meter).async_ask(service)
+        await asker_of(meter).async_ask(service)
     except AskError as error:
         if verdicts.leaves_doubt(error.reason, error.result):
             meter.config_entry.async_create_background_task(
                 meter.hass, async_read_back(meter, *shown), f"{meter.name}: how it stands"
             )
         raise
-    await async_read_back(meter, *shown)
-    return answer
+    return await async_read_back(meter, *shown)
 
 
-async def async_read_back(meter: MeterNodeCoordinator, *shown: Attribute) -> None:
-    """Show how these attributes stand, as far as the meter says it; the next push does anyway."""
+async def async_read_back(meter: MeterNodeCoordinator, *shown: Attribute) -> dict[Attribute, Value]:
+    """Show how these attributes stand, and return those that the meter answered to.
+
+    The next push tells of the others.
+    """
     asker = asker_of(meter)
     states: dict[Attribute, Value] = {}
     try:
@@ -56,3 +62,4 @@ async def async_read_back(meter: MeterNodeCoordinator, *shown: Attribute) -> Non
     except AskError:
         pass
     meter.async_take_states(states)
+    return states

@@ -11,8 +11,6 @@ from enum import StrEnum
 from .channel import services
 from .channel.services import Fault, RefusedError, Result
 
-SPACING_S = 0.25
-"""Between two requests: a meter looks at five a second of one requester, and drops the rest."""
 REVOCATIONS_BELIEVED = 2
 """So many requests in a row that only met a hint of revocation, and somebody is told."""
 

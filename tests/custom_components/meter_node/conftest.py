@@ -42,7 +42,7 @@ def _no_waiting() -> Iterator[None]:
         patch(f"{client}.MQTT._async_start_misc_periodic"),  # paho's keep-alive: nothing to keep
         patch(f"{ours}.config_flow.HEAR_S", 0.1),
         patch(f"{ours}.proof.INTERVALS", 0.02),
-        patch(f"{ours}.verdicts.SPACING_S", 0),
+        patch(f"{ours}.allowance.AT_ONCE", 1000),
         patch(f"{ours}.proof.AT_LEAST_S", 0.2),
         patch(f"{ours}.proof.ANSWER_S", 0.5),
     ):

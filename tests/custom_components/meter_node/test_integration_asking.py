@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
@@ -14,6 +14,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util import dt as dt_util
 from integration_home import CONTROL, AskedMeter, Home
 
+from custom_components.meter_node.allowance import AT_ONCE, LONGEST_WAIT_S, Allowance
 from custom_components.meter_node.asking import (
     AFTER_HINT_S,
     ANSWER_WITHIN_S,
@@ -27,6 +28,9 @@ from custom_components.meter_node.channel.hello import response_topic
 from custom_components.meter_node.channel.security import Keys
 from custom_components.meter_node.channel.services import Fault, Result
 from custom_components.meter_node.verdicts import Reason
+
+if TYPE_CHECKING:
+    from freezegun.api import FrozenDateTimeFactory
 
 IS_ON = services.get(objects.RELAYS[1])
 RELAY_ON = services.put(objects.RELAY_COMMANDS[1], axdr.enum(1))
@@ -148,21 +152,54 @@ async def test_one_request_after_the_other_is_on_its_way(paired: Home, asked: As
     assert [one.result() for one in asking] == [True, True, True]
 
 
-async def test_a_meter_is_asked_less_often_than_it_looks(paired: Home, asked: AskedMeter) -> None:
-    with patch("custom_components.meter_node.verdicts.SPACING_S", 0.25):
-        first, second = (begin(paired, IS_ON) for _ in range(2))
-        await turn_over(paired)
-        paired.freezer.tick(0.25)  # since it was last asked
-        await turn_over(paired)
-        assert first.done()
-        assert len(asked.received) == 1
-        paired.freezer.tick(0.24)
-        await turn_over(paired)
-        assert len(asked.received) == 1
-        paired.freezer.tick(0.02)
-        await turn_over(paired)
-        assert second.done()
-        assert len(asked.received) == 2
+async def test_a_meter_is_asked_less_often_than_it_looks(
+    hass: HomeAssistant, asked: AskedMeter, freezer: FrozenDateTimeFactory
+) -> None:
+    carrier = Direct(asked)
+    with patch("custom_components.meter_node.allowance.AT_ONCE", 3.0):
+        asker = Asker(hass, carrier, asked.meter.system_title, CONTROL, lambda: None)
+        asking = [
+            hass.async_create_task(asker.async_ask(IS_ON), eager_start=True) for _ in range(5)
+        ]
+        for ticked_s, looked_at in ((0, 3), (0.24, 3), (0.02, 4), (0.24, 4), (0.02, 5)):
+            freezer.tick(ticked_s)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(asked.received) == looked_at
+        assert all(one.done() for one in asking)
+    asker.async_close()
+
+
+@pytest.fixture
+def real_allowance() -> Iterator[Allowance]:
+    """What the program goes by, which other tests don't wait for."""
+    with patch("custom_components.meter_node.allowance.AT_ONCE", AT_ONCE):
+        yield Allowance(0.0)
+
+
+@pytest.mark.parametrize("took_s", [0.0, 0.02, 0.3, 1.0])
+def test_a_meter_that_works_long_on_an_answer_drops_no_request(
+    real_allowance: Allowance, took_s: float
+) -> None:
+    """Played against the meter's own allowance: 20 at once, 5 a second, 50 ms of work each."""
+    allowance, now_s, left = real_allowance, 0.0, 20.0
+    for _ in range(500):
+        wait_s = allowance.wait_s(now_s)
+        now_s += wait_s
+        left = min(20.0, left + wait_s * 5)
+        assert left >= 1, "it would have been dropped"
+        allowance.asked(now_s)
+        left -= max(1.0, took_s / 0.05)
+        now_s += took_s
+        left = min(20.0, left + took_s * 5)
+        allowance.answered(took_s)
+
+
+def test_a_slow_broker_holds_nobody_back_for_long(real_allowance: Allowance) -> None:
+    for _ in range(20):
+        real_allowance.asked(0.0)
+        real_allowance.answered(9.9)
+    assert real_allowance.wait_s(0.0) == LONGEST_WAIT_S
 
 
 # --- refused -------------------------------------------------------------------------------------
@@ -552,6 +589,24 @@ async def test_a_reload_listens_at_one_place_only(paired: Home) -> None:
         await paired.restart()
     own = [topic for topic in paired.broker.topics if "/response/" in topic]
     assert own == [response_topic(paired.meter.title, asker_of(paired).requester)]
+
+
+class Direct:
+    """Has a meter at its other end, and nothing between."""
+
+    def __init__(self, asked: AskedMeter) -> None:
+        self.asked = asked
+        self.on_response: Callable[[bytes], None] = lambda _: None
+
+    async def async_listen(self, requester: str, on_response: Callable[[bytes], None]) -> Listening:
+        self.on_response = on_response
+        ready = asyncio.Event()
+        ready.set()
+        return Listening(lambda: None, ready)
+
+    async def async_send(self, requester: str, request: bytes) -> None:
+        self.asked.received.append(request)
+        self.on_response(self.asked.answer(request))
 
 
 class SlowCarrier:

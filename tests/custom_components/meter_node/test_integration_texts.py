@@ -34,7 +34,7 @@ TABLES: dict[str, tuple[MeterNodeDescription, ...]] = {
     "sensor": SENSORS,
     "switch": SWITCHES,
 }
-RAISING = ("asking.py", "control.py", "coordinator.py", "verdicts.py")
+RAISING = ("actions.py", "asking.py", "control.py", "coordinator.py", "verdicts.py")
 # Never shown: a repeated frame is waited past.
 UNTOLD = {Refusal.DUPLICATE, Refusal.REPLAY}
 
@@ -136,6 +136,7 @@ def test_every_exception_is_put_into_words(language: str) -> None:
     sources = "".join((FOLDER / name).read_text() for name in RAISING)
     raised = set(re.findall(r'(?:translation_key=|Failure\([\w.]+, )"(\w+)"', sources))
     raised |= set(re.findall(r'"(ask_\w+)"', sources))
+    raised |= set(re.findall(r'_bad\("(\w+)"', sources))
     assert raised == set(texts(language)["exceptions"])
 
 
