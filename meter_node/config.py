@@ -661,6 +661,11 @@ port = 1883
 # password_file = "/etc/meter-node/mqtt-password"
 # tls = true
 
+# A Bluetooth adapter, by which Home Assistant can read the meters without a broker.
+# [bluetooth]
+# enabled = true
+# transport = "hci-socket:0"
+
 [[meter]]
 name = "house"
 model = "{model}"              # 162M: one phase, 382M: three phases

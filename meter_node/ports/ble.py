@@ -48,7 +48,7 @@ LOOK_S = 5.0
 ANSWERS_WITHIN_S = 5.0
 """An adapter that takes longer for a command is gone."""
 IDLE_S = 30.0
-"""Whoever is connected for so long and reads no pushes nor asks anything makes room."""
+"""Whoever listens to nothing and has asked nothing for so long makes room."""
 SEND_S = 30.0
 """Whoever takes nothing for so long is gone."""
 TURN_S = 2.0
@@ -155,8 +155,7 @@ class _Central:
         now_s: float,
     ) -> None:
         self.connection = connection
-        self.since_s = now_s
-        self.asked = False
+        self.active_s = now_s
         self._window = window
         self._longest_chunk = longest_chunk
         self._notify = notify
@@ -193,9 +192,9 @@ class _Central:
         stream.waiting.append((answer, False))
         self._wake.set()
 
-    def take(self, meter: _Meter, chunk: bytes) -> bytes | None:
+    def take(self, meter: _Meter, chunk: bytes, now_s: float) -> bytes | None:
         """Take a chunk of a request; return the request that is whole with it."""
-        self.asked = True
+        self.active_s = now_s
         half = self._halves.setdefault(meter, gatt.Assembler(MAX_REQUEST_BYTES))
         message = half.feed(chunk)
         return message.payload if message is not None else None
@@ -301,7 +300,7 @@ class _Radio:
     def make_room(self, now_s: float) -> None:
         """Drop who is connected for nothing."""
         for central in self.centrals.values():
-            if not (central.reads or central.asked) and now_s - central.since_s > IDLE_S:
+            if not central.reads and now_s - central.active_s > IDLE_S:
                 self._drop(central.connection)
 
     # --- what they read and ask ------------------------------------------------------------------
@@ -337,7 +336,8 @@ class _Radio:
         central = self.centrals.get(connection)
         if central is None or meter.requests is None:
             return
-        if (request := central.take(meter, chunk)) is not None:
+        now_s = asyncio.get_running_loop().time()
+        if (request := central.take(meter, chunk, now_s)) is not None:
             answer = partial(central.answer, self.offers[meter.title].response)
             meter.requests.take(Asker(SOURCE, str(connection.peer_address), answer), request)
 
