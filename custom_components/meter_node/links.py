@@ -137,19 +137,23 @@ class Links:
 
     async def _async_start_missing(self, _now: datetime | None = None) -> None:
         self._cancel_look = None
-        for way in self._ways:
-            if way.started or not await way.link.async_start(_Ears(self, way)):
-                continue
-            if self._stopped:
-                await way.link.async_stop()
-                return
-            way.started = True
-            for awaited in self._awaited:
-                await self._async_await_on(way, awaited)
+        missing = [way for way in self._ways if not way.started]
+        # At once: a broker that is not there may keep us waiting.
+        await asyncio.gather(*(self._async_start_one(way) for way in missing))
         if not self._stopped and not all(way.started for way in self._ways):
             self._cancel_look = async_call_later(
                 self._hass, LOOK_AGAIN_S, self._async_start_missing
             )
+
+    async def _async_start_one(self, way: _Way) -> None:
+        if not await way.link.async_start(_Ears(self, way)):
+            return
+        if self._stopped:
+            await way.link.async_stop()
+            return
+        way.started = True
+        for awaited in list(self._awaited):
+            await self._async_await_on(way, awaited)
 
     # --- what comes ----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -22,6 +22,7 @@ pytest.importorskip("bumble")
 
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
+from bleak.exc import BleakError
 from bumble import hci
 from bumble.device import Advertisement, Device
 from habluetooth import BaseHaRemoteScanner, HaBluetoothConnector
@@ -181,6 +182,9 @@ def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bluetooth, "LONGEST_WAIT_S", 0.2)
     monkeypatch.setattr(bluetooth, "ATTEMPT_S", 2.0)
     monkeypatch.setattr(ble, "back_off", lambda attempt: 0.05)
+    # Home Assistant's leap in time lets the node's timers expire, too: they share the loop.
+    monkeypatch.setattr(ble, "ANSWERS_WITHIN_S", 3600.0)
+    monkeypatch.setattr(ble, "SEND_S", 3600.0)
 
 
 @pytest.fixture
@@ -323,6 +327,75 @@ async def test_unloading_ends_the_connection_and_leaves_nothing_behind(house: Ho
     assert house.hass.data[bluetooth._CONNECTIONS] == {}
 
 
+async def test_a_meter_that_comes_into_reach_later_is_connected(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bluetooth, "LOOK_AGAIN_S", 0.05)
+    house.node.broken = True
+    if house.node.adapters:
+        house.node.adapters[0].pull()
+    await house.set_up()
+    house.proxy.hear_title("C0:00:00:00:00:09", gatt.service_data(b"MTN45678"))
+    await asyncio.sleep(0.2)
+    house.node.broken = False
+    await house.connected()
+    house.node.push(voltage_l1=23_012)
+    await house.shows("voltage_l1", "230.12")
+
+
+async def test_a_node_that_has_no_such_meter_is_left(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It advertises the title, but its own hello tells otherwise, or nothing at all."""
+    await until(lambda: house.node.port._radio and house.node.port._radio.sets)
+    for other in (Node(house.node.air, Meter(b"MTN45678")), Node(house.node.air, Meter())):
+        if other.meter.title == house.meter.title:
+            other.port._meter(other.meter.title).greeting = None
+        with patch.object(ble._Meter, "address", OTHER_ADDRESS):
+            running = asyncio.create_task(other.port.run())
+            await until(lambda: other.port._radio and other.port._radio.sets)  # noqa: B023
+        house.proxy.hear_title(
+            OTHER_ADDRESS.to_string(with_type_qualifier=False),
+            gatt.service_data(house.meter.system_title),
+        )
+        await house.set_up()
+        await house.connected()
+        house.node.push(voltage_l1=23_012)
+        await house.shows("voltage_l1", "230.12")
+        assert await house.hass.config_entries.async_unload(house.entry.entry_id)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    ours = [one for one in caplog.records if one.name.startswith("custom_components")]
+    assert not [one for one in ours if one.levelno >= logging.WARNING]
+
+
+async def test_a_service_without_its_characteristics_is_left_and_nothing_breaks(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ble.gatt, "PUSH_UUID", "832f0009-a4d5-46e7-934e-a4fb970ea3b2")
+    await until(lambda: house.node.adapters)
+    house.node.adapters[0].pull()
+    await until(lambda: len(house.node.adapters) == 2)
+    await house.set_up()
+    await asyncio.sleep(1)
+    assert house.coordinator.hello is None
+    ours = [one for one in caplog.records if one.name.startswith("custom_components")]
+    assert not [one for one in ours if one.levelno >= logging.WARNING]
+
+
+async def test_who_listens_later_shares_the_connection_and_hears_the_hello_at_once(
+    house: House, hass: HomeAssistant
+) -> None:
+    await house.set_up()
+    await house.connected()
+    assert await links.async_hear(hass, house.meter.title, 0.1) == house.coordinator.hello
+    assert house.node.port._radio is not None
+    assert len(house.node.port._radio.centrals) == 1
+    house.node.push(voltage_l1=23_012)
+    await house.shows("voltage_l1", "230.12")
+
+
 async def test_without_any_channel_the_entry_waits(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
@@ -399,16 +472,7 @@ async def test_the_nodes_word_that_it_is_gone_counts_where_bluetooth_brings_noth
 async def test_a_channel_that_comes_later_is_used_without_a_restart(
     house: House, hass: HomeAssistant
 ) -> None:
-    ready = False
-
-    async def not_yet(_: HomeAssistant) -> bool:
-        return ready
-
-    with (
-        patch.object(links.mqtt, "async_ready", not_yet),
-        patch.object(links.mqtt.MqttLink, "async_start") as start,
-    ):
-        start.return_value = False
+    with patch.object(links.mqtt.MqttLink, "async_start", return_value=False) as start:
         await house.set_up()
         await house.pass_by(links.LOOK_AGAIN_S + 1)
         assert start.await_count == 2
@@ -446,6 +510,40 @@ async def test_without_a_connection_there_is_no_way_to_the_meter(paired: House) 
     with pytest.raises(AskError) as refused:
         await asker.async_ask(services.get(objects.PUSH_INTERVAL))
     assert refused.value.reason == "no_link"
+
+
+async def test_a_request_that_breaks_off_has_found_no_way(paired: House) -> None:
+    await paired.set_up()
+    await paired.connected()
+    asker = paired.coordinator.asker
+    assert asker is not None
+    broken = AsyncMock(side_effect=BleakError("Not connected"))
+    with (
+        patch("tests.radio.BumbleClient.write_gatt_char", broken),
+        pytest.raises(AskError) as refused,
+    ):
+        await asker.async_ask(services.get(objects.PUSH_INTERVAL))
+    assert refused.value.reason == "no_link"
+    assert await asker.async_ask(services.get(objects.PUSH_INTERVAL)) == 10
+
+
+async def test_bluetooth_that_comes_later_is_asked_too(paired: House, broker: Broker) -> None:
+    """The first time there is but a broker, which carries nothing back."""
+    broker.keep(paired.meter.hello_topic, paired.meter.hello())
+    with patch.object(bluetooth, "is_ready", lambda hass: False):
+        await paired.set_up()
+        broker.send(paired.meter.push_topic, paired.meter.push(voltage_l1=23_000))
+        await paired.shows("voltage_l1", "230.0")
+        assert paired.coordinator.links.bringing == ["mqtt"]
+    await paired.pass_by(links.LOOK_AGAIN_S + 1)
+    await paired.connected()
+    for number in range(3):
+        paired.node.push(voltage_l1=23_100 + 100 * number)
+        await paired.shows("voltage_l1", f"{231 + number}.0")
+    assert paired.coordinator.links.bringing == ["bluetooth"]
+    asker = paired.coordinator.asker
+    assert asker is not None
+    assert await asker.async_ask(services.get(objects.PUSH_INTERVAL)) == 10
 
 
 async def test_requests_take_the_way_by_which_pushes_come(paired: House, broker: Broker) -> None:
