@@ -147,6 +147,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._texts: dict[str, str] = {}
         self._device: dr.DeviceInfo = {}
         self.links = Links(hass, self.title, self)
+        self._close_asker: CALLBACK_TYPE | None = None
         self._cancel_watchdog: CALLBACK_TYPE | None = None
 
     @property
@@ -193,6 +194,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if (keys := control_keys_of(self.config_entry)) is not None:
             title = bytes.fromhex(self.title)
             self.asker = Asker(self.hass, self.links, title, keys, self._on_revoked)
+            self._close_asker = self.asker.async_close
             await self.asker.async_start()
 
     @override
@@ -204,8 +206,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     async def async_shutdown(self) -> None:
         """Stop listening and write the counter down."""
         await super().async_shutdown()
-        if self.asker is not None:
-            self.asker.async_close()
+        if self._close_asker is not None:
+            self._close_asker()
+            self._close_asker = None
         await self.links.async_stop()  # first: what still comes winds up the rest again
         self.tariffs.async_stop()
         self._stop_watchdog()

@@ -41,7 +41,7 @@ from pytest_homeassistant_custom_component.common import (
     async_fire_time_changed,
 )
 
-from custom_components.meter_node import bluetooth, links
+from custom_components.meter_node import bluetooth, links, tariff
 from custom_components.meter_node.asking import AskError
 from custom_components.meter_node.channel import gatt, objects, services
 from custom_components.meter_node.channel.hello import Hello
@@ -482,7 +482,9 @@ async def test_a_channel_that_comes_later_is_used_without_a_restart(
 
 
 @pytest.fixture
-def paired(house: House, hass: HomeAssistant) -> House:
+def paired(house: House, hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A house that may ask, and asks nothing by itself."""
+    monkeypatch.setattr(tariff.Tariffs, "ask_if_due", lambda self, asker: None)
     hass.config_entries.async_update_entry(house.entry, data=house.node.answering.asked.entry_data)
     return house
 
