@@ -171,7 +171,14 @@ class House:
         await until(lambda: self.state(key) == value)
 
     async def pass_by(self, seconds: float) -> None:
-        """Let Home Assistant's timers believe that time has passed."""
+        """Let Home Assistant's timers believe that time has passed.
+
+        Those of the emulated adapters share the loop: no command may be on its way.
+        """
+        await until(lambda: self.node.broken or ((radio := self.node.port._radio) and radio.sets))
+        radio = self.node.port._radio
+        hosts = [self.central.host, *([radio.device.host] if radio else [])]
+        await until(lambda: not any(host.pending_response for host in hosts))
         async_fire_time_changed(self.hass, dt_util.utcnow() + timedelta(seconds=seconds))
         await self.hass.async_block_till_done()
 
