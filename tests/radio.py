@@ -35,6 +35,18 @@ PROPERTIES: dict[Characteristic.Properties, Any] = {
 LE_DATA_LENGTH = 251
 
 
+_on_command_processed = Host.on_command_processed
+
+
+def _on_awaited_command_processed(self: Host, event: Any) -> None:
+    """Pass over the answer to a command that was given up: bumble's own stumbles over it."""
+    if self.pending_response is None or not self.pending_response.done():
+        _on_command_processed(self, event)
+
+
+Host.on_command_processed = _on_awaited_command_processed  # type: ignore[method-assign]
+
+
 class VirtualAdapter:
     """What a node opens in place of a dongle."""
 
