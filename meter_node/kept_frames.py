@@ -95,9 +95,11 @@ class KeptFrames:
         if known == quarter and (length in lengths or len(lengths) >= MOST_LENGTHS):
             return False
         try:
+            if not self._knows(title):
+                return False
             if known != quarter:
                 lengths = self._begin(title, quarter)
-            if lengths is None or length in lengths or len(lengths) >= MOST_LENGTHS:
+            if length in lengths or len(lengths) >= MOST_LENGTHS:
                 return False
             self._database.execute(
                 "INSERT INTO frame VALUES (?, ?, ?, ?, ?)",
@@ -110,14 +112,12 @@ class KeptFrames:
         self._complained = False
         return True
 
-    def _begin(self, title: str, quarter: int) -> set[int] | None:
-        """Begin a quarter-hour: return the lengths that it has already, None where none may be.
+    def _begin(self, title: str, quarter: int) -> set[int]:
+        """Begin a quarter-hour: return the lengths that it has already.
 
         What is older than the days is pruned by the number of quarter-hours and not by their age:
         a clock that leaps ahead must not cost what is kept.
         """
-        if not self._knows(title):
-            return None
         rows = self._database.execute(
             "SELECT length FROM frame WHERE title = ? AND quarter = ?", (title, quarter)
         )

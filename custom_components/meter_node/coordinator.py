@@ -33,6 +33,7 @@ from .const import (
     DOMAIN,
 )
 from .data import MeterData, States
+from .kept_frames import KeptFrames
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
 from .reader import KEY_REASONS, MeterReader, NotTakenError
@@ -118,6 +119,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def observed_interval_s(self) -> int | None:
         """As the last good frames kept it; None while there were too few."""
         return patience.observed_s(self._record.gaps_s)
+
+    @property
+    def kept_frames(self) -> KeptFrames | None:
+        """What its bridge can be asked for of the past; None where none says that it keeps any."""
+        if self.hello is None or self.hello.keeps is None:
+            return None
+        return KeptFrames(self.hass, self.title, self._reader, dt_util.get_default_time_zone())
 
     @property
     def invocation_counter(self) -> int | None:

@@ -73,6 +73,38 @@ async def async_subscribe_status(
     return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
 
 
+async def async_subscribe_kept(
+    hass: HomeAssistant, title: str, requester: str, on_response: Callable[[bytes], None]
+) -> tuple[CALLBACK_TYPE, asyncio.Event]:
+    """Hand each response of a meter's bridge on; the event is set once the broker knows of it."""
+    from homeassistant.components import mqtt
+
+    @callback
+    def received(message: ReceiveMessage) -> None:
+        if not message.retain:  # a response is for now, and no broker is to keep it
+            on_response(_raw(message))
+
+    topic = hello.kept_response_topic(title, requester)
+    ready = asyncio.Event()
+    stop_waiting = mqtt.async_on_subscribe_done(hass, topic, _QOS, ready.set)
+    unsubscribe = await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+
+    @callback
+    def leave() -> None:
+        stop_waiting()
+        unsubscribe()
+
+    return leave, ready
+
+
+async def async_ask_kept(hass: HomeAssistant, title: str, requester: str, request: str) -> None:
+    """Ask a meter's bridge for frames. Raises HomeAssistantError where MQTT is not there."""
+    from homeassistant.components import mqtt
+
+    topic = hello.kept_request_topic(title, requester)
+    await mqtt.async_publish(hass, topic, request, _QOS, retain=False)
+
+
 def _raw(message: ReceiveMessage) -> bytes:
     return bytes(cast("bytes | bytearray", message.payload))  # no text, by encoding=None
 
