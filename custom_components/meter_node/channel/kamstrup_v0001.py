@@ -6,7 +6,7 @@ with the country's profile as default. Must not know any key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import axdr, obis, registers
@@ -28,15 +28,15 @@ class ScalerProfile:
     power: int = 0
     power_factor: int = -2
 
-    def scaler(self, quantity: registers.Quantity, voltage: int) -> int:
-        """Return the quantity's scaler; ``voltage`` is the voltage's, found for this list."""
-        if quantity.d == registers.TIME_INTEGRAL:
-            return self.energy
-        return {
+    def scalers(self, voltage: int) -> dict[registers.Unit, int]:
+        """Return the scaler of each unit; ``voltage`` is the voltage's, found for this list."""
+        return dict.fromkeys(registers.Unit, self.power) | {
+            registers.Unit.WATT_HOUR: self.energy,
+            registers.Unit.VAR_HOUR: self.energy,
             registers.Unit.VOLT: voltage,
             registers.Unit.AMPERE: self.current,
             registers.Unit.NONE: self.power_factor,
-        }.get(quantity.unit, self.power)
+        }
 
 
 SCALER_PROFILES: dict[str, ScalerProfile] = {
@@ -123,7 +123,7 @@ def decode(notification: DataNotification, profile: ScalerProfile) -> Reading:
     body = notification.body
     if not isinstance(body, tuple) or not body or body[0] != LIST_NAME:
         raise ListError(f"not a {LIST_NAME} list")
-    numbers: dict[registers.Register, int] = {}
+    numbers: list[tuple[registers.Register, int]] = []
     texts: dict[str, str] = {}
     time = notification.time
     for name, value in _pairs(body):
@@ -131,7 +131,7 @@ def decode(notification: DataNotification, profile: ScalerProfile) -> Reading:
         if register is not None:
             if not isinstance(value, int) or isinstance(value, bool):
                 raise ListError(f"{LIST_NAME}: {obis.text(name)} holds no number")
-            numbers[register] = value
+            numbers.append((register, value))
         elif name in _TEXTS:
             texts[_TEXTS[name]] = str(value)
         elif name == _CLOCK and isinstance(value, bytes):
@@ -139,16 +139,11 @@ def decode(notification: DataNotification, profile: ScalerProfile) -> Reading:
                 time = CosemDateTime.from_bytes(value)
             except ValueError as error:
                 raise ListError(f"{LIST_NAME}: clock: {error}") from None
-    voltage = _voltage_scaler(numbers, profile)
-    return Reading(
-        LIST_NAME,
-        time,
-        {
-            register.key: scaled(raw, profile.scaler(register.quantity, voltage))
-            for register, raw in numbers.items()
-        },
-        texts,
-    )
+    scalers = profile.scalers(_voltage_scaler(numbers, profile))
+    values = {
+        register.key: scaled(raw, scalers[register.quantity.unit]) for register, raw in numbers
+    }
+    return Reading(LIST_NAME, time, values, texts)
 
 
 def _pairs(body: tuple[axdr.Value, ...]) -> Iterator[tuple[bytes, axdr.Value]]:
@@ -166,11 +161,13 @@ def _pairs(body: tuple[axdr.Value, ...]) -> Iterator[tuple[bytes, axdr.Value]]:
         index += 2
 
 
-def _voltage_scaler(numbers: Mapping[registers.Register, int], profile: ScalerProfile) -> int:
+def _voltage_scaler(
+    numbers: Sequence[tuple[registers.Register, int]], profile: ScalerProfile
+) -> int:
     if profile.voltage is not None:
         return profile.voltage
     highest = max(
-        (raw for register, raw in numbers.items() if register.quantity.unit is registers.Unit.VOLT),
+        (raw for register, raw in numbers if register.quantity.unit is registers.Unit.VOLT),
         default=0,
     )
     return -2 if highest >= _VOLTAGE_IN_HUNDREDTHS_FROM else 0
@@ -208,5 +205,5 @@ def _encode_item(
         text = texts[_TEXTS[name]]
         return axdr.visible_string(text) if tag == _VISIBLE else axdr.number(tag, int(text))
     register = registers.BY_LOGICAL_NAME[name]
-    scaler = profile.scaler(register.quantity, profile.voltage or 0)
+    scaler = profile.scalers(profile.voltage or 0)[register.quantity.unit]
     return axdr.number(tag, round(values[register.key] / 10.0**scaler))
