@@ -19,7 +19,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, mqtt, patience
+from . import log_entries, mqtt, pace, patience
 from .channel import frames, kamstrup_v0001, registers
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
@@ -49,6 +49,7 @@ WARN_EVERY = timedelta(hours=1)
 NEWS_KEPT = 32
 """For entities that are still being added: as many as one push carries at most."""
 
+_TOTALS = frozenset(register.key for register in registers.REGISTERS if register.is_energy)
 _OWN_MAKER = "Meter Node"
 _MAKER_OF_LIST = {kamstrup_v0001.LIST_NAME: "Kamstrup"}
 """Where no system title tells the maker: a plain meter has none."""
@@ -79,6 +80,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.last_good: datetime | None = None
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.slow_is_due = True
+        """Whether slow quantities are shown anew with what was pushed last (``pace``)."""
 
         profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
         keys = keys_of(entry)
@@ -89,6 +92,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
         self._started = dt_util.utcnow()
         self._listening = False  # a frame came that shows how things are
+        self._slow_shown: datetime | None = None  # when slow quantities were shown, as pushed
         self._told = 0  # log entries, since the start
         self._fresh = False  # a sign of life came within the last three intervals
         self._silent_since = dt_util.utcnow()  # the last sign of life, or what was borne since
@@ -234,6 +238,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if reading.texts.items() - self._texts.items():
             self._texts |= reading.texts
             self._describe_device()
+        self._pace(reading)
         self._tell_availability("its node is offline", update=False)
         self.async_set_updated_data(
             MeterData(
@@ -243,6 +248,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 (*self.data.news, *news)[-NEWS_KEPT:],
             )
         )
+
+    def _pace(self, reading: Reading) -> None:
+        """Find out whether slow quantities are shown with this push."""
+        sent = _sent(reading) or dt_util.utcnow()
+        interval_s = self.observed_interval_s or self.push_interval_s
+        self.slow_is_due = pace.is_due(sent, interval_s, self._slow_shown)
+        if self.slow_is_due:
+            self._slow_shown = sent
 
     def _news(self, reading: Reading, *, alive: bool, retained: bool) -> tuple[NewEntry, ...]:
         """Return the log entries to tell; what happened while nobody listened is only noted."""
@@ -282,14 +295,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         Real meters send totals once an hour only; an instantaneous value that is not sent any
         more is none any more.
         """
-        values = {
-            key: value for key, value in self.data.values.items() if registers.BY_KEY[key].is_energy
-        }
+        values = {key: value for key, value in self.data.values.items() if key in _TOTALS}
         for key, value in reading.values.items():
-            if registers.BY_KEY[key].is_energy:
-                values[key] = self._total(key, value)
-            else:
-                values[key] = value
+            values[key] = self._total(key, value) if key in _TOTALS else value
         return values
 
     def _total(self, key: str, value: float) -> float:

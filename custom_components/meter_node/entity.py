@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import override
@@ -23,6 +24,8 @@ class MeterNodeDescription(EntityDescription):
 
     has_fn: Callable[[MeterData], bool]
     """Whether the meter sends it."""
+    is_slow: bool = False
+    """Whether once a minute is often enough (``pace``)."""
 
 
 class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
@@ -44,6 +47,33 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
     def available(self) -> bool:
         """Whether the meter is there."""
         return self.coordinator.available
+
+
+class MeterNodeValueEntity(MeterNodeEntity):
+    """An entity whose state is one value: written when it is another, a slow one once a minute."""
+
+    entity_description: MeterNodeDescription
+    _shown: tuple[bool, object] | None = None
+    """Availability and value, as they were written last."""
+
+    @property
+    @abstractmethod
+    def value(self) -> object:
+        """What the meter says now."""
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """Write the state where it is another."""
+        shown = self.available, self.value
+        before = self._shown
+        if shown == before:
+            return
+        waits = self.entity_description.is_slow and not self.coordinator.slow_is_due
+        if waits and before is not None and before[0] == shown[0]:
+            return
+        self._shown = shown
+        self.async_write_ha_state()
 
 
 def add_as_sent[D: MeterNodeDescription](

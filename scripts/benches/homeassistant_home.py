@@ -48,7 +48,9 @@ async def until(hass: HomeAssistant, meters: int) -> None:
     while entity_id(hass, meters - 1, WATCHED_REGISTER) is None or not hass.is_running:
         await asyncio.sleep(0.5)
     await hass.async_block_till_done()
-    while any(hass.states.get(entity_id(hass, n, WATCHED_REGISTER) or "") is None for n in range(meters)):
+    while any(
+        hass.states.get(entity_id(hass, n, WATCHED_REGISTER) or "") is None for n in range(meters)
+    ):
         await asyncio.sleep(0.5)
 
 
@@ -56,7 +58,9 @@ def watch(hass: HomeAssistant, meters: int) -> list[tuple[int, float, float]]:
     """Note when the watched entities' states are written: (meter, value, monotonic seconds)."""
     seen: list[tuple[int, float, float]] = []
     step = meters // WATCHED or 1
-    numbers = {entity_id(hass, number, WATCHED_REGISTER): number for number in range(0, meters, step)}
+    numbers = {
+        entity_id(hass, number, WATCHED_REGISTER): number for number in range(0, meters, step)
+    }
 
     @callback
     def written(event: Event[EventStateChangedData]) -> None:
@@ -80,7 +84,9 @@ async def live(folder: str, meters: int) -> None:
     """Start, wait for the word, measure until the next, stop."""
     sys.path.insert(0, folder)
     want_all()
-    config = runner.RuntimeConfig(config_dir=folder, skip_pip=True, log_file=str(Path(folder) / "ha.log"))
+    config = runner.RuntimeConfig(
+        config_dir=folder, skip_pip=True, log_file=str(Path(folder) / "ha.log")
+    )
     hass = await bootstrap.async_setup_hass(config)
     assert hass is not None
     await hass.async_start()

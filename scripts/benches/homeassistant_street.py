@@ -25,12 +25,20 @@ WATCHED = 20
 KEYS = Keys(bytes(range(16)), bytes(range(16, 32)))
 
 FAST = (
-    *(f"{way}_active_power{phase}" for way in ("import", "export") for phase in ("", "_l1", "_l2", "_l3")),
-    *(f"{way}_reactive_power{phase}" for way in ("import", "export") for phase in ("", "_l1", "_l2", "_l3")),
-    *(f"apparent_power{phase}" for phase in ("", "_l1", "_l2", "_l3")),
+    *(
+        f"{way}_active_power{phase}"
+        for way in ("import", "export")
+        for phase in ("", "_l1", "_l2", "_l3")
+    ),
+    *(
+        f"{way}_reactive_power{phase}"
+        for way in ("import", "export")
+        for phase in ("", "_l1", "_l2", "_l3")
+    ),
+    *(f"apparent_power{phase}" for phase in ("", "_l1")),
     *(f"{name}_l{phase}" for name in ("voltage", "current") for phase in (1, 2, 3)),
 )
-"""Registers that change with every push: with the four net powers, thirty entities."""
+"""Registers that change with every push: with the four net powers and the two totals, thirty."""
 WATCHED_REGISTER = "apparent_power"
 
 
@@ -46,8 +54,9 @@ def values(number: int, turn: int) -> dict[str, int]:
         if not register.quantity.pushed:
             continue
         if register.key in FAST:
-            found[register.key] = 1000 * (1 + place % 7) + 10 * (turn % 50) + number % 10
-        elif register.is_energy:
+            step = 20 if register.key.startswith("export") else 10
+            found[register.key] = 1000 * (1 + place % 7) + step * (turn % 50) + number % 10
+        elif register.key in ("import_active_energy", "export_active_energy"):
             found[register.key] = 1_000_000 * (1 + place) + 30 * turn
         else:
             found[register.key] = 500 + place % 11
@@ -57,7 +66,9 @@ def values(number: int, turn: int) -> dict[str, int]:
 def seal(number: int, turn: int) -> bytes:
     """Return one ciphered push."""
     moment = CosemDateTime.at(datetime.now(UTC), UTC)
-    plain = apdu.encode_data_notification(0, moment, meter_node_v1.encode(moment, values(number, turn)))
+    plain = apdu.encode_data_notification(
+        0, moment, meter_node_v1.encode(moment, values(number, turn))
+    )
     counter = int(time.time()) + turn
     sealed = security.seal(PycryptodomeAead(), KEYS, title(number), counter, plain)
     return apdu.encode_general_glo_ciphering(sealed)
@@ -86,7 +97,9 @@ async def street(port: int, meters: int, turns: int) -> None:
                 if (ahead := due - time.monotonic()) > 0:
                     await asyncio.sleep(ahead)
                 at = time.monotonic()
-                await client.publish(hello.push_topic(title(number).hex()), frame, qos=0, retain=True)
+                await client.publish(
+                    hello.push_topic(title(number).hex()), frame, qos=0, retain=True
+                )
                 if number % (meters // WATCHED or 1) == 0:
                     sent.append((number, turn, at))
         print(json.dumps({"sent": sent, "took_s": time.monotonic() - began}), flush=True)
