@@ -121,9 +121,10 @@ def _decode_sequence(data: bytes, offset: int, depth: int, tag: int) -> tuple[Va
         raise AxdrError(f"byte {offset}: {count} elements announced, fewer bytes left")
     items: list[Value] = []
     depth += 1
+    size_of_data = len(data)
     for _ in range(count):
         # Most elements of a push are numbers and short octet-strings: here without a call for each.
-        fixed = _NUMBERS[data[offset]] if offset < len(data) else None
+        fixed = _NUMBERS[data[offset]] if offset < size_of_data else None
         if fixed is not None:
             unpack_from, size = fixed
             try:
@@ -131,7 +132,7 @@ def _decode_sequence(data: bytes, offset: int, depth: int, tag: int) -> tuple[Va
             except struct_error:
                 raise _number_cut_short(offset + 1) from None
             offset += size
-        elif data.startswith(_NAME, offset) and offset + 8 <= len(data):
+        elif data.startswith(_NAME, offset) and offset + 8 <= size_of_data:
             items.append(data[offset + 2 : offset + 8])
             offset += 8
         elif data.startswith(_REGISTER, offset) and (found := _register(data, offset)):
