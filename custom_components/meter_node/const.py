@@ -9,6 +9,7 @@ from homeassistant.const import Platform
 DOMAIN: Final = "meter_node"
 PLATFORMS: Final = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR]
 
+CONF_RAW_TOPIC: Final = "raw_topic"
 CONF_SYSTEM_TITLE: Final = "system_title"
 CONF_ENCRYPTION_KEY: Final = "encryption_key"
 CONF_AUTHENTICATION_KEY: Final = "authentication_key"

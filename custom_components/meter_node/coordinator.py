@@ -19,7 +19,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, mqtt, pace, patience
+from . import log_entries, mqtt, pace, patience, raw_topic
 from .channel import frames, kamstrup_v0001, registers
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
@@ -28,6 +28,7 @@ from .channel.security import Keys, ReceiverState, Refusal
 from .const import (
     CONF_AUTHENTICATION_KEY,
     CONF_ENCRYPTION_KEY,
+    CONF_RAW_TOPIC,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
@@ -143,10 +144,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="mqtt_not_ready")
         self._describe_device()
         self._wind_watchdog(dt_util.utcnow())
-        self._subscriptions = [
-            await mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello),
-            await mqtt.async_subscribe_pushes(self.hass, self.title, self._on_push),
-        ]
+        topic = self.config_entry.data.get(CONF_RAW_TOPIC)
+        pushes = raw_topic.async_subscribe_pushes(self.hass, self.title, topic, self._on_push)
+        self._subscriptions = [await pushes]
+        if topic is None:  # somebody else's reader says no hello
+            hellos = mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello)
+            self._subscriptions.insert(0, await hellos)
 
     @override
     async def _async_update_data(self) -> MeterData:

@@ -44,6 +44,19 @@ async def async_subscribe_pushes(
     return await mqtt.async_subscribe(hass, hello.push_topic(title), received, _QOS, encoding=None)
 
 
+async def async_subscribe_raw(
+    hass: HomeAssistant, topic: str, on_payload: Callable[[bytes, bool], None]
+) -> CALLBACK_TYPE:
+    """Hand each message of a topic on as (bytes, whether the broker had kept it)."""
+    from homeassistant.components import mqtt
+
+    @callback
+    def received(message: ReceiveMessage) -> None:
+        on_payload(_raw(message), message.retain)
+
+    return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+
+
 async def async_subscribe_hellos(
     hass: HomeAssistant, title: str, on_hello: Callable[[Hello], None]
 ) -> CALLBACK_TYPE:

@@ -1,7 +1,7 @@
 """When slow quantities are shown anew: once a minute, so that a year of history stays small.
 
-With the last push of each minute by the meter's clock, so that what recorder takes for the end of an
-hour is as near to it as a push can be. Must not know a clock: times come in as arguments.
+With the last push of each minute by the meter's clock, so that what recorder takes for the end of
+an hour is as near to it as a push can be. Must not know a clock: times come in as arguments.
 """
 
 from __future__ import annotations

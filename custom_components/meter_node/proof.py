@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from homeassistant.core import HomeAssistant
 
-from . import mqtt
+from . import raw_topic
 from .channel.security import Refusal
 from .const import DEFAULT_PUSH_INTERVAL_S, DOMAIN
 from .reader import CIPHERED, UNKNOWN_LIST, MeterReader, NotTakenError, Verified
@@ -41,6 +41,7 @@ async def async_prove(
     reader: MeterReader,
     push_interval_s: int,
     on_progress: Callable[[float], None],
+    topic: str | None = None,
 ) -> Verified | NotTakenError:
     """Return the reading of a live frame, or why there was none.
 
@@ -70,7 +71,7 @@ async def async_prove(
             answer.set_result(verified)
 
     wait = wait_s(push_interval_s)
-    unsubscribe = await mqtt.async_subscribe_pushes(hass, title, on_push)
+    unsubscribe = await raw_topic.async_subscribe_pushes(hass, title, topic, on_push)
     try:
         started = hass.loop.time()
         while not answer.done() and (waited := hass.loop.time() - started) < wait:

@@ -93,7 +93,6 @@ async def live(folder: str, meters: int) -> None:
     await until(hass, meters)
     gc.collect()
     gc.freeze()
-    if os.environ.get("NOGC"): gc.disable()
     print(json.dumps({"ready": True, "states": len(hass.states.async_all())}), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     seen = watch(hass, meters)

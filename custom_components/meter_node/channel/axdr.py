@@ -53,7 +53,7 @@ _RAW_LENGTH = {25: 12, 26: 5, 27: 4}
 _NAME = b"\x09\x06"
 """How a logical name begins: an octet-string of six bytes."""
 _REGISTER = b"\x02\x03" + _NAME
-"""How a structure {logical name, number, structure {scaler, unit}} begins, of which pushes consist."""
+"""How a structure {logical name, number, {scaler, unit}} begins, of which pushes consist."""
 _SCALER_AND_UNIT = {
     b"\x02\x02\x0f" + scaler.to_bytes(signed=True) + bytes((22, unit)): (scaler, unit)
     for scaler in range(-6, 7)

@@ -154,7 +154,7 @@ def decode(notification: DataNotification, profile: ScalerProfile) -> Reading:
 
 @lru_cache(maxsize=16)
 def _scalers(profile: ScalerProfile, in_hundredths: bool) -> dict[int, int]:
-    """Return the scaler of each unit by its code; ``in_hundredths``: what the voltages look like."""
+    """Return the scaler of each unit by its code; ``in_hundredths`` as the voltages look."""
     guessed = -2 if in_hundredths else 0
     return profile.scalers(guessed if profile.voltage is None else profile.voltage)
 
@@ -166,7 +166,7 @@ def _pairs(body: tuple[axdr.Value, ...]) -> Iterable[tuple[bytes, axdr.Value]]:
         pairs = [*zip(cast("tuple[bytes, ...]", names), body[2::2], strict=True)]
     else:
         pairs = [*_pairs_with_gaps(body)]
-    if any(len(name) != 6 for name, _ in pairs):
+    if {len(name) for name, _ in pairs} - {6}:
         raise ListError(f"{LIST_NAME}: an element is no logical name with a value")
     return pairs
 

@@ -106,7 +106,7 @@ def test_every_way_to_fail_is_put_into_words(language: str) -> None:
     frames = {reader.FOREIGN, reader.CIPHERED, reader.UNKNOWN_LIST, *Refusal}
     frames |= {proof.NO_FRAME, proof.KEPT_NOT_OPENED}
     errors = set(texts(language)["config"]["error"])
-    pairing = {"no_pairing_text", "pairing_text_mistyped"}
+    pairing = {"no_pairing_text", "pairing_text_mistyped", "topic_silent"}
     assert errors == fields | pairing | {str(reason) for reason in frames - UNTOLD}
 
 
@@ -119,7 +119,7 @@ def test_every_step_abort_and_option_is_put_into_words(language: str) -> None:
     assert set(re.findall(r'async_show_form\(\s*step_id="(\w+)"', source)) == {"user", "init"}
     assert set(config["step"]) == {"user"} | set(re.findall(r'_async_ask\("(\w+)"', source))
     assert set(texts(language)["selector"]["scaler_profile"]["options"]) == set(SCALER_PROFILES)
-    source = (FOLDER / "coordinator.py").read_text()
+    source = "".join((FOLDER / name).read_text() for name in ("coordinator.py", "kept_frames.py"))
     assert set(re.findall(r'translation_key="(\w+)"', source)) == set(texts(language)["exceptions"])
 
 
