@@ -1,28 +1,33 @@
 """One Home Assistant with many meters, measured from within: a worker of the bench.
 
-Started with a configuration folder that holds the entries. A line on standard input begins and ends
-the measurement; JSON lines on standard output tell that it is ready and what it found.
+Started with a configuration folder that holds the entries. It says on standard output that all is
+set up, measures after a line on standard input, and prints what it found.
 """
 
 from __future__ import annotations
 
 import asyncio
-import cProfile
 import dataclasses
-import gc
 import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 from homeassistant import bootstrap, runner
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_track_state_change_event
 
-from scripts.benches.homeassistant_street import FAST, WATCHED, WATCHED_REGISTER, title
+from custom_components.meter_node.channel.hello import push_topic
+from scripts.benches.homeassistant_street import (
+    FAST,
+    INTERVAL_S,
+    WATCHED,
+    WATCHED_REGISTER,
+    title,
+)
 
 DOMAIN = "meter_node"
 
@@ -54,65 +59,70 @@ async def until(hass: HomeAssistant, meters: int) -> None:
         await asyncio.sleep(0.5)
 
 
-def watch(hass: HomeAssistant, meters: int) -> list[tuple[int, float, float]]:
-    """Note when the watched entities' states are written: (meter, value, monotonic seconds)."""
-    seen: list[tuple[int, float, float]] = []
-    step = meters // WATCHED or 1
-    numbers = {
-        entity_id(hass, number, WATCHED_REGISTER): number for number in range(0, meters, step)
-    }
+async def watch(hass: HomeAssistant, meters: int) -> list[float]:
+    """Note how long after its message a watched entity's state is written, in seconds.
+
+    A message's time is that at which Home Assistant's MQTT client had it.
+    """
+    from homeassistant.components import mqtt
+
+    waits: list[float] = []
+    came: dict[str, float] = {}
+    topics: dict[str, str] = {}
+
+    @callback
+    def received(message: mqtt.ReceiveMessage) -> None:
+        came[message.topic] = message.timestamp
+
+    for number in range(0, meters, meters // WATCHED or 1):
+        topic = push_topic(title(number).hex())
+        topics[entity_id(hass, number, WATCHED_REGISTER) or ""] = topic
+        await mqtt.async_subscribe(hass, topic, received, 1, encoding=None)
 
     @callback
     def written(event: Event[EventStateChangedData]) -> None:
-        state = event.data["new_state"]
-        if state is not None:
-            seen.append((numbers[event.data["entity_id"]], float(state.state), time.monotonic()))
+        topic, written_at = topics[event.data["entity_id"]], time.monotonic()
+        # The bench's own subscription may be served after the integration's.
+        hass.loop.call_soon(lambda: waits.append(written_at - came.get(topic, written_at)))
 
-    async_track_state_change_event(hass, [one for one in numbers if one], written)
-    return seen
+    async_track_state_change_event(hass, topics, written)
+    return waits
 
 
 def changed(hass: HomeAssistant, meters: int, since: float) -> float:
     """Return how many entities of a meter changed since then, by the mean of all meters."""
-    count = sum(
-        1 for state in hass.states.async_all("sensor") if state.last_updated_timestamp >= since
-    )
-    return count / meters
+    states = hass.states.async_all("sensor")
+    return sum(1 for state in states if state.last_updated_timestamp >= since) / meters
 
 
-async def live(folder: str, meters: int) -> None:
-    """Start, wait for the word, measure until the next, stop."""
+async def live(folder: str, meters: int, turns: int) -> None:
+    """Start, wait for the word, measure for so many turns, end."""
     sys.path.insert(0, folder)
     want_all()
-    config = runner.RuntimeConfig(
-        config_dir=folder, skip_pip=True, log_file=str(Path(folder) / "ha.log")
-    )
+    config = runner.RuntimeConfig(folder, skip_pip=True, log_file=str(Path(folder) / "ha.log"))
     hass = await bootstrap.async_setup_hass(config)
-    assert hass is not None
+    if hass is None:
+        raise RuntimeError("Home Assistant did not start")
     await hass.async_start()
     await until(hass, meters)
-    gc.collect()
-    gc.freeze()
-    print(json.dumps({"ready": True, "states": len(hass.states.async_all())}), flush=True)
+    waits = await watch(hass, meters)
+    print(json.dumps({"states": len(hass.states.async_all())}), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    seen = watch(hass, meters)
-    profile = cProfile.Profile() if os.environ.get("METER_NODE_PROFILE") else None
-    if profile is not None:
-        profile.enable()
-    began, cpu = time.monotonic(), time.process_time()
-    await asyncio.to_thread(sys.stdin.readline)
-    took_s, cpu_s = time.monotonic() - began, time.process_time() - cpu
-    if profile is not None:
-        profile.disable()
-        profile.dump_stats(os.environ["METER_NODE_PROFILE"])
-    found: dict[str, Any] = {
-        "share": cpu_s / took_s,
-        "seen": seen,
-        "changed": changed(hass, meters, time.time() - 10.5),
+    await asyncio.sleep(INTERVAL_S)  # the first turn: what is new is made
+    waits.clear()
+    shares = []
+    for _ in range(turns):
+        began, cpu = time.monotonic(), time.process_time()
+        await asyncio.sleep(INTERVAL_S)
+        shares.append((time.process_time() - cpu) / (time.monotonic() - began))
+    found = {
+        "shares": shares,
+        "state_ms": 1000 * median(waits),
+        "changed": changed(hass, meters, time.time() - INTERVAL_S),
     }
     print(json.dumps(found), flush=True)
     os._exit(0)  # what it holds is a temporary folder's
 
 
 if __name__ == "__main__":
-    asyncio.run(live(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(live(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
