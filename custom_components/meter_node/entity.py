@@ -61,6 +61,12 @@ class MeterNodeValueEntity(MeterNodeEntity):
     def value(self) -> object:
         """What the meter says now."""
 
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Begin with the state that Home Assistant writes now."""
+        await super().async_added_to_hass()
+        self._shown = self.available, self.value
+
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
