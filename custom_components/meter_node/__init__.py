@@ -6,7 +6,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 
-from . import dashboard
+from . import dashboard, issues
 from .const import CONF_SYSTEM_TITLE, DOMAIN, PLATFORMS
 from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 from .store import async_get_store
@@ -27,6 +27,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) ->
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     dashboard.async_load_in_pages(hass)
+    issues.async_watch(hass, entry)
     return True
 
 
@@ -41,6 +42,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -
 
 async def async_remove_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> None:
     """Forget what was kept of the meter."""
+    issues.async_forget(hass, entry.entry_id)
     store = await async_get_store(hass)
     store.records.pop(entry.data[CONF_SYSTEM_TITLE], None)
     store.async_changed()
