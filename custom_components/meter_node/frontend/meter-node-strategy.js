@@ -214,7 +214,7 @@ function energySection(meter, context) {
 function phasesSection(meter, { text, hours }) {
   const present = PHASES.filter((phase) => meter.find("sensor", `voltage_${phase}`));
   const width = 12 / Math.max(present.length, 1);
-  const tiles = ["active_power", "voltage", "current", "headroom"].flatMap((quantity) => {
+  const tiles = ["active_power", "voltage", "current", "current_headroom"].flatMap((quantity) => {
     const entities = meter.phases(quantity).filter(({ phase }) => present.includes(phase));
     return present.length > 1
       ? entities.map(({ id }) => tile(id, { vertical: true, ...columns(width, 2) }))
@@ -230,7 +230,7 @@ function phasesSection(meter, { text, hours }) {
 function tariffSection(meter, { text }) {
   const [calendar] = meter.all("calendar", /./);
   const now = [
-    ...meter.all("sensor", /^active_tariff$|tariff_change$|_price$|^price/),
+    ...meter.all("sensor", /^(active_tariff|next_tariff|next_tariff_change)$|_price$/),
     ...meter.all("binary_sensor", /^peak_tariff$/),
   ];
   const registers = meter.all("sensor", /^import_active_energy_t\d$/);
@@ -286,10 +286,13 @@ function supplySection(meter, { text }) {
 }
 
 function capacitySection(meter, { text }) {
-  const cards = meter
-    .all("sensor", /demand|capacity|month_peak|^headroom$/)
-    .map((entity) => tile(entity, columns(12)));
-  return section(heading(text("capacity"), "mdi:chart-timeline-variant"), cards);
+  const billed = meter.all("sensor", /^window_|^month_peak|capacity/);
+  // Without a rule of billing there is what the meter itself keeps.
+  const shown = billed.length ? billed : meter.all("sensor", /demand/);
+  return section(
+    heading(text("capacity"), "mdi:chart-timeline-variant"),
+    shown.map((entity) => tile(entity, columns(12))),
+  );
 }
 
 const ALARMS =

@@ -268,15 +268,45 @@ def test_hidden_and_disabled_entities_stay_away(page: Page) -> None:
 def test_a_relay_is_switched_where_it_can_be_and_shown_where_not(page: Page) -> None:
     shown = page.generate(MadeUpHome().meter("House", THREE_PHASES))["views"][0]
     assert "binary_sensor.house_relay_1" in set(named(shown))
-    keys = THREE_PHASES | {"select": ["relay_1"], "switch": ["relay_1"]}
+    keys = THREE_PHASES | {"select": ["relay_1_choice"], "switch": ["relay_1"]}
     [view] = page.generate(MadeUpHome().meter("House", keys))["views"]
     features = {
         card["entity"]: card["features"][0]["type"]
         for card in of_type(view, "tile")
         if "features" in card
     }
-    assert features == {"select.house_relay_1": "select-options", "switch.house_relay_1": "toggle"}
+    assert features == {
+        "select.house_relay_1_choice": "select-options",
+        "switch.house_relay_1": "toggle",
+    }
     assert "binary_sensor.house_relay_1" not in set(named(view))
+
+
+def test_what_is_billed_comes_before_what_the_meter_keeps(page: Page) -> None:
+    billed = ["window_projected_power", "month_peak_power", "billed_capacity", "capacity_charge"]
+    keys = {"sensor": [*SINGLE_PHASE["sensor"], "import_active_demand", *billed]}
+    [view] = page.generate(MadeUpHome().meter("Flat", keys))["views"]
+    shown = {card["entity"] for card in of_type(view, "tile")}
+    assert {f"sensor.flat_{key}" for key in billed} <= shown
+    assert "sensor.flat_import_active_demand" not in shown
+
+
+def test_prices_costs_and_the_next_change_are_shown_where_they_are_known(page: Page) -> None:
+    keys = {
+        "sensor": [
+            *(*SINGLE_PHASE["sensor"], "active_tariff", "next_tariff_change"),
+            *("import_price", "export_price", "import_cost", "export_compensation"),
+        ],
+        "binary_sensor": ["peak_tariff"],
+        "calendar": ["tariffs"],
+    }
+    [view] = page.generate(MadeUpHome().meter("Flat", keys))["views"]
+    names = {card["entity"]: card["name"] for card in of_type(view, "statistic")}
+    assert names["sensor.flat_import_cost"] == "Cost"
+    assert names["sensor.flat_export_compensation"] == "Compensation"
+    tiles = {card["entity"].partition("_")[2] for card in of_type(view, "tile")}
+    assert {"next_tariff_change", "import_price", "export_price", "peak_tariff"} <= tiles
+    assert of_type(view, "calendar")[0]["entities"] == ["calendar.flat_tariffs"]
 
 
 def test_an_alarm_is_seen_only_while_it_holds(page: Page) -> None:
