@@ -304,7 +304,7 @@ def test_prices_costs_and_the_next_change_are_shown_where_they_are_known(page: P
     names = {card["entity"]: card["name"] for card in of_type(view, "statistic")}
     assert names["sensor.flat_import_cost"] == "Cost"
     assert names["sensor.flat_export_compensation"] == "Compensation"
-    tiles = {card["entity"].partition("_")[2] for card in of_type(view, "tile")}
+    tiles = {card["entity"].partition(".flat_")[2] for card in of_type(view, "tile")}
     assert {"next_tariff_change", "import_price", "export_price", "peak_tariff"} <= tiles
     assert of_type(view, "calendar")[0]["entities"] == ["calendar.flat_tariffs"]
 
