@@ -115,10 +115,10 @@ const section = (head, cards) =>
 /** Return what a total has grown by today, side by side for those that there are. */
 function todayCards(meter, { hass, text }) {
   const totals = [
-    [meter.find("sensor", "import_active_energy"), "from_grid", "mdi:transmission-tower-export"],
-    [exportOf(meter, hass), "to_grid", "mdi:transmission-tower-import"],
-    [meter.find("sensor", "import_cost"), "cost", "mdi:cash-minus"],
-    [meter.find("sensor", "export_compensation"), "compensation", "mdi:cash-plus"],
+    [meter.find("sensor", "import_active_energy"), "import_today", "mdi:transmission-tower-export"],
+    [exportOf(meter, hass), "export_today", "mdi:transmission-tower-import"],
+    [meter.find("sensor", "import_cost"), "cost_today", "mdi:cash-minus"],
+    [meter.find("sensor", "export_compensation"), "compensation_today", "mdi:cash-plus"],
   ].filter(([entity]) => entity);
   return totals.map(([entity, name, icon]) => ({
     type: "statistic",
@@ -185,30 +185,43 @@ function powerGauge(meter, hass) {
 
 // --- sections ----------------------------------------------------------------------------------
 
-function nowSection(meter, { hass, text, hours }) {
+function nowSection(meter, context) {
+  const { hass, text, hours } = context;
   const power = meter.find("sensor", "active_power");
-  return section(
-    heading(text("now"), "mdi:home-lightning-bolt", meter.all("sensor", /^frequency$/)),
-    power ? [powerGauge(meter, hass), graph("", [{ entity: power, name: OWN_NAME }], hours)] : [],
-  );
+  return section(heading(text("now"), "mdi:home-lightning-bolt", meter.all("sensor", /^frequency$/)), [
+    ...(power ? [powerGauge(meter, hass)] : []),
+    ...todayCards(meter, context),
+    ...(power ? [graph("", [{ entity: power, name: OWN_NAME }], hours)] : []),
+  ]);
+}
+
+/** Return import and export as the bars of a chart. */
+function flowsOf(meter, { hass, text }) {
+  const imported = meter.find("sensor", "import_active_energy");
+  const exported = exportOf(meter, hass);
+  return [
+    ...(imported ? [{ entity: imported, name: text("from_grid"), color: FROM_GRID }] : []),
+    ...(exported ? [{ entity: exported, name: text("to_grid"), color: TO_GRID }] : []),
+  ];
 }
 
 function energySection(meter, context) {
-  const { hass, text, grid } = context;
-  const imported = meter.find("sensor", "import_active_energy");
-  if (!imported) return undefined;
-  const exported = exportOf(meter, hass);
-  const flows = [
-    { entity: imported, name: text("from_grid"), color: FROM_GRID },
-    ...(exported ? [{ entity: exported, name: text("to_grid"), color: TO_GRID }] : []),
-  ];
-  const alone = grid.length === 1 && grid[0] === imported;
+  const { text, grid } = context;
+  const flows = flowsOf(meter, context);
+  const alone = grid.length === 1 && grid[0] === meter.find("sensor", "import_active_energy");
   return section(heading(text("energy"), "mdi:lightning-bolt"), [
-    ...todayCards(meter, context),
     ...(alone ? [flowCard(text)] : []),
-    bars(text("hours"), flows, { period: "hour", days_to_show: 1 }),
-    bars(text("days"), flows, { period: "day", days_to_show: 30 }),
+    ...(flows.length ? [bars(text("hours"), flows, { period: "hour", days_to_show: 1 })] : []),
   ]);
+}
+
+function daysSection(meter, context) {
+  const flows = flowsOf(meter, context);
+  const made = section(
+    heading(context.text("days"), "mdi:chart-bar"),
+    flows.length ? [bars("", flows, { period: "day", days_to_show: 30 })] : [],
+  );
+  return made && { ...made, column_span: 2 };
 }
 
 function phasesSection(meter, { text, hours }) {
@@ -273,15 +286,13 @@ function relayCards(meter) {
   });
 }
 
-function relaysSection(meter, { text }) {
-  return section(heading(text("relays"), "mdi:electric-switch"), relayCards(meter));
-}
-
 function supplySection(meter, { text }) {
+  const relays = relayCards(meter);
   const state = meter.all("sensor", /^(breaker_state|credit|power_limit|current_limit)$/);
   return section(heading(text("supply"), "mdi:power-plug-outline"), [
     ...[...state, ...meter.all("button", /./)].map((entity) => tile(entity)),
     ...meter.all("sensor", /^supply_off_cause$/).map((entity) => seenUnless(entity, "none")),
+    ...(relays.length ? [{ ...heading(text("relays")), heading_style: "subtitle" }, ...relays] : []),
   ]);
 }
 
@@ -312,9 +323,9 @@ const SECTIONS = [
   energySection,
   phasesSection,
   tariffSection,
-  relaysSection,
   supplySection,
   capacitySection,
+  daysSection,
   eventsSection,
 ];
 

@@ -201,8 +201,8 @@ def test_a_home_with_one_meter_gets_one_view_with_all_that_it_has(page: Page) ->
     [view] = page.generate(MadeUpHome().meter("House", THREE_PHASES))["views"]
     assert (view["title"], view["path"]) == ("House", "house")
     assert headings(view) == [
-        *("Now", "Energy today", "Phases", "Tariff of the day", "Load relays"),
-        *("Supply", "Capacity", "Events"),
+        *("Now and today", "Energy of the day", "Phases", "Tariff of the day", "Supply"),
+        *("Load relays", "Capacity", "The last 30 days", "Events"),
     ]
 
 
@@ -231,16 +231,16 @@ def test_entities_are_found_whatever_the_language_of_their_ids(page: Page) -> No
 
 def test_what_a_meter_has_not_is_not_shown(page: Page) -> None:
     [view] = page.generate(MadeUpHome().meter("Flat", SINGLE_PHASE))["views"]
-    assert headings(view) == ["Now", "Energy today", "Phases"]
+    assert headings(view) == [*("Now and today", "Energy of the day", "Phases", "The last 30 days")]
     [gauge] = of_type(view, "gauge")
     assert (gauge["min"], gauge["max"]) == (0, 5750)  # 230 V × 25 A, and no export
-    assert [card["name"] for card in of_type(view, "statistic")] == ["From the grid"]
+    assert [card["name"] for card in of_type(view, "statistic")] == ["Import today"]
 
 
 def test_a_house_that_never_exported_has_no_export(page: Page) -> None:
     home = MadeUpHome().meter("House", THREE_PHASES, export_active_energy="0.0")
     [view] = page.generate(home)["views"]
-    assert [card["name"] for card in of_type(view, "statistic")] == ["From the grid"]
+    assert [card["name"] for card in of_type(view, "statistic")] == ["Import today"]
     assert of_type(view, "gauge")[0]["min"] == 0
 
 
@@ -302,8 +302,8 @@ def test_prices_costs_and_the_next_change_are_shown_where_they_are_known(page: P
     }
     [view] = page.generate(MadeUpHome().meter("Flat", keys))["views"]
     names = {card["entity"]: card["name"] for card in of_type(view, "statistic")}
-    assert names["sensor.flat_import_cost"] == "Cost"
-    assert names["sensor.flat_export_compensation"] == "Compensation"
+    assert names["sensor.flat_import_cost"] == "Cost today"
+    assert names["sensor.flat_export_compensation"] == "Paid back today"
     tiles = {card["entity"].partition(".flat_")[2] for card in of_type(view, "tile")}
     assert {"next_tariff_change", "import_price", "export_price", "peak_tariff"} <= tiles
     assert of_type(view, "calendar")[0]["entities"] == ["calendar.flat_tariffs"]

@@ -19,9 +19,10 @@ FOLDER = ROOT / "custom_components" / DOMAIN
 LANGUAGES = sorted(path.stem for path in (FOLDER / "translations").glob("*.json"))
 
 BRONZE = """action-setup appropriate-polling brands common-modules config-flow-test-coverage
-config-flow dependency-transparency docs-actions docs-triggers docs-conditions docs-high-level-description
-docs-installation-instructions docs-removal-instructions entity-event-setup entity-unique-id
-has-entity-name runtime-data test-before-configure test-before-setup unique-config-entry"""
+config-flow dependency-transparency docs-actions docs-triggers docs-conditions
+docs-high-level-description docs-installation-instructions docs-removal-instructions
+entity-event-setup entity-unique-id has-entity-name runtime-data test-before-configure
+test-before-setup unique-config-entry"""
 SILVER = """action-exceptions config-entry-unloading docs-configuration-parameters
 docs-installation-parameters entity-unavailable integration-owner log-when-unavailable
 parallel-updates reauthentication-flow test-coverage"""
@@ -96,6 +97,7 @@ CATEGORIES = {
     *("device", "device_automation", "entity", "entity_component", "exceptions", "issues"),
     *("options", "preview_features", "selector", "services", "system_health", "title", "triggers"),
 }
+IMPORTED = re.compile(r"^\s*from homeassistant\.components(?:\.| import )(\w+)", re.MULTILINE)
 KEY = re.compile(r"^(?!.*__)[a-z0-9](?:[a-z0-9_]*[a-z0-9])?$")
 """What Home Assistant allows for a key: lower-case letters, digits and single underscores."""
 
