@@ -7,6 +7,7 @@ from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 
 from . import dashboard, issues
+from .actions import async_setup_actions
 from .const import CONF_SYSTEM_TITLE, DOMAIN, PLATFORMS
 from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 from .store import async_get_store
@@ -15,7 +16,8 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Do what all meters share."""
+    """Set up what is there before any meter is."""
+    async_setup_actions(hass)
     await dashboard.async_serve(hass)
     return True
 

@@ -7,11 +7,23 @@ from typing import Final
 from homeassistant.const import Platform
 
 DOMAIN: Final = "meter_node"
-PLATFORMS: Final = [Platform.BINARY_SENSOR, Platform.EVENT, Platform.SENSOR]
+PLATFORMS: Final = [
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.EVENT,
+    Platform.SELECT,
+    Platform.SENSOR,
+    Platform.SWITCH,
+]
 
 CONF_SYSTEM_TITLE: Final = "system_title"
 CONF_ENCRYPTION_KEY: Final = "encryption_key"
 CONF_AUTHENTICATION_KEY: Final = "authentication_key"
+CONF_CONTROL_ENCRYPTION_KEY: Final = "control_encryption_key"
+CONF_CONTROL_AUTHENTICATION_KEY: Final = "control_authentication_key"
+CONF_PAIRING_NAME: Final = "pairing_name"
+PAIRING_REVOKED: Final = "pairing_revoked"
+"""Tells a flow of reauthentication that it is about the control keys."""
 CONF_SCALER_PROFILE: Final = "scaler_profile"
 
 MISSED_PUSHES: Final = 3

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
@@ -20,17 +22,24 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
 from . import log_entries, mqtt, patience
+from .asking import Asker
 from .channel import frames, kamstrup_v0001, registers
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
+from .channel.objects import CosemObject
+from .channel.pairing import Pairing
 from .channel.reading import Reading
 from .channel.security import Keys, ReceiverState, Refusal
 from .const import (
     CONF_AUTHENTICATION_KEY,
+    CONF_CONTROL_AUTHENTICATION_KEY,
+    CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
+    CONF_PAIRING_NAME,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
+    PAIRING_REVOKED,
 )
 from .data import MeterData, States
 from .log_entries import LogEntry, NewEntry
@@ -63,6 +72,24 @@ def keys_of(entry: ConfigEntry) -> Keys | None:
     )
 
 
+def control_keys_of(entry: ConfigEntry) -> Keys | None:
+    """Return the keys by which a meter is asked, None where it can only be listened to."""
+    if CONF_CONTROL_ENCRYPTION_KEY not in entry.data:
+        return None
+    return Keys(
+        bytes.fromhex(entry.data[CONF_CONTROL_ENCRYPTION_KEY]),
+        bytes.fromhex(entry.data[CONF_CONTROL_AUTHENTICATION_KEY]),
+    )
+
+
+def pairing_of(entry: ConfigEntry) -> Pairing | None:
+    """Return what an entry was paired with, None for a plain meter's."""
+    if (keys := keys_of(entry)) is None:
+        return None
+    title, name = bytes.fromhex(entry.data[CONF_SYSTEM_TITLE]), entry.data.get(CONF_PAIRING_NAME)
+    return Pairing(title, keys, control_keys_of(entry), name or "")
+
+
 class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     """Takes one meter's pushes; ``data`` holds what they say."""
 
@@ -82,6 +109,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """What the meter's node said last; None while it said nothing."""
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.asker: Asker | None = None  # without control keys it can't be asked
 
         profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
         keys = keys_of(entry)
@@ -161,6 +189,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             await mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello),
             await mqtt.async_subscribe_pushes(self.hass, self.title, self._on_push),
         ]
+        if (keys := control_keys_of(self.config_entry)) is not None:
+            carrier = mqtt.MqttCarrier(self.hass, self.title)
+            title = bytes.fromhex(self.title)
+            self.asker = Asker(self.hass, carrier, title, keys, self._on_revoked)
+            self._subscriptions.append(self.asker.async_close)
+            await self.asker.async_start()
 
     @override
     async def _async_update_data(self) -> MeterData:
@@ -224,12 +258,19 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if not retained:
             self._offline = False  # what a broker had kept does not prove that the node is there
             self._observe(reading)
+            if self.asker is not None and (sent := _sent(reading)) is not None:
+                self.asker.heard(sent)
         alive = not retained or self._is_young(reading)
         if alive:
             self._see_life()
         elif verified.repeated:
             return
         self._take(reading, self._news(reading, alive=alive, retained=retained))
+
+    @callback
+    def _on_revoked(self) -> None:
+        """Ask for another pairing: this one's control keys are not the meter's any more."""
+        self.config_entry.async_start_reauth(self.hass, data={PAIRING_REVOKED: True})
 
     def _observe(self, reading: Reading) -> None:
         """Learn how often the meter really sends, which a hello may say or not."""
@@ -264,6 +305,11 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 (*self.data.news, *news)[-NEWS_KEPT:],
             )
         )
+
+    @callback
+    def async_take_states(self, read: Mapping[tuple[CosemObject, int], object]) -> None:
+        """Show what the meter answered since its last push."""
+        self.async_set_updated_data(replace(self.data, states=self.data.states.but(read)))
 
     def _news(self, reading: Reading, *, alive: bool, retained: bool) -> tuple[NewEntry, ...]:
         """Return the log entries to tell; what happened while nobody listened is only noted."""

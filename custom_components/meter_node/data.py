@@ -7,7 +7,7 @@ and that counts as no value. Must not know entities.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from .channel import alarms, objects
@@ -35,6 +35,14 @@ class States:
         return cls(
             {(state.class_id, state.logical_name, state.attribute): state.value for state in states}
         )
+
+    def but(self, newer: Mapping[tuple[CosemObject, int], object]) -> Self:
+        """Return them with what was read since, by object and attribute."""
+        read: dict[tuple[int, bytes, int], object] = {
+            (which.class_id, which.logical_name, attribute): value
+            for (which, attribute), value in newer.items()
+        }
+        return replace(self, values={**self.values, **read})
 
     def has(self, which: CosemObject, attribute: int = VALUE) -> bool:
         """Whether it was sent, be it as null-data."""

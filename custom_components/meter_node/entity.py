@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import override
 
-from homeassistant.core import callback
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -66,3 +68,18 @@ def add_as_sent[D: MeterNodeDescription](
 
     entry.async_on_unload(coordinator.async_add_listener(add_new))
     add_new()
+
+
+@callback
+def forget(
+    hass: HomeAssistant,
+    entry: MeterNodeConfigEntry,
+    platform: Platform,
+    table: Iterable[MeterNodeDescription],
+) -> None:
+    """Take away what an entry had and, with other keys, has no more."""
+    registry = er.async_get(hass)
+    gone = {f"{entry.unique_id}_{row.key}" for row in table}
+    for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
+        if entity.domain == platform and entity.unique_id in gone:
+            registry.async_remove(entity.entity_id)

@@ -7,6 +7,7 @@ table's. Must not know a transport, a clock or a store.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 
 from meter_node.channel.apdu import AUTHENTICATED_AND_ENCRYPTED
@@ -30,6 +31,8 @@ SERVER_SAPS = (1, 16)
 """The meter's one logical device, as IDIS and as the real meter name it."""
 LONGEST_AGE_S = 10
 """A request without an association says when it was made: older ones are refused."""
+MOST_REFUSALS = 64
+"""Of so many who never associate, it is known why their last request was refused."""
 _REPLY_TO_HLS = (15, b"\x00\x00\x28\x00\x00\xff", 1)
 
 
@@ -71,6 +74,7 @@ class Connection:
         self._source = source
         self._max_pdu = max_pdu
         self._associations: dict[tuple[Client, int], OpenAssociation] = {}
+        self._refusals: OrderedDict[tuple[str, bytes], str] = OrderedDict()
 
     def receive(self, client_sap: int, server_sap: int, apdu: bytes, now_ns: int) -> bytes | None:
         """Return the answer to one APDU, None where there is none.
@@ -274,7 +278,10 @@ class Connection:
             association = handshake.pre_established(
                 self._server.table, client, server_sap, credential, envelope.title, self._max_pdu
             )
+            asking = credential.name, envelope.title
+            association.refusal = self._refusals.get(asking, "")
             answer = self._inside(association, plaintext, now_ns, envelope)
+            self._remember_refusal(asking, association.refusal)
         except ExceptionResponse as error:
             return error.encode()
         except WireError:
@@ -286,6 +293,14 @@ class Connection:
             # Only what is read is so long: nothing was changed.
             return ExceptionResponse(Fault.PDU_TOO_LONG).encode()
         return answer
+
+    def _remember_refusal(self, asking: tuple[str, bytes], refusal: str) -> None:
+        """Keep why a request was refused for the next of the same pairing and title."""
+        if refusal:
+            self._refusals[asking] = refusal
+            self._refusals.move_to_end(asking)
+        if len(self._refusals) > MOST_REFUSALS:
+            self._refusals.popitem(last=False)
 
     def _inside(
         self, association: OpenAssociation, plaintext: bytes, now_ns: int, envelope: Envelope

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from integration_home import Home, logged
+from integration_home import AskedMeter, Home, logged
 
 from custom_components.meter_node.diagnostics import async_get_config_entry_diagnostics
 
@@ -15,6 +15,16 @@ async def test_keys_and_numbers_are_left_out(home: Home) -> None:
     text = json.dumps(await async_get_config_entry_diagnostics(home.hass, home.entry))
     for secret in (*home.meter.entry_data.values(), "98764711", "attic"):
         assert secret not in text.lower()
+
+
+async def test_control_keys_are_left_out_and_that_it_can_be_asked_is_told(
+    paired: Home, asked: AskedMeter
+) -> None:
+    told = await async_get_config_entry_diagnostics(paired.hass, paired.entry)
+    text = json.dumps(told).lower()
+    for key, secret in asked.entry_data.items():
+        assert (secret in text) is (key == "pairing_name")
+    assert told["can_be_asked"] is True
 
 
 async def test_what_helps_is_in_it(home: Home) -> None:
