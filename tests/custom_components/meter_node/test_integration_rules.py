@@ -249,6 +249,12 @@ def test_every_action_and_field_is_put_into_words_and_has_an_icon(language: str)
             assert {"name", "description"} <= set(described[name]["fields"][field]), field
 
 
+def test_every_action_stands_in_the_documentation() -> None:
+    documentation = (ROOT / "docs" / "home-assistant.md").read_text()
+    for name in actions():
+        assert f"`{DOMAIN}.{name}`" in documentation, name
+
+
 # --- HACS ----------------------------------------------------------------------------------------
 
 
