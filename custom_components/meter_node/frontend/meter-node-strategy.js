@@ -219,7 +219,7 @@ function daysSection(meter, context) {
   const flows = flowsOf(meter, context);
   const made = section(
     heading(context.text("days"), "mdi:chart-bar"),
-    flows.length ? [bars("", flows, { period: "day", days_to_show: 30 })] : [],
+    flows.length ? [bars("", flows, { period: "day", days_to_show: 30, ...columns("full") })] : [],
   );
   return made && { ...made, column_span: 2 };
 }

@@ -282,6 +282,14 @@ def test_a_relay_is_switched_where_it_can_be_and_shown_where_not(page: Page) -> 
     assert "binary_sensor.house_relay_1" not in set(named(view))
 
 
+def test_the_last_days_stand_across_two_columns(page: Page) -> None:
+    [view] = page.generate(MadeUpHome().meter("House", THREE_PHASES))["views"]
+    [wide] = [section for section in view["sections"] if "column_span" in section]
+    assert wide["column_span"] == 2
+    chart = wide["cards"][1]
+    assert (chart["days_to_show"], chart["grid_options"]["columns"]) == (30, "full")
+
+
 def test_what_is_billed_comes_before_what_the_meter_keeps(page: Page) -> None:
     billed = ["window_projected_power", "month_peak_power", "billed_capacity", "capacity_charge"]
     keys = {"sensor": [*SINGLE_PHASE["sensor"], "import_active_demand", *billed]}
