@@ -76,7 +76,7 @@ async function metersOf(hass) {
     .sort((one, other) => one.name.localeCompare(other.name));
 }
 
-/** Return the statistics that the Energy dashboard takes for the grid; none where it is not set up. */
+/** Return the imports on the Energy dashboard, none where that is not set up. */
 async function gridOf(hass) {
   try {
     const preferences = await hass.callWS({ type: "energy/get_prefs" });
@@ -188,7 +188,8 @@ function powerGauge(meter, hass) {
 function nowSection(meter, context) {
   const { hass, text, hours } = context;
   const power = meter.find("sensor", "active_power");
-  return section(heading(text("now"), "mdi:home-lightning-bolt", meter.all("sensor", /^frequency$/)), [
+  const frequency = meter.all("sensor", /^frequency$/);
+  return section(heading(text("now"), "mdi:home-lightning-bolt", frequency), [
     ...(power ? [powerGauge(meter, hass)] : []),
     ...todayCards(meter, context),
     ...(power ? [graph("", [{ entity: power, name: OWN_NAME }], hours)] : []),
@@ -281,7 +282,8 @@ function relayCards(meter) {
     const controls = CONTROLS.flatMap(({ domain, features }) =>
       meter.all(domain, ofRelay).map((entity) => tile(entity, { features, ...columns(12) })),
     );
-    const shown = controls.length ? controls : meter.all("binary_sensor", ofRelay).map((id) => tile(id));
+    const state = meter.all("binary_sensor", ofRelay).map((entity) => tile(entity));
+    const shown = controls.length ? controls : state;
     return [...shown, ...meter.all("sensor", ofRelay).map(pendingTile)];
   });
 }
@@ -292,7 +294,9 @@ function supplySection(meter, { text }) {
   return section(heading(text("supply"), "mdi:power-plug-outline"), [
     ...[...state, ...meter.all("button", /./)].map((entity) => tile(entity)),
     ...meter.all("sensor", /^supply_off_cause$/).map((entity) => seenUnless(entity, "none")),
-    ...(relays.length ? [{ ...heading(text("relays")), heading_style: "subtitle" }, ...relays] : []),
+    ...(relays.length
+      ? [{ ...heading(text("relays")), heading_style: "subtitle" }, ...relays]
+      : []),
   ]);
 }
 
@@ -306,16 +310,18 @@ function capacitySection(meter, { text }) {
   );
 }
 
-const ALARMS =
-  /^(neutral_fault|under_voltage|over_voltage|tamper|magnet|credit_low|limiter_exceeded|breaker_failure|meter_fault|clock_invalid)$/;
+const ALARMS = new RegExp(
+  "^(neutral_fault|under_voltage|over_voltage|tamper|magnet|credit_low|limiter_exceeded" +
+    "|breaker_failure|meter_fault|clock_invalid)$",
+);
 
 function eventsSection(meter, { text }) {
   const events = meter.all("event", /./);
-  return section(heading(text("events"), "mdi:bell-outline"), [
-    ...(events.length
-      ? [{ type: "logbook", target: { entity_id: events }, hours_to_show: 168, ...columns(12, 5) }]
-      : []),
-  ]);
+  const log = { type: "logbook", target: { entity_id: events }, hours_to_show: 168 };
+  return section(
+    heading(text("events"), "mdi:bell-outline"),
+    events.length ? [{ ...log, ...columns(12, 5) }] : [],
+  );
 }
 
 const SECTIONS = [

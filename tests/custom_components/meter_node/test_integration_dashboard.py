@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -390,9 +391,10 @@ def test_every_quantity_that_is_named_is_one_that_the_integration_has() -> None:
     for key in ("active_power", "import_active_energy", "export_active_energy", "power_limit"):
         assert f'"{key}"' in source
         assert key in ours
-    alarms = source[source.index("const ALARMS") :]
-    named = alarms[alarms.index("(") + 1 : alarms.index(")")].split("|")
-    assert set(named) <= ours
+    alarms = source[source.index("const ALARMS") : source.index("function eventsSection")]
+    named = set(re.findall(r"[a-z]+(?:_[a-z]+)+|tamper|magnet", alarms))
+    assert len(named) == 10
+    assert named <= ours
 
 
 # --- how it is served ----------------------------------------------------------------------------
