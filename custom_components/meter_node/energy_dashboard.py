@@ -91,8 +91,8 @@ def is_there(sources: Sequence[SourceType], statistic: str) -> bool:
     )
 
 
-async def async_proposal(hass: HomeAssistant, entry: ConfigEntry) -> Proposal | None:
-    """Return what is missing of a meter; None when it is there, or has no statistics yet."""
+async def async_missing(hass: HomeAssistant, entry: ConfigEntry) -> Proposal | None:
+    """Return a meter that is not there with all that it could bring; without asking a database."""
     manager = await _async_manager(hass)
     if manager is None:
         return None
@@ -100,6 +100,15 @@ async def async_proposal(hass: HomeAssistant, entry: ConfigEntry) -> Proposal | 
     sources = _sources(manager)
     if connection is None or is_there(sources, connection.stat_energy_from):
         return None
+    return Proposal(connection, len(sources))
+
+
+async def async_proposal(hass: HomeAssistant, entry: ConfigEntry) -> Proposal | None:
+    """Return what is missing of a meter; None when it is there, or has no statistics yet."""
+    missing = await async_missing(hass, entry)
+    if missing is None:
+        return None
+    connection = missing.connection
     existing = await _async_existing(hass, set(connection.statistics.values()))
     if connection.stat_energy_from not in existing:
         return None
@@ -108,7 +117,7 @@ async def async_proposal(hass: HomeAssistant, entry: ConfigEntry) -> Proposal | 
         for name, statistic in connection.statistics.items()
         if statistic in existing
     }
-    return Proposal(GridConnection(name=connection.name, **there), len(sources))
+    return Proposal(GridConnection(name=connection.name, **there), missing.kept)
 
 
 async def async_add(hass: HomeAssistant, proposal: Proposal) -> None:

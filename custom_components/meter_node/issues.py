@@ -148,14 +148,25 @@ class Watch:
         return issue_id(problem, self._meter.config_entry.entry_id)
 
     async def _async_review(self, now: datetime) -> None:
-        misses = await energy_dashboard.async_proposal(self._hass, self._meter.config_entry)
-        situation = self._situation(misses_energy_dashboard=misses is not None)
+        situation = self._situation(misses_energy_dashboard=await self._async_misses())
         for problem in PROBLEMS:
             said = problem.holds(situation)
             if said is None:
                 self._clear(problem)
             else:
                 self._raise(problem, said)
+
+    async def _async_misses(self) -> bool:
+        """Return whether the Energy dashboard lacks the meter, which then has statistics.
+
+        The database is asked only until that was so once: who ignores the issue pays nothing.
+        """
+        look = (
+            energy_dashboard.async_missing
+            if ENERGY_DASHBOARD in self._raised
+            else energy_dashboard.async_proposal
+        )
+        return await look(self._hass, self._meter.config_entry) is not None
 
     def _situation(self, *, misses_energy_dashboard: bool) -> Situation:
         meter = self._meter
