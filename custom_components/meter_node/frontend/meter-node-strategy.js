@@ -11,8 +11,9 @@ const PHASES = ["l1", "l2", "l3"];
 const OWN_NAME = { type: "entity" }; // without the meter's, which stands above
 
 const HOURS_TO_SHOW = 24;
-const FROM_GRID = "var(--energy-grid-consumption-color)";
-const TO_GRID = "var(--energy-grid-return-color)";
+// As on the Energy dashboard. A chart is drawn on a canvas, which knows no variables of a theme.
+const FROM_GRID = "#488fc2";
+const TO_GRID = "#8353d1";
 // Without a limit of its own a house is drawn for a common main fuse, 230 V × 25 A a phase.
 const WATTS_A_PHASE = 5750;
 
@@ -265,6 +266,13 @@ const seenUnless = (entity, state) =>
     visibility: [{ condition: "state", entity, state_not: [state, "unknown", "unavailable"] }],
   });
 
+/** Return a card that is seen only while it can be used: a button that was never used is unknown. */
+const whileAvailable = (entity) =>
+  tile(entity, {
+    ...columns(12),
+    visibility: [{ condition: "state", entity, state_not: "unavailable" }],
+  });
+
 const pendingTile = (entity) => seenUnless(entity, "unknown");
 
 const CONTROLS = [
@@ -280,7 +288,7 @@ function relayCards(meter) {
   return [...numbers].sort().flatMap((number) => {
     const ofRelay = new RegExp(`^relay_${number}(_|$)`);
     const controls = CONTROLS.flatMap(({ domain, features }) =>
-      meter.all(domain, ofRelay).map((entity) => tile(entity, { features, ...columns(12) })),
+      meter.all(domain, ofRelay).map((entity) => tile(entity, { features, features_position: "inline", ...columns(12) })),
     );
     const state = meter.all("binary_sensor", ofRelay).map((entity) => tile(entity));
     const shown = controls.length ? controls : state;
@@ -292,7 +300,8 @@ function supplySection(meter, { text }) {
   const relays = relayCards(meter);
   const state = meter.all("sensor", /^(breaker_state|credit|power_limit|current_limit)$/);
   return section(heading(text("supply"), "mdi:power-plug-outline"), [
-    ...[...state, ...meter.all("button", /./)].map((entity) => tile(entity)),
+    ...state.map((entity) => tile(entity)),
+    ...meter.all("button", /./).map(whileAvailable),
     ...meter.all("sensor", /^supply_off_cause$/).map((entity) => seenUnless(entity, "none")),
     ...(relays.length
       ? [{ ...heading(text("relays")), heading_style: "subtitle" }, ...relays]

@@ -283,6 +283,15 @@ def test_a_relay_is_switched_where_it_can_be_and_shown_where_not(page: Page) -> 
     assert "binary_sensor.house_relay_1" not in set(named(view))
 
 
+def test_the_supply_can_be_reconnected_only_while_that_would_work(page: Page) -> None:
+    keys = THREE_PHASES | {"button": ["reconnect"]}
+    [view] = page.generate(MadeUpHome().meter("House", keys))["views"]
+    [button] = [card for card in of_type(view, "tile") if card["entity"].startswith("button.")]
+    assert button["visibility"] == [
+        {"condition": "state", "entity": "button.house_reconnect", "state_not": "unavailable"}
+    ]
+
+
 def test_the_last_days_stand_across_two_columns(page: Page) -> None:
     [view] = page.generate(MadeUpHome().meter("House", THREE_PHASES))["views"]
     [wide] = [section for section in view["sections"] if "column_span" in section]

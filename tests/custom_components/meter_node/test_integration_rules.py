@@ -158,6 +158,14 @@ def test_what_a_rule_wants_documented_has_its_section(rule: str) -> None:
     assert DOCUMENTED[rule] in lines
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/home-assistant.md"])
+def test_every_picture_and_page_that_is_linked_is_there(page: str) -> None:
+    file = ROOT / page
+    linked = re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", file.read_text())
+    assert linked
+    assert [name for name in linked if not (file.parent / name).exists()] == []
+
+
 def test_every_platform_says_how_many_updates_it_bears_at_once() -> None:
     for platform in PLATFORMS:
         assert "\nPARALLEL_UPDATES = " in (FOLDER / f"{platform}.py").read_text(), platform
