@@ -266,7 +266,7 @@ const seenUnless = (entity, state) =>
     visibility: [{ condition: "state", entity, state_not: [state, "unknown", "unavailable"] }],
   });
 
-/** Return a card that is seen only while it can be used: a button that was never used is unknown. */
+/** Return a card that is seen only while it can be used; a button never used is "unknown". */
 const whileAvailable = (entity) =>
   tile(entity, {
     ...columns(12),
@@ -276,8 +276,8 @@ const whileAvailable = (entity) =>
 const pendingTile = (entity) => seenUnless(entity, "unknown");
 
 const CONTROLS = [
-  { domain: "select", features: [{ type: "select-options" }] },
-  { domain: "switch", features: [{ type: "toggle" }] },
+  { domain: "select", features: [{ type: "select-options" }], features_position: "inline" },
+  { domain: "switch", features: [{ type: "toggle" }], features_position: "inline" },
 ];
 
 /** Return each load relay's cards; its true state alone where it cannot be switched from here. */
@@ -287,8 +287,8 @@ function relayCards(meter) {
   );
   return [...numbers].sort().flatMap((number) => {
     const ofRelay = new RegExp(`^relay_${number}(_|$)`);
-    const controls = CONTROLS.flatMap(({ domain, features }) =>
-      meter.all(domain, ofRelay).map((entity) => tile(entity, { features, features_position: "inline", ...columns(12) })),
+    const controls = CONTROLS.flatMap(({ domain, ...more }) =>
+      meter.all(domain, ofRelay).map((entity) => tile(entity, { ...more, ...columns(12) })),
     );
     const state = meter.all("binary_sensor", ofRelay).map((entity) => tile(entity));
     const shown = controls.length ? controls : state;
