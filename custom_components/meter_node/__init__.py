@@ -8,6 +8,7 @@ from homeassistant.helpers.typing import ConfigType
 
 from . import dashboard, issues
 from .actions import async_setup_actions
+from .channel import presets
 from .const import CONF_SYSTEM_TITLE, DOMAIN, PLATFORMS
 from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 from .store import async_get_store
@@ -24,6 +25,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 
 async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> bool:
     """Set up one meter."""
+    await hass.async_add_executor_job(presets.load_all)
     coordinator = MeterNodeCoordinator(hass, entry, await async_get_store(hass))
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator

@@ -142,6 +142,13 @@ BINARY_SENSORS: tuple[MeterNodeBinarySensorDescription, ...] = (
         has_fn=lambda data: _exporting(data) is not None,
         value_fn=_exporting,
     ),
+    MeterNodeBinarySensorDescription(
+        key="peak_tariff",
+        translation_key="peak_tariff",
+        by_clock=True,
+        has_fn=lambda data: data.tariff.is_peak is not None,
+        value_fn=lambda data: data.tariff.is_peak,
+    ),
     *RELAYS,
     *map(_phase_present, PHASES),
     *_voltage("under_voltage"),

@@ -14,7 +14,6 @@ from homeassistant.config_entries import (
     ConfigFlow,
     ConfigFlowResult,
     OptionsFlow,
-    OptionsFlowWithReload,
 )
 from homeassistant.core import callback
 from homeassistant.helpers.selector import (
@@ -52,6 +51,7 @@ from .const import (
     PAIRING_REVOKED,
 )
 from .coordinator import pairing_of
+from .options_flow import PROFILE, MeterNodeOptionsFlow
 from .proof import async_prove, wait_s
 from .reader import MeterReader, NotTakenError, Verified
 from .store import MeterRecord, async_get_store, fingerprint
@@ -64,13 +64,6 @@ HEAR_S = 2.0
 
 _SECRET = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off"))
 _TEXT = TextSelector(TextSelectorConfig(type=TextSelectorType.TEXT, autocomplete="off"))
-_PROFILE = SelectSelector(
-    SelectSelectorConfig(
-        options=list(SCALER_PROFILES),
-        mode=SelectSelectorMode.LIST,
-        translation_key=CONF_SCALER_PROFILE,
-    )
-)
 _TEXT_FIELD: dict[vol.Marker, Any] = {vol.Optional(CONF_PAIRING_TEXT): _TEXT}
 _KEY_FIELDS: dict[vol.Marker, Any] = {
     **_TEXT_FIELD,
@@ -182,15 +175,8 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
     @callback
     @override
     def async_get_options_flow(config_entry: ConfigEntry) -> OptionsFlow:
-        """Return the flow for the scale."""
+        """Return the flow of what may be chosen later."""
         return MeterNodeOptionsFlow()
-
-    @classmethod
-    @callback
-    @override
-    def async_supports_options_flow(cls, config_entry: ConfigEntry) -> bool:
-        """Offer the scale only where the meter's list does not bring it."""
-        return CONF_SCALER_PROFILE in config_entry.options
 
     # --- which meter ---------------------------------------------------------------------------
 
@@ -334,7 +320,7 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
             errors, self._failure = {"base": self._failure}, None
         if scale:
             default = self._scaler_profile
-            fields = {**fields, vol.Required(CONF_SCALER_PROFILE, default=default): _PROFILE}
+            fields = {**fields, vol.Required(CONF_SCALER_PROFILE, default=default): PROFILE}
         hello = self._heard.get(self._title)
         return self.async_show_form(
             step_id=step_id,
@@ -416,6 +402,9 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         hello, reading = self._heard[self._title], self._verified.reading
         data = {CONF_SYSTEM_TITLE: self._title} | _data_of(self._pairing)
         options: dict[str, Any] = {}
+        if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
+            options = {**self._entry.options}
+            options.pop(CONF_SCALER_PROFILE, None)
         if reading.list_name not in lists.SELF_DESCRIBING:
             options[CONF_SCALER_PROFILE] = self._scaler_profile
         store = await async_get_store(self.hass)
@@ -430,17 +419,3 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             return self.async_update_reload_and_abort(self._entry, data=data, options=options)
         return self.async_create_entry(title=_name(hello, reading), data=data, options=options)
-
-
-class MeterNodeOptionsFlow(OptionsFlowWithReload):
-    """Changes the scale of a meter whose list does not bring it."""
-
-    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask for the scale."""
-        if user_input is not None:
-            return self.async_create_entry(data=user_input)
-        default = self.config_entry.options[CONF_SCALER_PROFILE]
-        return self.async_show_form(
-            step_id="init",
-            data_schema=vol.Schema({vol.Required(CONF_SCALER_PROFILE, default=default): _PROFILE}),
-        )

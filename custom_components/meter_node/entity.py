@@ -25,6 +25,8 @@ class MeterNodeDescription(EntityDescription):
 
     has_fn: Callable[[MeterData], bool]
     """Whether the meter sends it."""
+    by_clock: bool = False
+    """Whether it goes by calendar and clock, and so stands while the meter is away."""
 
 
 class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
@@ -38,13 +40,16 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
         """Belong to the meter, and show what the description says."""
         super().__init__(coordinator)
         self.entity_description = description
+        self._by_clock = description.by_clock
         self._attr_unique_id = f"{coordinator.config_entry.unique_id}_{description.key}"
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, coordinator.title)})
 
     @property
     @override
     def available(self) -> bool:
-        """Whether the meter is there."""
+        """Whether the meter is there, or what is shown does not depend on it."""
+        if self._by_clock and self.coordinator.calendar is not None:
+            return True
         return self.coordinator.available
 
 

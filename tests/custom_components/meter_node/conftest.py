@@ -113,11 +113,15 @@ async def home(
 
 
 @pytest.fixture
-def asked(meter: Meter, broker: Broker) -> AskedMeter:
-    """The meter's other side, which answers whoever has its control keys."""
+def asked(meter: Meter, broker: Broker) -> Iterator[AskedMeter]:
+    """The meter's other side, which answers whoever has its control keys.
+
+    It is asked for what a test wants alone: the calendar, that is wanted unasked, has other tests.
+    """
     asked = AskedMeter(meter, broker)
     broker.listeners.append(asked.take)
-    return asked
+    with patch("custom_components.meter_node.tariff.Tariffs.ask_if_due"):
+        yield asked
 
 
 @pytest.fixture

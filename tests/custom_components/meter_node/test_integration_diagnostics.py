@@ -54,6 +54,19 @@ async def test_states_and_logs_are_in_it(home: Home) -> None:
     assert told["reading"]["logs"] == {"0.0.99.98.0.255": 7}
 
 
+async def test_tariff_costs_and_capacity_are_in_it(home: Home) -> None:
+    options = {"tariff_preset": "norway_elvia", "capacity_preset": "norway_elvia"}
+    home.hass.config_entries.async_update_entry(home.entry, options=options)
+    await home.set_up()
+    await home.push()
+    told = await async_get_config_entry_diagnostics(home.hass, home.entry)
+    json.dumps(told)
+    assert told["calendar"]["name"] == "Elvia"
+    assert told["tariff"] in (1, 2)
+    assert told["costs"]["currency"] == "NOK"
+    assert told["capacity"]["preset"] == "norway_elvia"
+
+
 async def test_it_can_be_had_before_the_first_frame(home: Home) -> None:
     del home.broker.retained[home.meter.hello_topic]
     await home.set_up()

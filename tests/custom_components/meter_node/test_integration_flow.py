@@ -700,6 +700,9 @@ def real_entry(hass: HomeAssistant, danish: RealFrame) -> MockConfigEntry:
 async def test_keys_left_empty_stay_as_they_are(
     real_flow: Flow, real_entry: MockConfigEntry, danish: RealFrame, set_up_entry: AsyncMock
 ) -> None:
+    real_flow.hass.config_entries.async_update_entry(
+        real_entry, options={**real_entry.options, "main_fuse": 25}
+    )
     before = dict(real_entry.data)
     await real_flow.go_on(await real_entry.start_reconfigure_flow(real_flow.hass))
     assert real_flow.shows("reconfigure")
@@ -709,7 +712,7 @@ async def test_keys_left_empty_stay_as_they_are(
     await real_flow.wait(push_topic(danish.title), danish.payload)
     assert real_flow.ended("reconfigure_successful")
     assert real_entry.data == before
-    assert real_entry.options == {"scaler_profile": "energy_1_wh"}
+    assert real_entry.options == {"scaler_profile": "energy_1_wh", "main_fuse": 25}
 
 
 async def test_a_reconfiguration_under_the_same_keys_leaves_the_counter_where_it_is(
@@ -754,25 +757,6 @@ async def test_a_plain_meters_reconfiguration_asks_for_no_keys(
     await flow.wait(push_topic(number), swedish.payload)
     assert flow.ended("reconfigure_successful")
     assert entry.data == {"system_title": number}
-
-
-async def test_the_scale_is_an_option_where_the_list_does_not_bring_it(
-    hass: HomeAssistant, real_entry: MockConfigEntry
-) -> None:
-    assert real_entry.supports_options
-    result = await hass.config_entries.options.async_init(real_entry.entry_id)
-    assert result["type"] is FlowResultType.FORM
-    result = await hass.config_entries.options.async_configure(
-        result["flow_id"], {"scaler_profile": "energy_1_wh"}
-    )
-    assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert real_entry.options == {"scaler_profile": "energy_1_wh"}
-
-
-async def test_a_self_describing_meter_has_no_options(
-    hass: HomeAssistant, entry: MockConfigEntry
-) -> None:
-    assert not entry.supports_options
 
 
 # --- control keys --------------------------------------------------------------------------------

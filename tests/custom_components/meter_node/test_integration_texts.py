@@ -13,6 +13,7 @@ import pytest
 from custom_components.meter_node import proof, reader
 from custom_components.meter_node.binary_sensor import BINARY_SENSORS
 from custom_components.meter_node.button import BUTTONS
+from custom_components.meter_node.calendar import CALENDARS
 from custom_components.meter_node.channel.event_codes import BY_NAME
 from custom_components.meter_node.channel.hello import DISCOVERY_FILTER
 from custom_components.meter_node.channel.kamstrup_v0001 import SCALER_PROFILES
@@ -29,6 +30,7 @@ LANGUAGES = ("da", "en")
 TABLES: dict[str, tuple[MeterNodeDescription, ...]] = {
     "binary_sensor": BINARY_SENSORS,
     "button": BUTTONS,
+    "calendar": CALENDARS,
     "event": EVENTS,
     "select": SELECTS,
     "sensor": SENSORS,
@@ -126,7 +128,7 @@ def test_every_step_abort_and_option_is_put_into_words(language: str) -> None:
     source = (FOLDER / "config_flow.py").read_text()
     assert set(re.findall(r'async_abort\(reason="(\w+)"', source)) <= set(config["abort"])
     assert {"already_configured", "already_in_progress"} <= set(config["abort"])
-    assert set(re.findall(r'async_show_form\(\s*step_id="(\w+)"', source)) == {"user", "init"}
+    assert set(re.findall(r'async_show_form\(\s*step_id="(\w+)"', source)) == {"user"}
     assert set(config["step"]) == {"user"} | set(re.findall(r'_async_ask\("(\w+)"', source))
     assert set(texts(language)["selector"]["scaler_profile"]["options"]) == set(SCALER_PROFILES)
 
@@ -138,6 +140,32 @@ def test_every_exception_is_put_into_words(language: str) -> None:
     raised |= set(re.findall(r'"(ask_\w+)"', sources))
     raised |= set(re.findall(r'_bad\("(\w+)"', sources))
     assert raised == set(texts(language)["exceptions"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_option_and_what_is_wrong_with_one_is_put_into_words(language: str) -> None:
+    options = texts(language)["options"]
+    fields = {
+        "init": {
+            "scale": {"scaler_profile"},
+            "tariff": {"tariff_preset"},
+            "capacity": {"capacity_preset", "capacity_limit", "main_fuse"},
+        },
+        "prices": {
+            way: {f"{way}_spot", *(f"price_t{tariff}" for tariff in range(1, 9))}
+            for way in ("import", "export")
+        },
+    }
+    assert set(options["step"]) == set(fields)
+    for step, sections in fields.items():
+        told = options["step"][step]["sections"]
+        assert set(told) == set(sections)
+        for name, keys in sections.items():
+            assert set(told[name]["data"]) == set(told[name]["data_description"]) == keys
+    wrong = {"prices_incomplete", "spot_currency", "spot_missing", "spot_unit"}
+    assert set(options["error"]) == {"limit_without_rule"} | {
+        f"{way}_{why}" for way in ("import", "export") for why in wrong
+    }
 
 
 @pytest.mark.parametrize("platform", TABLES)
