@@ -111,6 +111,10 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.hello: Hello | None = None
         self.reading: Reading | None = None
         self.last_good: datetime | None = None
+        self.last_heard: datetime | None = None
+        """When anything came on the meter's topic, good or not, that the broker had not kept."""
+        self.node_online: bool | None = None
+        """What the meter's node said last; None while it said nothing."""
         self.accepted = 0
         self.refused: Counter[str] = Counter()
         self.asker: Asker | None = None  # without control keys it can't be asked
@@ -142,7 +146,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._told_available = True
         self._keys_refused = False  # since the last sign of life
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
-        self._held: set[str] = set()  # totals that the meter now gives lower than before
+        self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
         self._device: dr.DeviceInfo = {}
         self._subscriptions: list[CALLBACK_TYPE] = []
@@ -164,6 +168,28 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def observed_interval_s(self) -> int | None:
         """As the last good frames kept it; None while there were too few."""
         return patience.observed_s(self._record.gaps_s)
+
+    @property
+    def last_live(self) -> Arrival | None:
+        """The last good frame that the broker had not kept."""
+        return self._last_live
+
+    @property
+    def started(self) -> datetime:
+        """Since when the meter is listened to."""
+        return self._started
+
+    @property
+    def fallen(self) -> dict[str, tuple[float, float]]:
+        """Totals that are held, by register key: what is shown, and what the meter gives (Wh)."""
+        return {
+            key: (self._record.totals[key], self._record.bases.get(key, 0) + register)
+            for key, register in self._held.items()
+        }
+
+    def base(self, key: str) -> float:
+        """Return what is shown above the meter's own register, since it once went back."""
+        return self._record.bases.get(key, 0)
 
     @property
     def calendar(self) -> ActivityCalendar | None:
@@ -244,11 +270,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def _on_status(self, online: bool) -> None:
         """Follow the node: its word is believed at once, that it is there or gone."""
         self._offline = not online
+        self.node_online = online
         self._tell_availability("its node is offline")
 
     @callback
     def _on_push(self, payload: bytes, retained: bool) -> None:
         """Take a push, or count why not."""
+        if not retained:
+            self.last_heard = dt_util.utcnow()
         try:
             verified = self._reader.read(payload, retained=retained)
         except NotTakenError as error:
@@ -397,15 +426,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 values[key] = value
         return values
 
-    def _total(self, key: str, value: float) -> float:
+    def _total(self, key: str, register: float) -> float:
         """Return a total that never goes down, but for a roll-over of the register."""
+        value = register + self.base(key)
         before = self._record.totals.get(key)
         if before is not None and value < before:
             if before > 0.9 * registers.ROLLOVER_WH and value < 0.1 * registers.ROLLOVER_WH:
                 _LOGGER.warning("%s: %s rolled over", self.name, key)
             else:
                 if key not in self._held:
-                    self._held.add(key)
                     _LOGGER.warning(
                         "%s: %s fell from %s to %s; the higher value is kept until it is reached",
                         self.name,
@@ -413,12 +442,25 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                         before,
                         value,
                     )
+                self._held[key] = register
                 return before
-        self._held.discard(key)
+        self._held.pop(key, None)
         if value != before:
             self._record.totals[key] = value
             self._store.async_changed()
         return value
+
+    @callback
+    def async_count_on(self) -> None:
+        """Take the lower registers as they are: what is shown goes on from where it stands.
+
+        A lower total would be taken for a meter that began at zero: all of it would be counted
+        once more as consumption.
+        """
+        for key, register in self._held.items():
+            self._record.bases[key] = self._record.totals[key] - register
+        self._held.clear()
+        self._store.async_changed()
 
     def _is_young(self, reading: Reading) -> bool:
         """Whether a kept frame still tells how things are, by the meter's own clock."""
@@ -549,7 +591,7 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
         )
     elif record.scaler_profile != profile:
         record.scaler_profile = profile
-        record.totals = {}
+        record.totals, record.bases = {}, {}
         # What was paid stays; counters in another scale are another start.
         record.costs.pop("counted", None)
         record.capacity = {}

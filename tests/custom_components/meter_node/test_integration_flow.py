@@ -86,7 +86,9 @@ class Flow:
         for frame in frames:
             self.broker.send(topic, frame, keep=False)
         await self.hass.async_block_till_done()
-        return await self.look()
+        await self.look()
+        await self.hass.async_block_till_done()  # an entry that is loaded anew
+        return self
 
     async def look(self) -> Flow:
         """See what the flow shows by now."""
