@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
@@ -20,25 +22,39 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
 from . import log_entries, mqtt, pace, patience, raw_topic
+from .asking import Asker
+from .capacity import Capacity
+from .capacity_window import ClosedWindow
 from .channel import frames, kamstrup_v0001, registers
+from .channel.activity_calendar import ActivityCalendar
+from .channel.cosem_time import ClockStatus, CosemDateTime
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
+from .channel.objects import CosemObject
+from .channel.pairing import Pairing
 from .channel.reading import Reading
 from .channel.security import Keys, ReceiverState, Refusal
+from .choices import Choices
 from .const import (
     CONF_AUTHENTICATION_KEY,
+    CONF_CONTROL_AUTHENTICATION_KEY,
+    CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
+    CONF_PAIRING_NAME,
     CONF_RAW_TOPIC,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
+    PAIRING_REVOKED,
 )
 from .data import MeterData, States
 from .kept_frames import KeptFrames
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
+from .pricing import Pricing
 from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .store import MeterRecord, MeterStore, fingerprint
+from .tariff import COUNTERS, Tariffs
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -51,6 +67,8 @@ NEWS_KEPT = 32
 """For entities that are still being added: as many as one push carries at most."""
 
 _TOTALS = frozenset(register.key for register in registers.REGISTERS if register.is_energy)
+IMPORT = "import_active_energy"
+
 _OWN_MAKER = "Meter Node"
 _MAKER_OF_LIST = {kamstrup_v0001.LIST_NAME: "Kamstrup"}
 """Where no system title tells the maker: a plain meter has none."""
@@ -66,6 +84,24 @@ def keys_of(entry: ConfigEntry) -> Keys | None:
     )
 
 
+def control_keys_of(entry: ConfigEntry) -> Keys | None:
+    """Return the keys by which a meter is asked, None where it can only be listened to."""
+    if CONF_CONTROL_ENCRYPTION_KEY not in entry.data:
+        return None
+    return Keys(
+        bytes.fromhex(entry.data[CONF_CONTROL_ENCRYPTION_KEY]),
+        bytes.fromhex(entry.data[CONF_CONTROL_AUTHENTICATION_KEY]),
+    )
+
+
+def pairing_of(entry: ConfigEntry) -> Pairing | None:
+    """Return what an entry was paired with, None for a plain meter's."""
+    if (keys := keys_of(entry)) is None:
+        return None
+    title, name = bytes.fromhex(entry.data[CONF_SYSTEM_TITLE]), entry.data.get(CONF_PAIRING_NAME)
+    return Pairing(title, keys, control_keys_of(entry), name or "")
+
+
 class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     """Takes one meter's pushes; ``data`` holds what they say."""
 
@@ -75,14 +111,18 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Go on from where the store says that this meter was left, if its keys are the same."""
         super().__init__(hass, _LOGGER, config_entry=entry, name=entry.title)
         self.title: str = entry.data[CONF_SYSTEM_TITLE]
-        self.data = MeterData()
         self.hello: Hello | None = None
         self.reading: Reading | None = None
         self.last_good: datetime | None = None
+        self.last_heard: datetime | None = None
+        """When anything came on the meter's topic, good or not, that the broker had not kept."""
+        self.node_online: bool | None = None
+        """What the meter's node said last; None while it said nothing."""
         self.accepted = 0
         self.refused: Counter[str] = Counter()
         self.slow_is_due = True
         """Whether slow quantities are shown anew with what was pushed last (``pace``)."""
+        self.asker: Asker | None = None  # without control keys it can't be asked
 
         profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
         keys = keys_of(entry)
@@ -90,6 +130,16 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._record = _record_for(store, self.title, fingerprint(keys), profile.key)
         state = ReceiverState(self._record.highest, self._record.digest)
         self._reader = MeterReader(self.title, keys, profile, state)
+
+        choices = Choices.of(entry.options)
+        self.tariffs = Tariffs(hass, entry, choices, self._record, self._turn)
+        self.capacity: Capacity | None = None  # no rule was chosen
+        if choices.capacity_preset is not None:
+            zone = dt_util.get_default_time_zone()
+            self.capacity = Capacity(
+                choices.capacity_preset, zone, choices.limit_w, self._record.capacity
+            )
+        self.data = MeterData(main_fuse_a=choices.main_fuse_a)
 
         self._started = dt_util.utcnow()
         self._listening = False  # a frame came that shows how things are
@@ -102,7 +152,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._told_available = True
         self._keys_refused = False  # since the last sign of life
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
-        self._held: set[str] = set()  # totals that the meter now gives lower than before
+        self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
         self._device: dr.DeviceInfo = {}
         self._subscriptions: list[CALLBACK_TYPE] = []
@@ -133,6 +183,38 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         return KeptFrames(self.hass, self.title, self._reader, dt_util.get_default_time_zone())
 
     @property
+    def last_live(self) -> Arrival | None:
+        """The last good frame that the broker had not kept."""
+        return self._last_live
+
+    @property
+    def started(self) -> datetime:
+        """Since when the meter is listened to."""
+        return self._started
+
+    @property
+    def fallen(self) -> dict[str, tuple[float, float]]:
+        """Totals that are held, by register key: what is shown, and what the meter gives (Wh)."""
+        return {
+            key: (self._record.totals[key], self._record.bases.get(key, 0) + register)
+            for key, register in self._held.items()
+        }
+
+    def base(self, key: str) -> float:
+        """Return what is shown above the meter's own register, since it once went back."""
+        return self._record.bases.get(key, 0)
+
+    @property
+    def calendar(self) -> ActivityCalendar | None:
+        """The meter's own or a preset's, None where neither is known."""
+        return self.tariffs.calendar
+
+    @property
+    def pricing(self) -> Pricing | None:
+        """None where no price was given."""
+        return self.tariffs.pricing
+
+    @property
     def invocation_counter(self) -> int | None:
         """The highest that was verified."""
         return self._record.highest
@@ -144,12 +226,20 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="mqtt_not_ready")
         self._describe_device()
         self._wind_watchdog(dt_util.utcnow())
+        self.tariffs.async_start()
+        self.data = self._as_of_now(self.data)
         topic = self.config_entry.data.get(CONF_RAW_TOPIC)
         pushes = raw_topic.async_subscribe_pushes(self.hass, self.title, topic, self._on_push)
         self._subscriptions = [await pushes]
         if topic is None:  # somebody else's reader says no hello
             hellos = mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello)
             self._subscriptions.insert(0, await hellos)
+        if (keys := control_keys_of(self.config_entry)) is not None:
+            carrier = mqtt.MqttCarrier(self.hass, self.title)
+            title = bytes.fromhex(self.title)
+            self.asker = Asker(self.hass, carrier, title, keys, self._on_revoked)
+            self._subscriptions.append(self.asker.async_close)
+            await self.asker.async_start()
 
     @override
     async def _async_update_data(self) -> MeterData:
@@ -160,6 +250,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     async def async_shutdown(self) -> None:
         """Stop listening and write the counter down."""
         await super().async_shutdown()
+        self.tariffs.async_stop()
         for leave in (*self._subscriptions, self._leave_status, self._cancel_watchdog):
             if leave is not None:
                 leave()
@@ -194,11 +285,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def _on_status(self, online: bool) -> None:
         """Follow the node: its word is believed at once, that it is there or gone."""
         self._offline = not online
+        self.node_online = online
         self._tell_availability("its node is offline")
 
     @callback
     def _on_push(self, payload: bytes, retained: bool) -> None:
         """Take a push, or count why not."""
+        if not retained:
+            self.last_heard = dt_util.utcnow()
         try:
             verified = self._reader.read(payload, retained=retained)
         except NotTakenError as error:
@@ -210,12 +304,20 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if not retained:
             self._offline = False  # what a broker had kept does not prove that the node is there
             self._observe(reading)
+            if self.asker is not None and (sent := _sent(reading)) is not None:
+                self.asker.heard(sent)
+            self.tariffs.ask_if_due(self.asker)
         alive = not retained or self._is_young(reading)
         if alive:
             self._see_life()
         elif verified.repeated:
             return
         self._take(reading, self._news(reading, alive=alive, retained=retained))
+
+    @callback
+    def _on_revoked(self) -> None:
+        """Ask for another pairing: this one's control keys are not the meter's any more."""
+        self.config_entry.async_start_reauth(self.hass, data={PAIRING_REVOKED: True})
 
     def _observe(self, reading: Reading) -> None:
         """Learn how often the meter really sends, which a hello may say or not."""
@@ -243,14 +345,54 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._describe_device()
         self._pace(reading)
         self._tell_availability("its node is offline", update=False)
-        self.async_set_updated_data(
-            MeterData(
-                self._values(reading),
-                States.of(reading.states),
-                bool(reading.logs or reading.events),
-                (*self.data.news, *news)[-NEWS_KEPT:],
-            )
+        data = replace(
+            self.data,
+            values=self._values(reading),
+            states=States.of(reading.states),
+            keeps_logs=bool(reading.logs or reading.events),
+            news=(*self.data.news, *news)[-NEWS_KEPT:],
         )
+        self._account(reading, data)
+        self.tariffs.told(news)
+        self.async_set_updated_data(self._as_of_now(data))
+
+    def _account(self, reading: Reading, data: MeterData) -> None:
+        """Book what the counters have gone on: by the meter's own clock, while that is right."""
+        at = dt_util.utcnow() if _is_lost(reading.time) else _sent(reading) or dt_util.utcnow()
+        counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
+        self.tariffs.heard(at, counters_wh, data.states)
+        if self.capacity is not None:
+            self.capacity.take(at, counters_wh.get(IMPORT), _import_power_w(reading.values))
+            self._record.capacity = self.capacity.state()
+        if self.capacity is not None or self.pricing is not None:
+            self._store.async_changed()
+
+    @callback
+    def fill_capacity(self, windows: Iterable[ClosedWindow]) -> None:
+        """Take whole intervals that were missed, as a load profile has them."""
+        if self.capacity is not None:
+            self.capacity.fill(windows)
+            self._record.capacity = self.capacity.state()
+            self._turn()
+
+    def _as_of_now(self, data: MeterData) -> MeterData:
+        """Return what is known with what clock, calendar and prices make of it now."""
+        data = replace(data, tariff=self.tariffs.now())
+        if self.capacity is None:
+            return data
+        power_w = _import_power_w(data.values)
+        return replace(data, capacity=self.capacity.now(dt_util.utcnow(), power_w))
+
+    @callback
+    def _turn(self) -> None:
+        """Show that the tariff, a price or the month has changed without a frame."""
+        self._store.async_changed()  # a calendar may have been read
+        self.async_set_updated_data(self._as_of_now(self.data))
+
+    @callback
+    def async_take_states(self, read: Mapping[tuple[CosemObject, int], object]) -> None:
+        """Show what the meter answered since its last push."""
+        self.async_set_updated_data(replace(self.data, states=self.data.states.but(read)))
 
     def _pace(self, reading: Reading) -> None:
         """Find out whether slow quantities are shown with this push."""
@@ -303,15 +445,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             values[key] = self._total(key, value) if key in _TOTALS else value
         return values
 
-    def _total(self, key: str, value: float) -> float:
+    def _total(self, key: str, register: float) -> float:
         """Return a total that never goes down, but for a roll-over of the register."""
+        value = register + self.base(key)
         before = self._record.totals.get(key)
         if before is not None and value < before:
             if before > 0.9 * registers.ROLLOVER_WH and value < 0.1 * registers.ROLLOVER_WH:
                 _LOGGER.warning("%s: %s rolled over", self.name, key)
             else:
                 if key not in self._held:
-                    self._held.add(key)
                     _LOGGER.warning(
                         "%s: %s fell from %s to %s; the higher value is kept until it is reached",
                         self.name,
@@ -319,12 +461,25 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                         before,
                         value,
                     )
+                self._held[key] = register
                 return before
-        self._held.discard(key)
+        self._held.pop(key, None)
         if value != before:
             self._record.totals[key] = value
             self._store.async_changed()
         return value
+
+    @callback
+    def async_count_on(self) -> None:
+        """Take the lower registers as they are: what is shown goes on from where it stands.
+
+        A lower total would be taken for a meter that began at zero: all of it would be counted
+        once more as consumption.
+        """
+        for key, register in self._held.items():
+            self._record.bases[key] = self._record.totals[key] - register
+        self._held.clear()
+        self._store.async_changed()
 
     def _is_young(self, reading: Reading) -> bool:
         """Whether a kept frame still tells how things are, by the meter's own clock."""
@@ -425,6 +580,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         return _MAKER_OF_LIST.get(self.reading.list_name if self.reading else "", _OWN_MAKER)
 
 
+def _import_power_w(values: Mapping[str, float]) -> float | None:
+    return values.get("import_active_power")
+
+
+def _is_lost(time: CosemDateTime | None) -> bool:
+    """Whether the meter itself says that its clock is not valid."""
+    return time is not None and bool((time.status or 0) & ClockStatus.INVALID_VALUE)
+
+
 def _sent(reading: Reading) -> datetime | None:
     """Return when the meter says that it sent a reading."""
     return None if reading.time is None else reading.time.utc(dt_util.get_default_time_zone())
@@ -436,9 +600,19 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
     if record is None:
         record = MeterRecord(keys, profile)
     elif record.keys != keys:
-        record = MeterRecord(keys, profile, push_interval_s=record.push_interval_s)
+        record = MeterRecord(
+            keys,
+            profile,
+            push_interval_s=record.push_interval_s,
+            calendar=record.calendar,
+            costs=record.costs,
+            capacity=record.capacity,
+        )
     elif record.scaler_profile != profile:
         record.scaler_profile = profile
-        record.totals = {}
+        record.totals, record.bases = {}, {}
+        # What was paid stays; counters in another scale are another start.
+        record.costs.pop("counted", None)
+        record.capacity = {}
     store.records[title] = record
     return record

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import override
 
-from homeassistant.core import callback
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -26,6 +28,8 @@ class MeterNodeDescription(EntityDescription):
     """Whether the meter sends it."""
     is_slow: bool = False
     """Whether once a minute is often enough (``pace``)."""
+    by_clock: bool = False
+    """Whether it goes by calendar and clock, and so stands while the meter is away."""
 
 
 class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
@@ -39,13 +43,16 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
         """Belong to the meter, and show what the description says."""
         super().__init__(coordinator)
         self.entity_description = description
+        self._by_clock = description.by_clock
         self._attr_unique_id = f"{coordinator.config_entry.unique_id}_{description.key}"
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, coordinator.title)})
 
     @property
     @override
     def available(self) -> bool:
-        """Whether the meter is there."""
+        """Whether the meter is there, or what is shown does not depend on it."""
+        if self._by_clock and self.coordinator.calendar is not None:
+            return True
         return self.coordinator.available
 
 
@@ -53,8 +60,8 @@ class MeterNodeValueEntity(MeterNodeEntity):
     """An entity whose state is one value: written when it is another, a slow one once a minute."""
 
     entity_description: MeterNodeDescription
-    _shown: tuple[bool, object] | None = None
-    """Availability and value, as they were written last."""
+    _shown: tuple[bool, object, object] | None = None
+    """Availability, value and what belongs to it, as they were written last."""
 
     @property
     @abstractmethod
@@ -65,13 +72,16 @@ class MeterNodeValueEntity(MeterNodeEntity):
     async def async_added_to_hass(self) -> None:
         """Begin with the state that Home Assistant writes now."""
         await super().async_added_to_hass()
-        self._shown = self.available, self.value
+        self._shown = self._to_show()
+
+    def _to_show(self) -> tuple[bool, object, object]:
+        return self.available, self.value, self.extra_state_attributes
 
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
         """Write the state where it is another."""
-        shown = self.available, self.value
+        shown = self._to_show()
         before = self._shown
         if shown == before:
             return
@@ -102,3 +112,18 @@ def add_as_sent[D: MeterNodeDescription](
 
     entry.async_on_unload(coordinator.async_add_listener(add_new))
     add_new()
+
+
+@callback
+def forget(
+    hass: HomeAssistant,
+    entry: MeterNodeConfigEntry,
+    platform: Platform,
+    table: Iterable[MeterNodeDescription],
+) -> None:
+    """Take away what an entry had and, with other keys, has no more."""
+    registry = er.async_get(hass)
+    gone = {f"{entry.unique_id}_{row.key}" for row in table}
+    for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
+        if entity.domain == platform and entity.unique_id in gone:
+            registry.async_remove(entity.entity_id)

@@ -42,10 +42,19 @@ class MeterRecord:
     push_interval_s: int = DEFAULT_PUSH_INTERVAL_S
     """As the last hello announced it, which anyone may have written."""
     totals: dict[str, float] = field(default_factory=dict)
+    """As they are shown."""
+    bases: dict[str, float] = field(default_factory=dict)
+    """What a total is shown above its register, since that went back and was taken as it is."""
     gaps_s: list[int] = field(default_factory=list)
     """Between the last good live frames: how often the meter really sends."""
     entries: dict[str, int] = field(default_factory=dict)
     """The highest entry that was seen of each event log: an entry is told once."""
+    calendar: dict[str, Any] | None = None
+    """The meter's own, as it was last read."""
+    costs: dict[str, Any] = field(default_factory=dict)
+    """See ``costs``."""
+    capacity: dict[str, Any] = field(default_factory=dict)
+    """See ``capacity``."""
 
 
 _FIELDS = tuple(one.name for one in fields(MeterRecord))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from .client import Client
 from .meters import CAPTURED_IMPORT_KWH, CAPTURED_VOLTAGES_V
 from .storage import DASHBOARD
 from .view import View
+
+_MODULE = re.compile(r"/meter_node/[^\"']+[.]js")
+_RELAY, _CHOICE = "switch.house_load_relay_1", "select.house_load_relay_1_control"
 
 _NOT_YET = frozenset({"statistics_not_defined"})
 """What Home Assistant says of an energy source until its first statistics, after five minutes."""
@@ -49,6 +53,7 @@ async def faults(client: Client, view: View) -> list[str]:
         for entry in await client.ask("system_log/list")
         if _is_our_error(entry)
     ]
+    found += await _relay_faults(client)
     found += await _dashboard_faults(client)
     found += await _energy_faults(client)
     return found
@@ -59,23 +64,29 @@ def _is_our_error(entry: Mapping[str, Any]) -> bool:
     return entry["level"] in ("ERROR", "CRITICAL") and any("meter_node" in text for text in told)
 
 
+async def _relay_faults(client: Client) -> list[str]:
+    """Switch a relay of the house from Home Assistant, and give it back to the meter."""
+    found = []
+    for action, wanted in (("turn_on", "on"), ("turn_off", "off")):
+        await client.act("switch", action, _RELAY)
+        shown = (await client.states())[_RELAY]["state"]
+        if shown != wanted:
+            found.append(f"{_RELAY} is {shown} after {action}")
+    await client.act("select", "select_option", _CHOICE, option="automatic")
+    shown = (await client.states())[_CHOICE]["state"]
+    return found if shown == "automatic" else [*found, f"{_CHOICE} is {shown}"]
+
+
 async def _dashboard_faults(client: Client) -> list[str]:
+    """Look for what the browser makes the dashboard with: the module that every page loads."""
     page = await client.ask("lovelace/config", url_path=DASHBOARD)
-    there = await client.states()
-    absent = sorted({entity for entity in _entities(page) if entity not in there})
-    return [f"the dashboard names what is not there: {', '.join(absent)}"] if absent else []
-
-
-def _entities(node: object, key: str = "") -> Iterator[str]:
-    """Yield every entity id that a dashboard's configuration names."""
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            yield from _entities(value, name)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _entities(value, key)
-    elif isinstance(node, str) and key in ("entity", "entities"):
-        yield node
+    strategy = page["strategy"]["type"].removeprefix("custom:")
+    address = _MODULE.search(await client.text("/"))
+    if address is None:
+        return ["the pages load no module for the dashboard"]
+    if f'"{strategy}"' not in await client.text(address[0]):
+        return [f"the dashboard's module does not bring the strategy {strategy}"]
+    return []
 
 
 async def _energy_faults(client: Client) -> list[str]:

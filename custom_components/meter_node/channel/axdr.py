@@ -49,6 +49,7 @@ _NUMBERS = tuple(
     (_FIXED[tag].unpack_from, 1 + _FIXED[tag].size) if tag in _FIXED else None for tag in range(256)
 )
 """By tag: how a number is read, and how far to go on behind its tag."""
+_TAGGED = {tag: Struct(f">B{fixed.format[1:]}") for tag, fixed in _FIXED.items()}
 _RAW_LENGTH = {25: 12, 26: 5, 27: 4}
 _NAME = b"\x09\x06"
 """How a logical name begins: an octet-string of six bytes."""
@@ -200,7 +201,7 @@ def encode_length(length: int) -> bytes:
 def number(tag: int, value: float) -> bytes:
     """Return a number under its type tag. Raises AxdrError when it does not fit."""
     try:
-        return bytes((tag,)) + _FIXED[tag].pack(value)
+        return _TAGGED[tag].pack(tag, value)
     except (struct_error, OverflowError):
         raise AxdrError(f"{value} does not fit the type with tag {tag}") from None
 
