@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from meter_node.channel import presets
+from meter_node.channel.hello import MOST_KEPT_DAYS
 from meter_node.meter import parameters
 from meter_node.meter.meter import Meter
 from meter_node.meter.parameters import Parameters
@@ -415,6 +416,7 @@ class BridgeConfig(_Section):
 
     source: Annotated[str, AfterValidator(_line)]
     push_interval_s: int = Field(default=10, ge=1, le=3600)
+    keep_days: int = Field(default=130, ge=0, le=MOST_KEPT_DAYS)
 
 
 class DisplayConfig(_Section):

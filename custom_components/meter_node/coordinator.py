@@ -21,7 +21,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, mqtt, patience
+from . import log_entries, mqtt, pace, patience, raw_topic
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
@@ -41,12 +41,14 @@ from .const import (
     CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
     CONF_PAIRING_NAME,
+    CONF_RAW_TOPIC,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
     PAIRING_REVOKED,
 )
 from .data import MeterData, States
+from .kept_frames import KeptFrames
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
 from .pricing import Pricing
@@ -64,6 +66,7 @@ WARN_EVERY = timedelta(hours=1)
 NEWS_KEPT = 32
 """For entities that are still being added: as many as one push carries at most."""
 
+_TOTALS = frozenset(register.key for register in registers.REGISTERS if register.is_energy)
 IMPORT = "import_active_energy"
 
 _OWN_MAKER = "Meter Node"
@@ -117,6 +120,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """What the meter's node said last; None while it said nothing."""
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.slow_is_due = True
+        """Whether slow quantities are shown anew with what was pushed last (``pace``)."""
         self.asker: Asker | None = None  # without control keys it can't be asked
 
         profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
@@ -138,6 +143,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
         self._started = dt_util.utcnow()
         self._listening = False  # a frame came that shows how things are
+        self._slow_shown: datetime | None = None  # when slow quantities were shown, as pushed
         self._told = 0  # log entries, since the start
         self._fresh = False  # a sign of life came within the last three intervals
         self._silent_since = dt_util.utcnow()  # the last sign of life, or what was borne since
@@ -168,6 +174,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def observed_interval_s(self) -> int | None:
         """As the last good frames kept it; None while there were too few."""
         return patience.observed_s(self._record.gaps_s)
+
+    @property
+    def kept_frames(self) -> KeptFrames | None:
+        """What its bridge can be asked for of the past; None where none says that it keeps any."""
+        if self.hello is None or self.hello.keeps is None:
+            return None
+        return KeptFrames(self.hass, self.title, self._reader, dt_util.get_default_time_zone())
 
     @property
     def last_live(self) -> Arrival | None:
@@ -215,10 +228,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._wind_watchdog(dt_util.utcnow())
         self.tariffs.async_start()
         self.data = self._as_of_now(self.data)
-        self._subscriptions = [
-            await mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello),
-            await mqtt.async_subscribe_pushes(self.hass, self.title, self._on_push),
-        ]
+        topic = self.config_entry.data.get(CONF_RAW_TOPIC)
+        pushes = raw_topic.async_subscribe_pushes(self.hass, self.title, topic, self._on_push)
+        self._subscriptions = [await pushes]
+        if topic is None:  # somebody else's reader says no hello
+            hellos = mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello)
+            self._subscriptions.insert(0, await hellos)
         if (keys := control_keys_of(self.config_entry)) is not None:
             carrier = mqtt.MqttCarrier(self.hass, self.title)
             title = bytes.fromhex(self.title)
@@ -328,6 +343,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if reading.texts.items() - self._texts.items():
             self._texts |= reading.texts
             self._describe_device()
+        self._pace(reading)
         self._tell_availability("its node is offline", update=False)
         data = replace(
             self.data,
@@ -378,6 +394,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Show what the meter answered since its last push."""
         self.async_set_updated_data(replace(self.data, states=self.data.states.but(read)))
 
+    def _pace(self, reading: Reading) -> None:
+        """Find out whether slow quantities are shown with this push."""
+        sent = _sent(reading) or dt_util.utcnow()
+        interval_s = self.observed_interval_s or self.push_interval_s
+        self.slow_is_due = pace.is_due(sent, interval_s, self._slow_shown)
+        if self.slow_is_due:
+            self._slow_shown = sent
+
     def _news(self, reading: Reading, *, alive: bool, retained: bool) -> tuple[NewEntry, ...]:
         """Return the log entries to tell; what happened while nobody listened is only noted."""
         entries, seen = log_entries.unseen(
@@ -416,14 +440,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         Real meters send totals once an hour only; an instantaneous value that is not sent any
         more is none any more.
         """
-        values = {
-            key: value for key, value in self.data.values.items() if registers.BY_KEY[key].is_energy
-        }
+        values = {key: value for key, value in self.data.values.items() if key in _TOTALS}
         for key, value in reading.values.items():
-            if registers.BY_KEY[key].is_energy:
-                values[key] = self._total(key, value)
-            else:
-                values[key] = value
+            values[key] = self._total(key, value) if key in _TOTALS else value
         return values
 
     def _total(self, key: str, register: float) -> float:

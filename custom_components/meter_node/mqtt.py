@@ -46,6 +46,19 @@ async def async_subscribe_pushes(
     return await mqtt.async_subscribe(hass, hello.push_topic(title), received, _QOS, encoding=None)
 
 
+async def async_subscribe_raw(
+    hass: HomeAssistant, topic: str, on_payload: Callable[[bytes, bool], None]
+) -> CALLBACK_TYPE:
+    """Hand each message of a topic on as (bytes, whether the broker had kept it)."""
+    from homeassistant.components import mqtt
+
+    @callback
+    def received(message: ReceiveMessage) -> None:
+        on_payload(_raw(message), message.retain)
+
+    return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+
+
 async def async_subscribe_hellos(
     hass: HomeAssistant, title: str, on_hello: Callable[[Hello], None]
 ) -> CALLBACK_TYPE:
@@ -73,6 +86,38 @@ async def async_subscribe_status(
             on_status(online)
 
     return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+
+
+async def async_subscribe_kept(
+    hass: HomeAssistant, title: str, requester: str, on_response: Callable[[bytes], None]
+) -> tuple[CALLBACK_TYPE, asyncio.Event]:
+    """Hand each response of a meter's bridge on; the event is set once the broker knows of it."""
+    from homeassistant.components import mqtt
+
+    @callback
+    def received(message: ReceiveMessage) -> None:
+        if not message.retain:  # a response is for now, and no broker is to keep it
+            on_response(_raw(message))
+
+    topic = hello.kept_response_topic(title, requester)
+    ready = asyncio.Event()
+    stop_waiting = mqtt.async_on_subscribe_done(hass, topic, _QOS, ready.set)
+    unsubscribe = await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+
+    @callback
+    def leave() -> None:
+        stop_waiting()
+        unsubscribe()
+
+    return leave, ready
+
+
+async def async_ask_kept(hass: HomeAssistant, title: str, requester: str, request: str) -> None:
+    """Ask a meter's bridge for frames. Raises HomeAssistantError where MQTT is not there."""
+    from homeassistant.components import mqtt
+
+    topic = hello.kept_request_topic(title, requester)
+    await mqtt.async_publish(hass, topic, request, _QOS, retain=False)
 
 
 class MqttCarrier:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 
-from . import mqtt
+from . import mqtt, raw_topic
 from .asking import Asker, AskError
 from .channel import objects, services
 from .channel.security import Keys, Refusal
@@ -51,6 +51,7 @@ async def async_prove(
     reader: MeterReader,
     push_interval_s: int,
     on_progress: Callable[[float], None],
+    topic: str | None = None,
     control: Keys | None = None,
 ) -> Verified | NotTakenError:
     """Return the reading of a live frame, or why there was none.
@@ -58,7 +59,7 @@ async def async_prove(
     What the broker kept may be of any age and any keys: it neither proves nor condemns, and is
     told of only where nothing better came. Control keys are tried once a frame has come.
     """
-    answer = await _async_live_frame(hass, title, reader, push_interval_s, on_progress)
+    answer = await _async_live_frame(hass, title, reader, push_interval_s, on_progress, topic)
     if isinstance(answer, NotTakenError) or control is None:
         return answer
     if await _async_is_refused(hass, title, control, answer):
@@ -90,6 +91,7 @@ async def _async_live_frame(
     reader: MeterReader,
     push_interval_s: int,
     on_progress: Callable[[float], None],
+    topic: str | None,
 ) -> Verified | NotTakenError:
     answer: asyncio.Future[Verified | NotTakenError] = hass.loop.create_future()
     hint: NotTakenError | None = None
@@ -114,7 +116,7 @@ async def _async_live_frame(
             answer.set_result(verified)
 
     wait = wait_s(push_interval_s)
-    unsubscribe = await mqtt.async_subscribe_pushes(hass, title, on_push)
+    unsubscribe = await raw_topic.async_subscribe_pushes(hass, title, topic, on_push)
     try:
         started = hass.loop.time()
         while not answer.done() and (waited := hass.loop.time() - started) < wait:
