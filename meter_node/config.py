@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from meter_node.channel import presets
+from meter_node.channel.hello import MOST_KEPT_DAYS
 from meter_node.meter import parameters
 from meter_node.meter.meter import Meter
 from meter_node.meter.parameters import Parameters
@@ -375,6 +376,9 @@ class MeterConfig(_Section):
             raise RefusedError("parameters.tariff: name a preset by the meter's tariff instead")
         if self.tariff:
             given["tariff"] = TariffSettings(calendar=presets.load(self.tariff).calendar)
+        if "push" in given:
+            raise RefusedError("parameters.push: it is the meter's push_interval_s")
+        given["push"] = {"interval_s": self.push_interval_s}
         expected = {"production_expected": self.production_expected}
         tamper = given.get("tamper", {})
         given["tamper"] = expected | tamper if isinstance(tamper, dict) else tamper
@@ -412,6 +416,7 @@ class BridgeConfig(_Section):
 
     source: Annotated[str, AfterValidator(_line)]
     push_interval_s: int = Field(default=10, ge=1, le=3600)
+    keep_days: int = Field(default=130, ge=0, le=MOST_KEPT_DAYS)
 
 
 class DisplayConfig(_Section):

@@ -82,7 +82,7 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                     database,
                     port,
                     thread,
-                    _links(settings, meter),
+                    _links(settings, node_keys),
                     partial(keys.change_management, data_dir, meter.name),
                     keys.PairingWatch(data_dir, meter.name),
                     status_topic=hello.node_status_topic(node_keys.node),
@@ -157,13 +157,16 @@ def _radio(settings: config.BluetoothConfig | None) -> BlePort | None:
     return BlePort(settings.transport, settings.most_connections)
 
 
-def _links(settings: config.Config, meter: config.MeterConfig) -> Links:
+def _links(settings: config.Config, node_keys: keys.NodeKeys) -> Links:
     """What the set-up objects tell of how the meter is reached."""
+    pushed_to = f"{settings.mqtt.host}:{settings.mqtt.port}" if settings.mqtt else ""
     if settings.ami is None:
-        return Links(push_interval_s=meter.push_interval_s)
+        return Links(pushed_to)
     ami = settings.ami.settings()
+    titles = [node_keys.meters[meter.name].system_title for meter in settings.meter]
     return Links(
-        push_interval_s=meter.push_interval_s,
+        pushed_to,
+        tuple(enumerate(titles, start=1)),
         tcp_port=ami.tcp.port if ami.tcp else 0,
         inactivity_s=ami.inactivity_s,
         most_connections=ami.most_connections,

@@ -173,6 +173,7 @@ class MeterRunner:
         self._source, self._engine = _source_and_engine(settings, variant, self._world)
         # The first second is kept and shown at once: who starts often must not lose all between.
         self._offered_s = 0
+        self._announced_s: int | None = None
         self._warned_s: dict[str, float] = {}
         self._unpushed: dict[tuple[Log, int], LogRow] = {}
 
@@ -263,8 +264,9 @@ class MeterRunner:
             head_end.StoreInThread(self._store, self.system_title, self._thread),
             head_end.credentials(self._keys, self._change_management or refuse),
             floor=time_floor(datetime.now(UTC)),
-            links=self._links or Links(push_interval_s=self._settings.push_interval_s),
+            links=self._links or Links(),
             commit=self.commit_now,
+            knows_time=lambda: self._awake,
         )
 
     def _look_at_pairings(self) -> None:
@@ -393,6 +395,7 @@ class MeterRunner:
 
     async def keep(self) -> None:
         """Commit what is offered and push what is committed, until cancelled."""
+        self._announced_s = self._meter.parameters.push.interval_s
         self._greet()
         loop = asyncio.get_running_loop()
         while True:
@@ -431,6 +434,7 @@ class MeterRunner:
                 waiting.set_result(None)
         self._settling.clear()
         self._say_well()
+        self._say_how_often()
         ports = [port for port in (self._port, self._radio) if port is not None]
         if ports:
             self.screen.communicating = any(port.connected for port in ports)
@@ -460,7 +464,7 @@ class MeterRunner:
             return second // interval_s != before // interval_s
 
         # An event is kept and told at once.
-        due = crossed(self._settings.push_interval_s) or self._meter.has_news
+        due = crossed(self._meter.parameters.push.interval_s) or self._meter.has_news
         if due or crossed(self._commit_interval_s):
             # A push that the store was too slow for is not forgotten with its snapshot.
             due = due or (self._offer is not None and self._offer.push)
@@ -506,7 +510,7 @@ class MeterRunner:
             system_title=self.title,
             model=self._settings.model,
             software=__version__,
-            push_interval=self._settings.push_interval_s,
+            push_interval=self._meter.parameters.push.interval_s,
             status_topic=self._status_topic,
             fault=self._fault,
         )
@@ -524,6 +528,14 @@ class MeterRunner:
         self._greet()
         if self._port is not None:
             self._port.set_online(False)
+
+    def _say_how_often(self) -> None:
+        """Announce anew where the utility has changed how often is pushed."""
+        interval_s = self._meter.parameters.push.interval_s
+        if interval_s == self._announced_s:
+            return
+        self._announced_s = interval_s
+        self._greet()
 
     def _say_well(self) -> None:
         if self._fault is None:

@@ -27,7 +27,7 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.helpers.service_info.mqtt import MqttServiceInfo
 
-from . import bluetooth, links, mqtt
+from . import bluetooth, links, mqtt, raw_topic
 from .channel import lists
 from .channel import pairing as pairing_text
 from .channel.hello import Hello, is_shown
@@ -45,6 +45,7 @@ from .const import (
     CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
     CONF_PAIRING_NAME,
+    CONF_RAW_TOPIC,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
@@ -180,6 +181,8 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         self._typed: dict[str, Any] = {}
         self._failure: str | None = None
         self._proving: asyncio.Task[Verified | NotTakenError] | None = None
+        self._topic: str | None = None
+        self._finding: asyncio.Task[raw_topic.Found | None] | None = None
 
     @staticmethod
     @callback
@@ -227,6 +230,9 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
                 return await self._async_step_chosen(user_input)
             except FieldError as error:
                 errors = error.errors
+        elif self._failure is not None:
+            errors, self._failure = {CONF_RAW_TOPIC: self._failure}, None
+            user_input = {CONF_RAW_TOPIC: self._topic}
         self._heard |= await links.async_hear_all(self.hass, HEAR_S)
         self._advertised |= bluetooth.advertised(self.hass)
         known = self._async_current_ids(include_ignore=False)
@@ -243,6 +249,7 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
                 SelectSelectorConfig(options=options, mode=SelectSelectorMode.LIST)
             )
         fields[vol.Optional(CONF_PAIRING_TEXT)] = _TEXT
+        fields[vol.Optional(CONF_RAW_TOPIC)] = _TEXT
         return self.async_show_form(
             step_id="user",
             data_schema=self.add_suggested_values_to_schema(vol.Schema(fields), user_input),
@@ -253,6 +260,13 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_step_chosen(self, typed: Mapping[str, Any]) -> ConfigFlowResult:
         chosen = typed.get(CONF_METER)
         text = typed.get(CONF_PAIRING_TEXT, "").strip()
+        if topic := typed.get(CONF_RAW_TOPIC, "").strip():
+            if chosen or text:
+                raise FieldError(CONF_RAW_TOPIC, "topic_alone")
+            if not raw_topic.is_topic(topic):
+                raise FieldError(CONF_RAW_TOPIC, "topic_invalid")
+            self._topic = topic
+            return await self.async_step_find()
         pairing = read_pairing(text) if text else None
         title = chosen if pairing is None else pairing.system_title.hex()
         if title is None:
@@ -288,6 +302,35 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         name = self._advertised.get(self._title)
         return self._title if name is None else _advertised_label(self._title, name)
 
+    async def async_step_find(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Wait for a frame on the topic, to see whose it is."""
+        assert self._topic is not None
+        if self._finding is None:
+            self._finding = self.hass.async_create_task(
+                raw_topic.async_find(self.hass, self._topic, raw_topic.FIND_S), eager_start=False
+            )
+        if not self._finding.done():
+            return self.async_show_progress(
+                step_id="find",
+                progress_action="waiting_for_reader",
+                description_placeholders={"seconds": f"{raw_topic.FIND_S:.0f}"},
+                progress_task=self._finding,
+            )
+        found = self._finding.result()
+        self._finding = None
+        if found is None:
+            self._failure = "topic_silent"
+            return self.async_show_progress_done(next_step_id="user")
+        await self.async_set_unique_id(found.title, raise_on_progress=False)
+        self._title = found.title
+        self._heard[found.title] = found.hello()
+        return self.async_show_progress_done(next_step_id="found")
+
+    async def async_step_found(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Go on with the meter that was found on the topic."""
+        self._abort_if_unique_id_configured()
+        return await self._async_choose(self._heard[self._title])
+
     async def _async_choose(self, hello: Hello) -> ConfigFlowResult:
         self._title = hello.system_title
         self._heard[hello.system_title] = hello
@@ -319,10 +362,19 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_reauth(self, entry_data: Mapping[str, Any]) -> ConfigFlowResult:
         """Begin anew for a meter whose keys do not open its frames any more."""
-        self._title = entry_data[CONF_SYSTEM_TITLE]
+        self._begin_with_entry()
         if PAIRING_REVOKED in entry_data:
             return await self.async_step_reauth_pairing()
         return await self.async_step_reauth_confirm()
+
+    def _begin_with_entry(self) -> None:
+        """Know which meter it is, and where its frames are."""
+        self._title = self._entry.data[CONF_SYSTEM_TITLE]
+        self._topic = self._entry.data.get(CONF_RAW_TOPIC)
+        if self._topic is not None:  # where no hello will come
+            ciphered = CONF_ENCRYPTION_KEY in self._entry.data
+            found = raw_topic.Found(self._title, ciphered, self._entry.title.partition(" ")[0])
+            self._heard[self._title] = found.hello()
 
     async def async_step_reauth_pairing(
         self, user_input: dict[str, Any] | None = None
@@ -340,7 +392,7 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask for what may have changed; keys that are left empty stay as they are."""
-        self._title = self._entry.data[CONF_SYSTEM_TITLE]
+        self._begin_with_entry()
         fields = {} if pairing_of(self._entry) is None else _KEY_FIELDS
         return await self._async_ask("reconfigure", user_input, fields, scale=self._scale_wanted)
 
@@ -420,6 +472,7 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
                     self._reader,
                     interval_s,
                     self.async_update_progress,
+                    self._topic,
                     None if self._pairing is None else self._pairing.control,
                 ),
                 eager_start=False,
@@ -443,6 +496,8 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         """Make the entry, or give it its new keys; it goes on from the counter just proven."""
         hello, reading = self._heard[self._title], self._verified.reading
         data = {CONF_SYSTEM_TITLE: self._title} | _data_of(self._pairing)
+        if self._topic is not None:
+            data[CONF_RAW_TOPIC] = self._topic
         options: dict[str, Any] = {}
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             options = {**self._entry.options}

@@ -18,7 +18,7 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.event import async_call_later
 
-from . import bluetooth, mqtt
+from . import bluetooth, mqtt, raw_topic
 from .asking import Carrier, Listening
 from .channel.hello import Hello
 
@@ -94,14 +94,16 @@ class _Awaited:
 class Links:
     """The ways to one meter that are there: ``asking.Carrier`` too."""
 
-    def __init__(self, hass: HomeAssistant, title: str, ears: Ears) -> None:
-        """Nothing is listened to yet."""
+    def __init__(self, hass: HomeAssistant, title: str, ears: Ears, raw: str | None = None) -> None:
+        """Nothing is listened to yet; ``raw``: the topic of another reader, then the only way."""
         self._hass = hass
         self._ears = ears
-        self._ways = [
-            _Way(mqtt.MqttLink(hass, title)),
-            _Way(bluetooth.BluetoothLink(hass, title)),
-        ]
+        links: tuple[Link, ...] = (
+            (mqtt.MqttLink(hass, title), bluetooth.BluetoothLink(hass, title))
+            if raw is None
+            else (raw_topic.RawLink(hass, raw),)
+        )
+        self._ways = [_Way(link) for link in links]
         self._awaited: list[_Awaited] = []
         self._cancel_look: CALLBACK_TYPE | None = None
         self._stopped = False

@@ -44,6 +44,18 @@ async def _async_subscribe(
     return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
 
 
+async def async_subscribe_raw(
+    hass: HomeAssistant, topic: str, on_payload: Callable[[bytes, bool], None]
+) -> CALLBACK_TYPE:
+    """Hand each message of a topic on as (bytes, whether the broker had kept it)."""
+
+    @callback
+    def received(message: ReceiveMessage) -> None:
+        on_payload(_raw(message), message.retain)
+
+    return await _async_subscribe(hass, topic, received)
+
+
 async def _async_subscribe_hellos(
     hass: HomeAssistant, title: str, on_hello: Callable[[Hello], None]
 ) -> CALLBACK_TYPE:
@@ -55,6 +67,44 @@ async def _async_subscribe_hellos(
             on_hello(said)
 
     return await _async_subscribe(hass, hello.hello_topic(title), received)
+
+
+async def async_subscribe_kept(
+    hass: HomeAssistant, title: str, requester: str, on_response: Callable[[bytes], None]
+) -> Listening:
+    """Hand each response of a meter's bridge on; ready once the broker knows of it."""
+    return await _async_listen(hass, hello.kept_response_topic(title, requester), on_response)
+
+
+async def async_ask_kept(hass: HomeAssistant, title: str, requester: str, request: str) -> None:
+    """Ask a meter's bridge for frames. Raises HomeAssistantError where MQTT is not there."""
+    from homeassistant.components import mqtt
+
+    topic = hello.kept_request_topic(title, requester)
+    await mqtt.async_publish(hass, topic, request, _QOS, retain=False)
+
+
+async def _async_listen(
+    hass: HomeAssistant, topic: str, on_response: Callable[[bytes], None]
+) -> Listening:
+    """Subscribe to responses; ready once the broker has acknowledged it."""
+    from homeassistant.components import mqtt
+
+    @callback
+    def received(message: ReceiveMessage) -> None:
+        if not message.retain:  # a response is for now, and no broker is to keep it
+            on_response(_raw(message))
+
+    ready = asyncio.Event()
+    stop_waiting = mqtt.async_on_subscribe_done(hass, topic, _QOS, ready.set)
+    unsubscribe = await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+
+    @callback
+    def leave() -> None:
+        stop_waiting()
+        unsubscribe()
+
+    return Listening(leave, ready)
 
 
 class MqttLink:
@@ -122,25 +172,9 @@ class MqttLink:
             self._leave_status = leave
 
     async def async_listen(self, requester: str, on_response: Callable[[bytes], None]) -> Listening:
-        """Subscribe to a requester's responses; ready once the broker has acknowledged it."""
-        from homeassistant.components import mqtt
-
-        @callback
-        def received(message: ReceiveMessage) -> None:
-            if not message.retain:  # a response is for now, and no broker is to keep it
-                on_response(_raw(message))
-
+        """Subscribe to a requester's responses."""
         topic = hello.response_topic(self._title, requester)
-        ready = asyncio.Event()
-        stop_waiting = mqtt.async_on_subscribe_done(self._hass, topic, _QOS, ready.set)
-        unsubscribe = await mqtt.async_subscribe(self._hass, topic, received, _QOS, encoding=None)
-
-        @callback
-        def leave() -> None:
-            stop_waiting()
-            unsubscribe()
-
-        return Listening(leave, ready)
+        return await _async_listen(self._hass, topic, on_response)
 
     async def async_send(self, requester: str, request: bytes) -> None:
         """Publish a request. Raises HomeAssistantError where there is no connection."""

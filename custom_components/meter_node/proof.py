@@ -53,6 +53,7 @@ async def async_prove(
     reader: MeterReader,
     push_interval_s: int,
     on_progress: Callable[[float], None],
+    topic: str | None = None,
     control: Keys | None = None,
 ) -> Verified | NotTakenError:
     """Return the reading of a live frame, or why there was none.
@@ -62,7 +63,7 @@ async def async_prove(
     """
     wait = wait_s(push_interval_s) + bluetooth.patience_s(hass, title)
     live = _LiveFrame(reader)
-    links = Links(hass, title, live)
+    links = Links(hass, title, live, topic)
     if not await links.async_start():
         return NotTakenError(NO_FRAME, f"{DOMAIN}: there is no channel any more")
     try:

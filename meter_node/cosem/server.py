@@ -31,6 +31,11 @@ SERVER_SAPS = (1, 16)
 """The meter's one logical device, as IDIS and as the real meter name it."""
 LONGEST_AGE_S = 10
 """A request without an association says when it was made: older ones are refused."""
+_IN_BLOCKS = {
+    requests.Service.GET: acse.Conformance.BLOCKS_WITH_GET,
+    requests.Service.ACTION: acse.Conformance.BLOCKS_WITH_ACTION,
+}
+"""Whose answers may go in data blocks."""
 MOST_REFUSALS = 64
 """Of so many who never associate, it is known why their last request was refused."""
 _REPLY_TO_HLS = (15, b"\x00\x00\x28\x00\x00\xff", 1)
@@ -45,16 +50,19 @@ class Server:
         security: Security,
         shown: Callable[[], Snapshot],
         count: Callable[[str, str], None],
+        knows_time: Callable[[], bool] = lambda: True,
     ) -> None:
         """Serve this table.
 
         `shown`: the last committed image, or AccessError. `count`: logs an event of a source, as
-        `Commands.count` does.
+        `Commands.count` does. `knows_time`: false as long as the meter's clock stands where it was
+        switched off: how old a request is can't be told then.
         """
         self.table = table
         self.security = security
         self.shown = shown
         self.count = count
+        self.knows_time = knows_time
 
     def connect(self, source: str, max_pdu: int) -> Connection:
         """Return a new connection.
@@ -249,6 +257,8 @@ class Connection:
         general = envelope.form is Form.GENERAL and envelope.recipient
         if not general or client is not Client.CONSUMER:
             raise ExceptionResponse(Fault.OTHER)
+        if not self._server.knows_time():  # before its number is used up: it may come again
+            raise ExceptionResponse(Fault.OPERATION_NOT_POSSIBLE)
         candidates = [
             one for one in self._security.credentials.with_keys(client) if one.pre_established
         ]
@@ -338,7 +348,9 @@ class Connection:
         limit = self._send_limit(association)
         if limit and envelope is not None:
             limit -= envelopes.overhead(envelope)
-        blocks = bool(association.conformance & acse.Conformance.BLOCKS_WITH_GET)
+        blocks = {
+            service for service, agreed in _IN_BLOCKS.items() if association.conformance & agreed
+        }
         answer = association.services.answer(
             request, caller, max(limit, handshake.SMALLEST_PDU // 2) if limit else 0, blocks=blocks
         )

@@ -13,7 +13,6 @@ from meter_node.channel.axdr import Value
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.registers import Quantity, WireType
 from meter_node.channel.typed import octets
-from meter_node.cosem.logical_device import at
 from meter_node.cosem.table import Getter
 from meter_node.meter.snapshot import NANO
 
@@ -38,7 +37,8 @@ def moment_ns(value: Value, what: str, zone: ZoneInfo) -> int:
 
 def date_time(at_s: int, zone: ZoneInfo) -> bytes:
     """Return a moment (UTC seconds) as an octet-string of local time."""
-    return axdr.octet_string(at(at_s * NANO, zone).to_bytes())
+    # A page of a profile has many of these.
+    return axdr.octet_string(CosemDateTime.at(datetime.fromtimestamp(at_s, zone), zone).to_bytes())
 
 
 def of_quantity(quantity: Quantity, raw: int | None) -> bytes:
