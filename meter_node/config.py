@@ -427,6 +427,27 @@ class DisplayConfig(_Section):
     names: tuple[str, ...] = ()
 
 
+_ADAPTERS = ("hci-socket", "usb", "serial", "tcp-client")
+
+
+def _adapter(transport: str) -> str:
+    scheme, _, rest = transport.partition(":")
+    if scheme in _ADAPTERS and rest:
+        return transport
+    raise ValueError(
+        f"{transport!r} is none of hci-socket:0, usb:0, serial:/dev/ttyUSB0,1000000, "
+        "tcp-client:host:port"
+    )
+
+
+class BluetoothConfig(_Section):
+    """The Bluetooth adapter, which the node then has for itself."""
+
+    enabled: bool = False
+    transport: Annotated[str, AfterValidator(_adapter)] = "hci-socket:0"
+    most_connections: int = Field(default=4, ge=1, le=16)
+
+
 def _endpoint(text: str) -> str:
     parts = urlsplit(f"//{text}")
     try:
@@ -518,6 +539,7 @@ class Config(_Section):
     meter: tuple[MeterConfig, ...] = ()
     bridge: BridgeConfig | None = None
     ami: AmiConfig | None = None
+    bluetooth: BluetoothConfig | None = None
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:
@@ -643,6 +665,11 @@ port = 1883
 # username = "meter"
 # password_file = "/etc/meter-node/mqtt-password"
 # tls = true
+
+# A Bluetooth adapter, by which Home Assistant can read the meters without a broker.
+# [bluetooth]
+# enabled = true
+# transport = "hci-socket:0"
 
 [[meter]]
 name = "house"

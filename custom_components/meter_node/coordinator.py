@@ -21,7 +21,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, mqtt, pace, patience, raw_topic
+from . import log_entries, pace, patience
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
@@ -49,6 +49,7 @@ from .const import (
 )
 from .data import MeterData, States
 from .kept_frames import KeptFrames
+from .links import Links
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
 from .pricing import Pricing
@@ -155,9 +156,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
         self._device: dr.DeviceInfo = {}
-        self._subscriptions: list[CALLBACK_TYPE] = []
-        self._status_topic: str | None = None
-        self._leave_status: CALLBACK_TYPE | None = None
+        self.links = Links(hass, self.title, self, entry.data.get(CONF_RAW_TOPIC))
+        self._close_asker: CALLBACK_TYPE | None = None
         self._cancel_watchdog: CALLBACK_TYPE | None = None
 
     @property
@@ -221,24 +221,19 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     @override
     async def _async_setup(self) -> None:
-        """Begin to listen. Raises ConfigEntryNotReady where there is no MQTT."""
-        if not await mqtt.async_ready(self.hass):
-            raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="mqtt_not_ready")
-        self._describe_device()
+        """Begin to listen. Raises ConfigEntryNotReady where there is no channel."""
         self._wind_watchdog(dt_util.utcnow())
         self.tariffs.async_start()
         self.data = self._as_of_now(self.data)
-        topic = self.config_entry.data.get(CONF_RAW_TOPIC)
-        pushes = raw_topic.async_subscribe_pushes(self.hass, self.title, topic, self._on_push)
-        self._subscriptions = [await pushes]
-        if topic is None:  # somebody else's reader says no hello
-            hellos = mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello)
-            self._subscriptions.insert(0, await hellos)
+        if not await self.links.async_start():
+            self.tariffs.async_stop()
+            self._stop_watchdog()
+            raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="no_channel")
+        self._describe_device()
         if (keys := control_keys_of(self.config_entry)) is not None:
-            carrier = mqtt.MqttCarrier(self.hass, self.title)
             title = bytes.fromhex(self.title)
-            self.asker = Asker(self.hass, carrier, title, keys, self._on_revoked)
-            self._subscriptions.append(self.asker.async_close)
+            self.asker = Asker(self.hass, self.links, title, keys, self._on_revoked)
+            self._close_asker = self.asker.async_close
             await self.asker.async_start()
 
     @override
@@ -250,47 +245,37 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     async def async_shutdown(self) -> None:
         """Stop listening and write the counter down."""
         await super().async_shutdown()
+        if self._close_asker is not None:
+            self._close_asker()
+            self._close_asker = None
+        await self.links.async_stop()  # first: what still comes winds up the rest again
         self.tariffs.async_stop()
-        for leave in (*self._subscriptions, self._leave_status, self._cancel_watchdog):
-            if leave is not None:
-                leave()
-        self._subscriptions = []
-        self._leave_status = self._cancel_watchdog = None
+        self._stop_watchdog()
         await self._store.async_save()
 
     # --- what arrives --------------------------------------------------------------------------
 
     @callback
-    def _on_hello(self, hello: Hello) -> None:
-        """Learn the interval and where the status stands."""
+    def on_hello(self, hello: Hello) -> None:
+        """Learn the interval."""
         self.hello = hello
         if hello.push_interval != self._record.push_interval_s:
             self._record.push_interval_s = hello.push_interval
             self._store.async_changed()
             if self._cancel_watchdog is not None:  # the silence so far still counts
                 self._wind_watchdog(self._silent_since)
-        if hello.status_topic != self._status_topic:
-            self._status_topic = hello.status_topic
-            self.config_entry.async_create_task(
-                self.hass, self._async_follow_status(hello.status_topic)
-            )
         self._describe_device()
 
-    async def _async_follow_status(self, topic: str) -> None:
-        if self._leave_status is not None:
-            self._leave_status()
-        self._leave_status = await mqtt.async_subscribe_status(self.hass, topic, self._on_status)
-
     @callback
-    def _on_status(self, online: bool) -> None:
+    def on_status(self, online: bool) -> None:
         """Follow the node: its word is believed at once, that it is there or gone."""
         self._offline = not online
         self.node_online = online
         self._tell_availability("its node is offline")
 
     @callback
-    def _on_push(self, payload: bytes, retained: bool) -> None:
-        """Take a push, or count why not."""
+    def on_push(self, payload: bytes, retained: bool) -> bool:
+        """Take a push, or count why not; return whether it is the meter's own."""
         if not retained:
             self.last_heard = dt_util.utcnow()
         try:
@@ -298,7 +283,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         except NotTakenError as error:
             self._keep_counter()  # a good frame may hold a list that is not understood
             self._refuse(error)
-            return
+            return error.reason == Refusal.DUPLICATE
         self._keep_counter()
         reading = verified.reading
         if not retained:
@@ -311,8 +296,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if alive:
             self._see_life()
         elif verified.repeated:
-            return
+            return True
         self._take(reading, self._news(reading, alive=alive, retained=retained))
+        return True
 
     @callback
     def _on_revoked(self) -> None:
@@ -516,10 +502,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def _patience_s(self) -> int:
         return patience.patience_s(self._record.push_interval_s, self._record.gaps_s)
 
-    def _wind_watchdog(self, silent_since: datetime) -> None:
-        """Have it bark when the silence since then has lasted too long."""
+    def _stop_watchdog(self) -> None:
         if self._cancel_watchdog is not None:
             self._cancel_watchdog()
+            self._cancel_watchdog = None
+
+    def _wind_watchdog(self, silent_since: datetime) -> None:
+        """Have it bark when the silence since then has lasted too long."""
+        self._stop_watchdog()
         self._silent_since = silent_since
         borne_s = (dt_util.utcnow() - silent_since).total_seconds()
         self._cancel_watchdog = async_call_later(

@@ -148,12 +148,10 @@ class KeptFrames:
             except (KeptError, asyncio.QueueFull) as error:
                 _LOGGER.debug("%s: no answer to what was asked: %s", self._title, error)
 
-        leave, ready = await mqtt.async_subscribe_kept(
-            self._hass, self._title, requester, on_response
-        )
+        listening = await mqtt.async_subscribe_kept(self._hass, self._title, requester, on_response)
         try:
             async with asyncio.timeout(ANSWER_S):
-                await ready.wait()
+                await listening.ready.wait()
             while next_s < end_s:
                 piece = await self._ask(requester, next_s, end_s, answers)
                 for frame in piece.frames:
@@ -165,7 +163,7 @@ class KeptFrames:
         except TimeoutError:
             raise KeptFramesError from None
         finally:
-            leave()
+            listening.leave()
 
     async def _ask(
         self, requester: str, first_s: int, end_s: int, answers: asyncio.Queue[KeptResponse]

@@ -10,15 +10,21 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 
 from . import mqtt
+from .asking import Listening
 from .channel import apdu, frames, kamstrup_v0001, lists
 from .channel.hello import PREFIX, Hello
 from .channel.reading import ListError
 from .const import DEFAULT_PUSH_INTERVAL_S
 from .reader import MAX_PUSH_BYTES
+
+if TYPE_CHECKING:
+    from .links import Ears
 
 FIND_S = 30.0
 """Ten-second lists come three times meanwhile."""
@@ -69,15 +75,47 @@ def whose(data: bytes) -> Found | None:
     return Found(number, ciphered=False, maker="Kamstrup") if _NUMBER.fullmatch(number) else None
 
 
-async def async_subscribe_pushes(
-    hass: HomeAssistant, title: str, topic: str | None, on_push: Callable[[bytes, bool], None]
+class RawLink:
+    """The way of one meter's frames over a topic of the user's choice: a ``links.Link``."""
+
+    name = "raw_topic"
+    is_waited_for = False
+
+    def __init__(self, hass: HomeAssistant, topic: str) -> None:
+        """Nothing is subscribed yet."""
+        self._hass = hass
+        self._topic = topic
+        self._leave: CALLBACK_TYPE | None = None
+
+    async def async_start(self, ears: Ears) -> bool:
+        """Subscribe; return False where MQTT is not set up."""
+        if not await mqtt.async_ready(self._hass):
+            return False
+        self._leave = await async_subscribe(self._hass, self._topic, ears.on_push)
+        return True
+
+    async def async_stop(self) -> None:
+        """Leave the topic."""
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
+
+    async def async_listen(self, requester: str, on_response: Callable[[bytes], None]) -> Listening:
+        """Hear nothing: such a meter can't be asked."""
+        return Listening(lambda: None, asyncio.Event())
+
+    async def async_send(self, requester: str, request: bytes) -> None:
+        """Raise HomeAssistantError."""
+        raise HomeAssistantError("a reader's topic takes no requests")
+
+
+async def async_subscribe(
+    hass: HomeAssistant, topic: str, on_push: Callable[[bytes, bool], object]
 ) -> CALLBACK_TYPE:
-    """Hand each push on as (bytes, whether the broker had kept it), from the topic if there is one.
+    """Hand each push on as (bytes, whether the broker had kept it).
 
     What holds no frame is handed on as it is, so that it is refused by name.
     """
-    if topic is None:
-        return await mqtt.async_subscribe_pushes(hass, title, on_push)
 
     @callback
     def received(payload: bytes, retained: bool) -> None:
@@ -98,7 +136,7 @@ async def async_find(hass: HomeAssistant, topic: str, seconds: float) -> Found |
         if not answer.done() and (found := whose(data)) is not None:
             answer.set_result(found)
 
-    unsubscribe = await async_subscribe_pushes(hass, "", topic, on_push)
+    unsubscribe = await async_subscribe(hass, topic, on_push)
     try:
         await asyncio.wait([answer], timeout=seconds)
     finally:

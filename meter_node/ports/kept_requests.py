@@ -24,7 +24,7 @@ from meter_node.channel.kept import (
 )
 
 from .mqtt import MqttPort
-from .mqtt_requests import Allowance
+from .requests import Allowance
 
 _LOGGER = logging.getLogger(__name__)
 

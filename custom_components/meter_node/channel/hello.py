@@ -57,6 +57,11 @@ def node_status_topic(node: str) -> str:
     return f"{PREFIX}/node/{node}/status"
 
 
+def is_shown(text: str) -> bool:
+    """Return whether people may be shown a text as it is: a model, a version, a name."""
+    return _SHOWN.fullmatch(text) is not None
+
+
 def topic_title(system_title: bytes) -> str:
     """Return a system title as topics hold it: lower-case hexadecimal."""
     return system_title.hex()
@@ -120,7 +125,7 @@ class Hello:
             if not data[key].isprintable():  # half a surrogate could not even be stored
                 raise HelloError(f"{key!r} holds characters that cannot be shown")
         for key in ("model", "software"):
-            if not _SHOWN.fullmatch(data[key]):
+            if not is_shown(data[key]):
                 raise HelloError(f"{key!r} is too long to be shown, or holds more than plain text")
         interval = data.get("push_interval")
         if type(interval) is not int or not 1 <= interval <= LONGEST_PUSH_INTERVAL_S:  # not true

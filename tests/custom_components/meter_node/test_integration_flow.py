@@ -617,7 +617,7 @@ async def test_by_hand_works_beside_a_waiting_discovery_and_ends_it(
 async def test_without_mqtt_it_is_said_what_to_do(hass: HomeAssistant) -> None:
     result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
     assert result["type"] is FlowResultType.ABORT
-    assert result["reason"] == "mqtt_missing"
+    assert result["reason"] == "no_channel"
 
 
 # --- new keys, other settings --------------------------------------------------------------------
@@ -664,7 +664,7 @@ async def test_new_keys_need_mqtt(
     result = await hass.config_entries.flow.async_configure(
         result["flow_id"], {"pairing_text": meter.pairing_text}
     )
-    assert result["reason"] == "mqtt_missing"
+    assert result["reason"] == "no_channel"
 
 
 async def test_a_plain_meter_that_begins_to_cipher_gets_its_keys(

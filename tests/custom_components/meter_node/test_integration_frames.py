@@ -371,7 +371,7 @@ async def test_without_mqtt_the_entry_is_tried_again_later(
 ) -> None:
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_RETRY
-    assert entry.error_reason_translation_key == "mqtt_not_ready"
+    assert entry.error_reason_translation_key == "no_channel"
 
 
 # --- totals --------------------------------------------------------------------------------------
