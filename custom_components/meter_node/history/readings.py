@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +33,11 @@ class Reading:
     end_s: int
     registers_wh: Mapping[str, int]
     """By register key; one without a value is absent."""
+
+
+type Base = Callable[[str], float]
+"""By register key what is to be added to a register (Wh), where its sensor counts on from an
+earlier one's total."""
 
 
 class ProfileSource(Protocol):
