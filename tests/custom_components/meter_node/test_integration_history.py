@@ -489,3 +489,21 @@ async def test_a_rule_that_is_chosen_later_gets_the_month_s_peaks_too(house: Hou
     await house.live(MORNING + 2 * FIVE)
     assert float(house.home.state("month_peak_power") or 0) == pytest.approx(2.4, abs=0.002)
     assert await house.rows() == before
+
+
+async def test_a_meter_that_can_t_be_asked_is_filled_from_what_its_bridge_kept(
+    house: House,
+) -> None:
+    class Bridge:
+        async def readings(self, first: datetime, last: datetime) -> Any:
+            for row in house.profile.rows:
+                at = datetime.fromtimestamp(row.end_s, UTC)
+                if first <= at <= last:
+                    yield at, dict(zip((IMPORT, EXPORT), row.values, strict=True))
+
+    await house.home.set_up()
+    house.home.coordinator.asker = None
+    with patch.object(MeterNodeCoordinator, "kept_frames", Bridge()):
+        await house.live(MORNING.replace(hour=9, minute=6))
+    await house.check(DAYS * 24 + 1)
+    assert house.profile.asked == []
