@@ -6,7 +6,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 
-from . import dashboard, issues
+from . import dashboard, history, issues
 from .actions import async_setup_actions
 from .channel import presets
 from .const import CONF_SYSTEM_TITLE, DOMAIN, PLATFORMS
@@ -29,7 +29,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) ->
     coordinator = MeterNodeCoordinator(hass, entry, await async_get_store(hass))
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator
+    coordinator.history = history.importer_of(coordinator)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    if coordinator.history is not None:
+        entry.async_on_unload(coordinator.history.async_start())
     dashboard.async_load_in_pages(hass)
     issues.async_watch(hass, entry)
     return True

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import override
+from typing import TYPE_CHECKING, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -56,6 +56,9 @@ from .pricing import Pricing
 from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .store import MeterRecord, MeterStore, fingerprint
 from .tariff import COUNTERS, Tariffs
+
+if TYPE_CHECKING:
+    from .history.importer import HistoryImporter
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -124,6 +127,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.slow_is_due = True
         """Whether slow quantities are shown anew with what was pushed last (``pace``)."""
         self.asker: Asker | None = None  # without control keys it can't be asked
+        self.history: HistoryImporter | None = None
 
         profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
         keys = keys_of(entry)
@@ -218,6 +222,24 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def invocation_counter(self) -> int | None:
         """The highest that was verified."""
         return self._record.highest
+
+    @property
+    def history_marks(self) -> Mapping[str, Sequence[int]]:
+        """How far the statistics of each total are filled: entry of the profile, hour (UTC, s)."""
+        return self._record.history
+
+    @callback
+    def async_mark_history(self, key: str, mark: list[int]) -> None:
+        """Remember how far a total's statistics are filled."""
+        if self._record.history.get(key) != mark:
+            self._record.history[key] = mark
+            self._store.async_changed()
+
+    @callback
+    def async_show_history(self, filled_to: datetime | None) -> None:
+        """Show up to when the statistics are filled."""
+        if filled_to != self.data.history_filled_to:
+            self.async_set_updated_data(replace(self.data, history_filled_to=filled_to))
 
     @override
     async def _async_setup(self) -> None:
@@ -601,6 +623,7 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
     elif record.scaler_profile != profile:
         record.scaler_profile = profile
         record.totals, record.bases = {}, {}
+        record.history = {}  # filled anew, in the other scale
         # What was paid stays; counters in another scale are another start.
         record.costs.pop("counted", None)
         record.capacity = {}

@@ -106,6 +106,8 @@ class MeterData:
     """Whether it sends where its event logs stand."""
     news: tuple[NewEntry, ...] = ()
     """The last log entries that are to be told, oldest first."""
+    history_filled_to: datetime | None = None
+    """Up to when the statistics are as the meter's own profile says; None before the first fill."""
     tariff: Tariff = field(default_factory=Tariff)
     capacity: CapacityNow = field(default_factory=CapacityNow)
     """Nothing where no rule was chosen."""

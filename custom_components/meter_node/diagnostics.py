@@ -67,6 +67,7 @@ async def async_get_config_entry_diagnostics(
             "logs": {obis.text(log.logical_name): log.last_entry for log in reading.logs},
         },
         "values": dict(meter.data.values),
+        "history": {key: list(mark) for key, mark in meter.history_marks.items()},
         "calendar": meter.calendar and meter.calendar.to_json(),
         "tariff": meter.data.tariff.in_force,
         "costs": meter.tariffs.costs.state(),

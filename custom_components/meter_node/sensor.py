@@ -253,6 +253,14 @@ STATE_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
     ),
     *map(_relay_pending, objects.RELAY_PENDING),
     MeterNodeSensorDescription(
+        key="history_filled_to",
+        translation_key="history_filled_to",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        has_fn=lambda data: data.history_filled_to is not None,
+        value_fn=lambda data: data.history_filled_to,
+    ),
+    MeterNodeSensorDescription(
         key="status_word",
         translation_key="status_word",
         entity_category=EntityCategory.DIAGNOSTIC,

@@ -49,6 +49,8 @@ class MeterRecord:
     """Between the last good live frames: how often the meter really sends."""
     entries: dict[str, int] = field(default_factory=dict)
     """The highest entry that was seen of each event log: an entry is told once."""
+    history: dict[str, list[int]] = field(default_factory=dict)
+    """How far the statistics of a total are filled: the load profile's entry, and the hour."""
     calendar: dict[str, Any] | None = None
     """The meter's own, as it was last read."""
     costs: dict[str, Any] = field(default_factory=dict)

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benches import dlms, fuzz, homeassistant, metrology, powercut, stateful
+from scripts.benches import (
+    dlms,
+    fuzz,
+    history,
+    homeassistant,
+    metrology,
+    powercut,
+    stateful,
+)
 from scripts.benches.result import Result
 
 
@@ -40,6 +48,11 @@ BENCHES: dict[str, Bench] = {
     ),
     "fuzz": Bench(
         fuzz.run, "a million broken APDUs and frames: crashes, hangs, changes of the meter's state"
+    ),
+    "history": Bench(
+        history.run,
+        "a month, then three days that Home Assistant missed, filled hour by hour from the meter's "
+        "load profile: real processes on clocks of their own (12 min)",
     ),
     "stateful": Bench(
         stateful.run,

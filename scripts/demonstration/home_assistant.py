@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -42,13 +41,18 @@ async def start(
     entries = [storage.mqtt_entry(broker_port, user), *(_entry(meter) for meter in meters)]
     storage.write(folder, port, entries, [_grid(meter) for meter in on_energy_dashboard])
     # Without compiled files each start would take five seconds longer.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment = {k: v for k, v in children.environment.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return await children.start(
         "home assistant",
         [sys.executable, "-P", "-m", "homeassistant", "--skip-pip", "--config", folder],
         environment=environment,
         again_after=_RESTART,
     )
+
+
+def energy_sensor(meter: Meter, direction: str) -> str:
+    """Return the id of a meter's total; ``direction``: import or export."""
+    return f"sensor.{meter.name.lower().replace(' ', '_')}_{direction}_energy"
 
 
 def _entry(meter: Meter) -> Entry:
@@ -68,8 +72,8 @@ def _grid(meter: Meter) -> dict[str, Any]:
     return {
         "type": "grid",
         "name": meter.name,
-        "stat_energy_from": f"{sensor}_import_energy",
-        "stat_energy_to": f"{sensor}_export_energy",
+        "stat_energy_from": energy_sensor(meter, "import"),
+        "stat_energy_to": energy_sensor(meter, "export"),
         "stat_rate": f"{sensor}_power",
         "stat_cost": None,
         "entity_energy_price": None,
