@@ -213,6 +213,11 @@ class Switchboard:
             return None
         return self._connections[place].receive(client_sap, 1, apdu, self._clocks_ns[place]())
 
+    @property
+    def proven(self) -> bool:
+        """Whether the client has proved to one of them who he is."""
+        return any(connection.proven for connection in self._connections)
+
     def closed(self) -> None:
         """The client is gone."""
         for connection in self._connections:

@@ -54,6 +54,11 @@ class OpenAssociation:
         return self.client.name.lower() if self.credential is None else self.credential.name
 
     @property
+    def is_proven(self) -> bool:
+        """Whether the client has proved who he is."""
+        return self.credential is not None and self.proof is None
+
+    @property
     def keys(self) -> Keys | None:
         """The keys in force; None where nothing is ciphered."""
         return self.credential.keys if self.credential is not None and self.ciphered else None

@@ -112,6 +112,11 @@ class Connection:
             _LOGGER.exception("an APDU from %s could not be answered", self._source)
             return ExceptionResponse(Fault.OTHER).encode()
 
+    @property
+    def proven(self) -> bool:
+        """Whether a client has proved who he is, on an association that is open."""
+        return any(one.is_proven for one in self._associations.values())
+
     def closed(self) -> None:
         """The other end is gone, or was silent for too long: associations end."""
         self._associations.clear()

@@ -31,8 +31,8 @@ _SERVER_SAP = 1
 PER_SECOND, AT_ONCE = 5.0, 20
 """How many requests are looked at: of one requester, and four times as many of all."""
 _ALL = 4
-FREE_S = 0.05
-"""A request that takes longer counts as several, so that metering has most of each second."""
+FREE_S = 0.0125
+"""A request that takes longer counts as several: twenty a second take a quarter of it at most."""
 MOST_REQUESTERS = 64
 MOST_ANSWERS = 8
 LONGEST_REMEMBERED = 16_384

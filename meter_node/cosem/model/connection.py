@@ -101,10 +101,17 @@ def _association(
     parts: Parts, table: ObjectTable, which: CosemObject, client: Client | None
 ) -> Row:
     """The association that asks (`client` None), or the one that a client would have."""
+    views: dict[Client, bytes] = {}
     readers = IDENTITY_READERS if client is None else READERS | {client}
 
     def of(caller: Caller) -> Client:
         return caller.client if client is None else client
+
+    def view(whose: Client) -> bytes:
+        # Tens of milliseconds, for who may ask without a key as well: once in the table's life.
+        if whose not in views:
+            views[whose] = object_list(table, whose)
+        return views[whose]
 
     def partners(caller: Caller) -> bytes:
         return axdr.structure(
@@ -143,7 +150,7 @@ def _association(
         return axdr.octet_string(bytes(6) if setup is None else setup.logical_name)
 
     getters: dict[int, Callable[[Caller], bytes]] = {
-        2: lambda caller: object_list(table, of(caller)),
+        2: lambda caller: view(of(caller)),
         3: partners,
         4: context,
         5: negotiated,
