@@ -21,7 +21,7 @@ from typing import Any
 from meter_node.channel.apdu import TITLE_LENGTH
 from meter_node.channel.pairing import is_name
 from meter_node.channel.security import Keys
-from meter_node.ciphering import make_keys
+from meter_node.ciphering import make_keys, own_proof
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -63,7 +63,8 @@ class Management:
 class MeterKeys:
     """One meter's system title and keys. `vending` is shared with who sells credit.
 
-    `consumers` has a pair of control keys (client 20) for each pairing, by its name.
+    `consumers` has a pair of control keys (client 20) for each pairing, by its name. `own` is the
+    meter's alone, by which it knows its own pushes: no display is ever given it.
     """
 
     system_title: bytes
@@ -71,6 +72,13 @@ class MeterKeys:
     vending: bytes | None = None
     management: Management | None = None
     consumers: Mapping[str, Keys] = field(default_factory=dict)
+    own: bytes | None = field(default=None, repr=False)
+
+    def prove(self, number: int, text: bytes) -> bytes:
+        """Return what proves one of the meter's own pushes to itself. Raises KeyFileError."""
+        if self.own is None:
+            raise KeyFileError("this meter has no secret of its own yet: the node makes it")
+        return own_proof(self.own, number, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ def _load_or_make(path: Path, names: list[str]) -> NodeKeys:
         for name in names
         if name not in keys.meters
     }
-    # A meter of a version that knew no prepayment or no management gets those keys now.
+    # A meter of a version that knew no prepayment, no management or no proof gets those keys now.
     made |= {
         name: complete
         for name in names
@@ -115,6 +123,7 @@ def _complete(meter: MeterKeys) -> MeterKeys:
     return replace(
         meter,
         vending=meter.vending or secrets.token_bytes(16),
+        own=meter.own or secrets.token_bytes(32),
         management=meter.management or Management(make_keys(), secrets.token_bytes(16)),
     )
 
@@ -272,6 +281,7 @@ def _load(path: Path) -> NodeKeys:
                 bytes.fromhex(entry["vending"]) if "vending" in entry else None,
                 read_management(entry["management"]) if "management" in entry else None,
                 {who: _read_pair(pair) for who, pair in entry.get("consumers", {}).items()},
+                bytes.fromhex(entry["own"]) if "own" in entry else None,
             )
             for name, entry in data["meters"].items()
         }
@@ -314,6 +324,8 @@ def _entry(meter: MeterKeys) -> dict[str, Any]:
         entry["vending"] = meter.vending.hex()
     if meter.management is not None:
         entry["management"] = management_entry(meter.management)
+    if meter.own is not None:
+        entry["own"] = meter.own.hex()
     if meter.consumers:
         entry["consumers"] = {who: _pair(pair) for who, pair in meter.consumers.items()}
     return entry

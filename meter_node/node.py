@@ -24,7 +24,7 @@ from meter_node.meter.self_test import program_digest
 from meter_node.ports import mqtt
 from meter_node.ports.ami import AmiPort
 from meter_node.ports.retained import retained
-from meter_node.published import Published, published
+from meter_node.published import Published, UnprovedError, published
 from meter_node.runner import MeterRunner
 
 _LOGGER = logging.getLogger(__name__)
@@ -177,6 +177,12 @@ async def last_published(
     for topic, payload in (await retained(broker(settings), meters)).items():
         try:
             found[meters[topic].system_title] = published(payload, meters[topic])
+        except UnprovedError:
+            _LOGGER.warning(
+                "%s: what the broker retains as its last push was not made by this meter, or by a "
+                "version that did not prove its pushes: nothing is taken from it",
+                meters[topic].system_title.hex(),
+            )
         except (security.RefusedError, ListError, ValueError):
             continue  # under other keys, or not ours: no floor
     return found

@@ -465,7 +465,7 @@ class MeterRunner:
         # The heads tell a receiver how many entries there are beyond these.
         entries = list(self._unpushed.values())[-MOST_ENTRIES_PUSHED:]
         self._unpushed = {}
-        plaintext = push.notification(self._device, number, entries)
+        plaintext = push.notification(self._device, number, entries, self._keys.prove)
         envelope = security.seal(
             self._aead, self._keys.push, self._keys.system_title, number, plaintext
         )
