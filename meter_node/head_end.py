@@ -184,16 +184,18 @@ def serve(
     links: model.Links,
     commit: Callable[[], None],
     knows_time: Callable[[], bool],
+    look: Callable[[], None],
 ) -> Server:
     """Return a meter's server.
 
-    `floor`: see `ciphering.time_floor`; `commit`: see `ObjectTable`; `knows_time`: see `Server`.
+    `floor`: see `ciphering.time_floor`; `commit`: see `ObjectTable`; `knows_time` and `look`: see
+    `Server`.
     """
     title = device.identity.system_title
     security = Security(title, PycryptodomeAead(), known, Numbers(kept, title, floor))
     parts = model.Parts(device, variant, commands, kept, security, links)
     table = model.build(parts, commit)
-    return Server(table, security, lambda: device.committed, commands.count, knows_time)
+    return Server(table, security, lambda: device.committed, commands.count, knows_time, look)
 
 
 class Switchboard:

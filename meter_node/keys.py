@@ -175,18 +175,30 @@ def revoke(data_dir: Path, name: str, who: str) -> None:
         _save_meter(data_dir, keys, name, replace(meter, consumers=left))
 
 
+def renew_push(data_dir: Path, name: str) -> MeterKeys:
+    """Make new push keys and forget all pairings, whose displays can't read them; return all keys.
+
+    Raises KeyFileError, OSError.
+    """
+    with _alone(data_dir):
+        keys = load(data_dir)
+        meter = replace(keys.meters[name], push=make_keys(), consumers={})
+        _save_meter(data_dir, keys, name, meter)
+        return meter
+
+
 class PairingWatch:
-    """Looks whether somebody has paired or revoked while the node runs."""
+    """Looks whether somebody has paired or revoked, or made new push keys, while the node runs."""
 
     def __init__(self, data_dir: Path, name: str) -> None:
-        """Watch one meter's pairings."""
+        """Watch one meter's keys."""
         self._path = data_dir / FILE_NAME
         self._name = name
         self._seen: tuple[int, int, int] | None = None
         self._told = ""
 
-    def changed(self) -> Mapping[str, Keys] | None:
-        """Return the pairings where the file is another one than at the last look, else None.
+    def changed(self) -> MeterKeys | None:
+        """Return the keys where the file is another one than at the last look, else None.
 
         A file that can't be used is told once, and changes nothing.
         """
@@ -195,7 +207,7 @@ class PairingWatch:
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if stamp == self._seen:
                 return None
-            found = _load(self._path).meters[self._name].consumers
+            found = _load(self._path).meters[self._name]
         except (OSError, KeyFileError, KeyError) as error:
             if str(error) != self._told:
                 self._told = str(error)

@@ -77,11 +77,11 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                     database,
                     port,
                     thread,
-                    _links(settings),
+                    _links(settings, node_keys, sap),
                     partial(keys.change_management, data_dir, meter.name),
                     keys.PairingWatch(data_dir, meter.name),
                 )
-                for meter in settings.meter
+                for sap, meter in enumerate(settings.meter, 1)
             ]
             async with asyncio.TaskGroup() as tasks:
                 # What is measured while the broker is asked waits to be booked.
@@ -130,17 +130,23 @@ async def run(settings: config.Config, data_dir: Path) -> None:
             database.close()
 
 
-def _links(settings: config.Config) -> Links:
+def _links(settings: config.Config, node_keys: keys.NodeKeys, sap: int) -> Links:
     """What the set-up objects tell of how the meter is reached."""
     pushed_to = f"{settings.mqtt.host}:{settings.mqtt.port}" if settings.mqtt else ""
+    devices = tuple(
+        (number, node_keys.meters[meter.name].system_title)
+        for number, meter in enumerate(settings.meter, 1)
+    )
     if settings.ami is None:
-        return Links(push_destination=pushed_to)
+        return Links(push_destination=pushed_to, server_sap=sap, logical_devices=devices)
     ami = settings.ami.settings()
     return Links(
         push_destination=pushed_to,
         tcp_port=ami.tcp.port if ami.tcp else 0,
         inactivity_s=ami.inactivity_s,
         most_connections=ami.most_connections,
+        server_sap=sap,
+        logical_devices=devices,
     )
 
 

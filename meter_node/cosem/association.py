@@ -46,6 +46,8 @@ class OpenAssociation:
     proof: Proof | None = None
     prove_by: Callable[[OpenAssociation, bytes], bytes] | None = None
     refusal: str = ""
+    is_single: bool = False
+    """Whether it ends with the one answer that it is for."""
     blocks: GeneralBlocks = field(default_factory=GeneralBlocks)
 
     @property
@@ -56,7 +58,8 @@ class OpenAssociation:
     @property
     def is_proven(self) -> bool:
         """Whether the client has proved who he is."""
-        return self.credential is not None and self.proof is None
+        known = self.credential is not None and not self.credential.is_revoked
+        return known and self.proof is None
 
     @property
     def keys(self) -> Keys | None:

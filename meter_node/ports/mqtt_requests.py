@@ -83,7 +83,6 @@ class RequestPort:
         now_ns: Callable[[], int | None],
         settled: Settled,
         *,
-        looked_at: Callable[[], None],
         misled: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,15 +90,13 @@ class RequestPort:
 
         ``connection`` is to the meter's server; ``now_ns``: UTC by the meter's clock, None while it
         is not known: until then requests wait, as none could be told from an old one; ``settled``
-        is awaited before each answer; ``looked_at`` is called before a request is looked at;
-        ``misled`` counts one that came by another's topic.
+        is awaited before each answer; ``misled`` counts a request that came by another's topic.
         """
         self._port = port
         self._title = title
         self._connection = connection
         self._now_ns = now_ns
         self._settled = settled
-        self._looked_at = looked_at
         self._misled = misled
         self._clock = clock
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MOST_WAITING)
@@ -175,7 +172,6 @@ class RequestPort:
             self._port.say(hello.response_topic(self._title, requester), answered)
 
     def _ask(self, requester: str, payload: bytes, now_ns: int) -> bytes | None:
-        self._looked_at()
         began_s = self._clock()
         answer = self._connection.receive(Client.CONSUMER, _SERVER_SAP, payload, now_ns)
         more = (self._clock() - began_s) / FREE_S

@@ -40,6 +40,7 @@ _SUITE_0 = 0
 _SPEED_OF_THE_PORT = 5  # 9600 Bd
 _INTER_OCTET_MS = 25
 _SEGMENT = 1280
+_BEYOND_COUNTING = 1 << 31
 _TCP = 0
 """Transport of a push: what MQTT goes over, since it has no number of its own."""
 
@@ -114,9 +115,7 @@ def _association(
         return views[whose]
 
     def partners(caller: Caller) -> bytes:
-        return axdr.structure(
-            axdr.integer(of(caller)), axdr.long_unsigned(caller.association.server_sap)
-        )
+        return axdr.structure(axdr.integer(of(caller)), axdr.long_unsigned(parts.links.server_sap))
 
     def is_ciphered(caller: Caller) -> bool:
         return caller.association.ciphered if client is None else client is not Client.PUBLIC
@@ -182,8 +181,14 @@ _MECHANISMS = {
 
 
 def _saps(parts: Parts) -> Row:
-    name = axdr.octet_string(logical_device_name(parts.device.identity.system_title))
-    listed = axdr.array(axdr.structure(axdr.long_unsigned(1), name))
+    own = parts.device.identity.system_title
+    devices = parts.links.logical_devices or ((parts.links.server_sap, own),)
+    listed = axdr.array(
+        *(
+            axdr.structure(axdr.long_unsigned(sap), axdr.octet_string(logical_device_name(title)))
+            for sap, title in devices
+        )
+    )
     return row(objects.SAP_ASSIGNMENT, {2: Attribute(IDENTITY_READERS, constant(listed))})
 
 
@@ -252,6 +257,9 @@ def _counter(parts: Parts, client: Client, which: CosemObject) -> Row:
             for one in security.credentials.with_keys(client)
             if one.keys is not None
         ]
+        if client is Client.CONSUMER:
+            # Nobody counts so far: one pairing must not use up the numbers of all others.
+            used = [number for number in used if number < _BEYOND_COUNTING]
         return axdr.double_long_unsigned(max(used, default=0))
 
     return row(which, {2: Attribute(IDENTITY_READERS, highest)})

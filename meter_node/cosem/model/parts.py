@@ -73,6 +73,9 @@ class Links:
     hdlc_window: int = 1
     hdlc_information: int = 512
     most_connections: int = 16
+    server_sap: int = 1
+    logical_devices: tuple[tuple[int, bytes], ...] = ()
+    """Server SAP and system title of each meter that is reached this way; empty: this one alone."""
 
 
 @dataclass(frozen=True, slots=True)

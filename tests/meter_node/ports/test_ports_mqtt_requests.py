@@ -76,7 +76,6 @@ class House:
             self.site.server.connect(mqtt_requests.SOURCE, MAX_RESPONSE_BYTES),
             lambda: self.site.now_ns + self.off_ns if self.knows_the_time else None,
             self._settled,
-            looked_at=lambda: None,
             misled=lambda: self.site._count("decryption_failed", mqtt_requests.SOURCE),
             clock=lambda: self.now_s,
         )
