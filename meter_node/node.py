@@ -130,7 +130,7 @@ async def run(settings: config.Config, data_dir: Path) -> None:
             database.close()
 
 
-def _links(settings: config.Config, node_keys: keys.NodeKeys, sap: int) -> Links:
+def _links(settings: config.Config, node_keys: keys.NodeKeys, sap: int = 1) -> Links:
     """What the set-up objects tell of how the meter is reached."""
     pushed_to = f"{settings.mqtt.host}:{settings.mqtt.port}" if settings.mqtt else ""
     devices = tuple(

@@ -111,13 +111,17 @@ SIZES: dict[ClassId, tuple[int, int]] = {
     ClassId.SAP_ASSIGNMENT: (2, 1),
     ClassId.IMAGE_TRANSFER: (7, 4),
     ClassId.ACTIVITY_CALENDAR: (10, 1),
+    ClassId.ACTION_SCHEDULE: (4, 0),
     ClassId.IEC_HDLC_SETUP: (9, 0),
     ClassId.PUSH_SETUP: (7, 1),
     ClassId.TCP_UDP_SETUP: (6, 0),
     ClassId.SECURITY_SETUP: (5, 2),
+    ClassId.ARBITRATOR: (6, 2),
     ClassId.DISCONNECT_CONTROL: (4, 2),
     ClassId.LIMITER: (11, 0),
+    ClassId.ACCOUNT: (19, 3),
     ClassId.CREDIT: (11, 3),
+    ClassId.CHARGE: (13, 5),
     ClassId.TOKEN_GATEWAY: (6, 1),
 }
 """How many attributes and methods each class has, in the version that is served: a client takes

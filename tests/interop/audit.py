@@ -38,6 +38,8 @@ class Audit:
     def check(self) -> None:
         """Open all of it. No number may come twice, and each must be higher than the last."""
         is_ciphered = False
+        self.opened = self.proofs = 0
+        self._numbers, self._proofs = {}, {}
         for client, asked, answer in self.heard:
             if asked[0] == _AARQ:
                 is_ciphered = self._opening(client, asked, answer)

@@ -23,6 +23,7 @@ from gurux_dlms.enums import (
 from gurux_dlms.objects import (
     GXDLMSDayProfile,
     GXDLMSDayProfileAction,
+    GXDLMSObject,
     GXDLMSSeasonProfile,
     GXDLMSWeekProfile,
 )
@@ -153,6 +154,8 @@ class Client:
             which.buffer = []  # else what was read before stays in front
         reply = self.ask(self.client.read(which, attribute))
         came = plain(reply.value)
+        if type(which) is GXDLMSObject:
+            return came, reply.value
         if which.getDataType(attribute) == DataType.NONE:
             which.setDataType(attribute, reply.valueType)
         return came, self.client.updateValue(which, attribute, reply.value)
@@ -160,7 +163,7 @@ class Client:
     def view(self):
         """Read the association view."""
         reply = self.ask(self.client.getObjectsRequest())
-        found = self.client.parseObjects(reply.data, True, False)
+        found = self.client.parseObjects(reply.data, False, False)
         return [[int(one.objectType), one.logicalName, one.version] for one in found]
 
     def read_all(self):
@@ -170,8 +173,13 @@ class Client:
         """
         failed, came, values = [], {}, {}
         for one in self.client.objects:
+            # What the library has no class for (the arbitrator) it knows by the view alone.
+            if type(one) is GXDLMSObject:
+                numbers = [right.index for right in one.attributes]
+            else:
+                numbers = range(1, one.getAttributeCount() + 1)
             # A profile's columns come before its rows: without them the library can't read these.
-            for attribute in sorted(range(1, one.getAttributeCount() + 1), key=lambda n: n == 2):
+            for attribute in sorted(numbers, key=lambda n: n == 2):
                 access = int(one.getAccess(attribute))
                 if not access & 1:
                     continue

@@ -41,6 +41,10 @@ _SPEED_OF_THE_PORT = 5  # 9600 Bd
 _INTER_OCTET_MS = 25
 _SEGMENT = 1280
 _BEYOND_COUNTING = 1 << 31
+_PUSH_SCRIPTS = bytes((0, 0, 10, 0, 108, 255))
+_TIMES_MAY_DIFFER = 5
+_ANY, _ANY_DAY = 0xFF, b"\xff" * 5
+_MINUTE_S, _HOUR_MIN = 60, 60
 _TCP = 0
 """Transport of a push: what MQTT goes over, since it has no number of its own."""
 
@@ -329,6 +333,7 @@ def _links(parts: Parts) -> list[Row]:
     return [
         _read_only(objects.PUSH_SETUP, push),
         _push_interval(parts),
+        _push_schedule(),
         _read_only(objects.IEC_HDLC_SETUP, hdlc, version=1),
         _read_only(objects.TCP_UDP_SETUP, tcp),
     ]
@@ -343,6 +348,33 @@ def _push_interval(parts: Parts) -> Row:
         parts.commands.change_parameters(changes, caller.name)
 
     return row(objects.PUSH_INTERVAL, {2: Attribute(READERS, get, UTILITY, put)})
+
+
+def _push_schedule() -> Row:
+    """The interval as times of the day, as far as wildcards can say it: by the minute or hour."""
+
+    def times(caller: Caller) -> bytes:
+        moments = _moments(settings(caller).parameters.push.interval_s)
+        any_day = axdr.octet_string(_ANY_DAY)
+        return axdr.array(*(axdr.structure(axdr.octet_string(one), any_day) for one in moments))
+
+    script = axdr.structure(axdr.octet_string(_PUSH_SCRIPTS), axdr.long_unsigned(1))
+    values = {
+        2: constant(script),
+        3: constant(axdr.enum(_TIMES_MAY_DIFFER)),
+        4: times,
+    }
+    return row(objects.PUSH_SCHEDULE, {n: Attribute(READERS, get) for n, get in values.items()})
+
+
+def _moments(interval_s: int) -> list[bytes]:
+    """Return times with wildcards, none where they can't say it."""
+    if _MINUTE_S % interval_s == 0:
+        return [bytes((_ANY, _ANY, second, 0)) for second in range(0, _MINUTE_S, interval_s)]
+    minutes, rest = divmod(interval_s, _MINUTE_S)
+    if rest or _HOUR_MIN % minutes:
+        return []
+    return [bytes((_ANY, minute, 0, 0)) for minute in range(0, _HOUR_MIN, minutes)]
 
 
 def _image_transfer() -> Row:

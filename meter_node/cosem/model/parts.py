@@ -67,6 +67,8 @@ class Links:
     """How the meter is reached, for the set-up objects: what the transports were given."""
 
     push_destination: str = ""
+    logical_devices: tuple[tuple[int, bytes], ...] = ()
+    """Server SAP and system title of each meter behind the same address; empty: this one alone."""
     tcp_port: int = 4059
     inactivity_s: int = 180
     hdlc_address: int = 16
@@ -74,8 +76,6 @@ class Links:
     hdlc_information: int = 512
     most_connections: int = 16
     server_sap: int = 1
-    logical_devices: tuple[tuple[int, bytes], ...] = ()
-    """Server SAP and system title of each meter that is reached this way; empty: this one alone."""
 
 
 @dataclass(frozen=True, slots=True)

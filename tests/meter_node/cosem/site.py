@@ -129,6 +129,7 @@ class Site:
         variant: Variant = WHOLE,
         parameters: Parameters | None = None,
         store: Store | None = None,
+        links: model.Links | None = None,
     ) -> None:
         self.store = store or Store()
         self.meter = Meter(
@@ -159,7 +160,12 @@ class Site:
         self.counted: list[tuple[str, str]] = []
         self.table = model.build(
             model.Parts(
-                self.device, variant, self.commands, self.store, self.security, model.Links()
+                self.device,
+                variant,
+                self.commands,
+                self.store,
+                self.security,
+                links or model.Links(),
             ),
             self.commit,
         )
