@@ -304,9 +304,20 @@ def _load(path: Path) -> NodeKeys:
         return NodeKeys(data["node"], meters)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KeyFileError(
-            f"{path}: the key file is broken ({error!r}); put back a copy of it. Without it "
-            "every display must be paired anew"
+            f"{path}: the key file is broken: {what_is_wrong(error)}; put back a copy of it. "
+            "Without it every display must be paired anew"
         ) from None
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Return in words why a key file could not be read."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno} is no JSON"
+    if isinstance(error, (TypeError, AttributeError)):
+        return "something in it is of another kind than it should be"
+    return str(error)
 
 
 def _read_pair(entry: Mapping[str, str]) -> Keys:

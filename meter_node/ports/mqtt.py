@@ -82,7 +82,6 @@ class _Client(aiomqtt.Client):
         self.answer = reason_code
         super()._on_publish(client, userdata, mid, reason_code, properties)
 
-
     def expect_any_end(self) -> None:
         """Why the connection ends is told by whatever is sent next, or by nothing at our own end.
 
