@@ -7,6 +7,7 @@ table's. Must not know a transport, a clock or a store.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 
 from meter_node.channel.apdu import AUTHENTICATED_AND_ENCRYPTED
@@ -37,6 +38,8 @@ _IN_BLOCKS = {
 }
 """Whose answers may go in data blocks."""
 _GENERAL_BLOCKS = acse.Conformance.GENERAL_BLOCK_TRANSFER
+MOST_REFUSALS = 64
+"""Of so many who never associate, it is known why their last request was refused."""
 _REPLY_TO_HLS = (15, b"\x00\x00\x28\x00\x00\xff", 1)
 
 
@@ -84,6 +87,7 @@ class Connection:
         self._source = source
         self._max_pdu = max_pdu
         self._associations: dict[tuple[Client, int], OpenAssociation] = {}
+        self._refusals: OrderedDict[tuple[str, bytes], str] = OrderedDict()
 
     def receive(self, client_sap: int, server_sap: int, apdu: bytes, now_ns: int) -> bytes | None:
         """Return the answer to one APDU, None where there is none.
@@ -277,9 +281,8 @@ class Connection:
         general = envelope.form is Form.GENERAL and envelope.recipient
         if not general or client is not Client.CONSUMER:
             raise ExceptionResponse(Fault.OTHER)
-        if envelope.title == self._security.title:  # as with an AARQ
-            self._refused("decryption_failed", client)
-            raise ExceptionResponse(Fault.DECIPHERING)
+        if envelope.title == self._security.title:  # as with an AARQ: nobody else has that name
+            raise ExceptionResponse(Fault.OTHER)
         if not self._server.knows_time():  # before its number is used up: it may come again
             raise ExceptionResponse(Fault.OPERATION_NOT_POSSIBLE)
         candidates = [
@@ -313,7 +316,10 @@ class Connection:
             association = handshake.pre_established(
                 self._server.table, client, server_sap, credential, envelope.title, self._max_pdu
             )
+            asking = credential.name, envelope.title
+            association.refusal = self._refusals.get(asking, "")
             answer = self._inside(association, plaintext, now_ns, envelope)
+            self._remember_refusal(asking, association.refusal)
         except ExceptionResponse as error:
             return error.encode()
         except WireError:
@@ -325,6 +331,14 @@ class Connection:
             # Only what is read is so long: nothing was changed.
             return ExceptionResponse(Fault.PDU_TOO_LONG).encode()
         return answer
+
+    def _remember_refusal(self, asking: tuple[str, bytes], refusal: str) -> None:
+        """Keep why a request was refused for the next of the same pairing and title."""
+        if refusal:
+            self._refusals[asking] = refusal
+            self._refusals.move_to_end(asking)
+        if len(self._refusals) > MOST_REFUSALS:
+            self._refusals.popitem(last=False)
 
     def _inside(
         self, association: OpenAssociation, plaintext: bytes, now_ns: int, envelope: Envelope

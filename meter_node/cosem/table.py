@@ -14,6 +14,7 @@ from typing import Protocol
 from meter_node.channel import axdr, obis
 from meter_node.channel.axdr import Value
 from meter_node.channel.objects import ClassId, CosemObject
+from meter_node.channel.typed import TypeMismatchError
 from meter_node.cosem.access import NOBODY, AccessError, Client, DataAccessResult
 from meter_node.cosem.credentials import Credential
 from meter_node.cosem.long_value import Data
@@ -69,10 +70,6 @@ type Setter = Callable[[Caller, Value], None]
 type Selection = Callable[[Caller, int, Value], Data]
 """Selective access: selector and its parameters, to A-XDR."""
 type Action = Callable[[Caller, Value], bytes | None]
-
-
-class TypeMismatchError(Exception):
-    """A value is not of the attribute's type."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,9 @@ _SERVER_SAP = 1
 PER_SECOND, AT_ONCE = 5.0, 20
 """How many requests are looked at: of one requester, and four times as many of all."""
 _ALL = 4
-FREE_S = 0.0125
-"""A request that takes longer counts as several: twenty a second take a quarter of it at most."""
+FREE_S = 0.05
+"""A request that takes longer counts as several of its requester's, and one that takes longer than
+a quarter of it as several of all: so each, and all together, take a quarter of the time at most."""
 MOST_REQUESTERS = 64
 MOST_ANSWERS = 8
 LONGEST_REMEMBERED = 16_384
@@ -174,10 +175,13 @@ class RequestPort:
     def _ask(self, requester: str, payload: bytes, now_ns: int) -> bytes | None:
         began_s = self._clock()
         answer = self._connection.receive(Client.CONSUMER, _SERVER_SAP, payload, now_ns)
-        more = (self._clock() - began_s) / FREE_S
-        for allowance in (self._all, self._allowances.get(requester)):
-            if allowance is not None and more > 1:
-                allowance.left -= more - 1
+        took_s = self._clock() - began_s
+        for allowance, free_s in (
+            (self._all, FREE_S / _ALL),
+            (self._allowances.get(requester), FREE_S),
+        ):
+            if allowance is not None and took_s > free_s:
+                allowance.left -= took_s / free_s - 1
         return answer
 
     def _remember(self, requester: str, digest: bytes, answer: bytes) -> None:

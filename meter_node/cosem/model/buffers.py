@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 from meter_node.channel import axdr, obis, objects, registers
 from meter_node.channel.axdr import Value
 from meter_node.channel.objects import ClassId, CosemObject
+from meter_node.channel.typed import fields, items, octets, whole
 from meter_node.cosem.access import READERS, AccessError, DataAccessResult
 from meter_node.cosem.long_value import LongValue
 from meter_node.cosem.model.parts import Stamps
 from meter_node.cosem.table import ENTRY, RANGE, Attribute, Caller
-from meter_node.cosem.values import constant, fields, items, moment_ns, octets, whole
+from meter_node.cosem.values import constant, moment_ns
 from meter_node.meter.snapshot import NANO
 
 CLOCK = CosemObject(ClassId.CLOCK, registers.CLOCK)

@@ -11,6 +11,7 @@ from meter_node.channel import axdr, objects, registers
 from meter_node.channel.axdr import Value
 from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.channel.security import Keys
+from meter_node.channel.typed import fields, items, octets, whole
 from meter_node.ciphering import KeyWrapError, unwrap
 from meter_node.cosem import acse
 from meter_node.cosem.access import (
@@ -26,7 +27,7 @@ from meter_node.cosem.model.parts import Parts, settings
 from meter_node.cosem.model.profiles import register_class
 from meter_node.cosem.model.registers import logical_device_name
 from meter_node.cosem.table import SIZES, Attribute, Caller, Method, ObjectTable, Row, row
-from meter_node.cosem.values import constant, fields, items, octets, whole
+from meter_node.cosem.values import constant
 
 _ASSOCIATED = 2
 _ASSOCIATION_VERSION = 1

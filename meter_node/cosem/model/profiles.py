@@ -13,6 +13,7 @@ from meter_node.channel import axdr, objects, registers
 from meter_node.channel.axdr import Value
 from meter_node.channel.objects import DETAIL, ENTRY, ClassId, CosemObject, column
 from meter_node.channel.registers import BY_KEY, BY_LOGICAL_NAME
+from meter_node.channel.typed import fields, items, octets, whole
 from meter_node.cosem.access import READERS, UTILITY
 from meter_node.cosem.model.buffers import (
     ALL_ENTRIES,
@@ -26,7 +27,7 @@ from meter_node.cosem.model.buffers import (
 from meter_node.cosem.model.buffers import Rows as BufferRows
 from meter_node.cosem.model.parts import Parts, Stamps, settings
 from meter_node.cosem.table import Attribute, Caller, Row, row
-from meter_node.cosem.values import date_time, fields, items, octets, of_quantity, whole
+from meter_node.cosem.values import date_time, of_quantity
 from meter_node.meter.profile import ANALYSIS_LOG, LOAD_PROFILE, Layout
 from meter_node.meter.quality import FAILURES_KEPT
 from meter_node.meter.rows import BillingKind, BillingRow, ProfileRow

@@ -28,6 +28,7 @@ from meter_node.ciphering import PycryptodomeAead
 from meter_node.cosem import credentials
 from meter_node.cosem.access import Client
 from meter_node.cosem.credentials import Credential
+from meter_node.cosem.server import MOST_REFUSALS
 from meter_node.meter.parameters import Parameters
 from meter_node.meter.relays import RelaySettings
 from meter_node.ports import mqtt_requests
@@ -147,6 +148,35 @@ async def test_a_consumer_reads_his_register_and_commands_his_relay(house: House
     assert await house.ask(home, RELAY_ON) is None
     assert house.chosen == "on"
     assert house.settled == 2, "each answer waits until what it tells of is committed"
+
+
+FORBIDDEN = services.put(objects.RELAY_COMMANDS[2], ON)
+
+
+async def test_who_was_refused_is_told_why_and_nobody_else(house: House) -> None:
+    home = house.requester()
+    with pytest.raises(services.RefusedError):
+        await house.ask(home, FORBIDDEN)
+    for _ in range(2):
+        told = await house.ask(home, services.get(objects.REFUSAL))
+        assert told == "the utility does not let the consumer command relay 2"
+    stranger = house.requester(b"NEIGHBOR")
+    told = await house.ask(stranger, services.get(objects.REFUSAL))
+    assert told == ""
+
+
+async def test_refusals_of_more_titles_than_any_home_has_do_not_pile_up(house: House) -> None:
+    titles = [number.to_bytes(8) for number in range(MOST_REFUSALS + 1)]
+    homes = {title: house.requester(title) for title in titles}
+    for home in homes.values():
+        house.now_s += 1
+        with pytest.raises(services.RefusedError):
+            await house.ask(home, FORBIDDEN)
+    told = [
+        await house.ask(homes[title], services.get(objects.REFUSAL))
+        for title in (titles[0], titles[1], titles[-1])
+    ]
+    assert [bool(one) for one in told] == [False, True, True]
 
 
 async def test_a_profile_is_read_by_range(house: House) -> None:
@@ -552,6 +582,30 @@ async def test_a_read_that_takes_long_counts_as_several(house: House) -> None:
         answered += len(await house.deliver(home.request(READ, house.time).apdu))
     # 20 at first, each takes 10 and brings 2.5 back in its half second
     assert answered <= 4
+
+
+async def test_many_who_ask_for_much_leave_three_quarters_of_the_time(house: House) -> None:
+    connection = house.port._connection
+    receive: Callable[..., bytes | None] = connection.receive
+
+    class Slow:
+        proven = False
+
+        def receive(self, *given: object) -> bytes | None:
+            house.now_s += 0.05
+            return receive(*given)
+
+        def closed(self) -> None: ...
+
+    house.port._connection = Slow()
+    homes = [house.requester(b"HOME%04d" % number) for number in range(20)]
+    began_s, answered = house.now_s, 0
+    while house.now_s - began_s < 60:
+        for home in homes:
+            answered += len(await house.deliver(home.request(READ, house.time).apdu, home.title))
+        house.now_s += 0.1
+    # a second that was saved before, then a quarter, and the request that goes over it
+    assert answered * 0.05 <= 1.0 + 0.25 * (house.now_s - began_s) + 0.05
 
 
 async def test_an_answer_is_kept_only_for_the_last_few_requests(house: House) -> None:
