@@ -317,7 +317,7 @@ def what_is_wrong(error: Exception) -> str:
         return f"line {error.lineno} is no JSON"
     if isinstance(error, (TypeError, AttributeError)):
         return "something in it is of another kind than it should be"
-    return str(error)
+    return "a key or a title is not hexadecimal" if "hexadecimal" in str(error) else str(error)
 
 
 def _read_pair(entry: Mapping[str, str]) -> Keys:

@@ -15,7 +15,7 @@ import pytest
 from mosquitto import Mosquitto
 from typer.testing import CliRunner
 
-from meter_node import backup, cli, cli_backup, keys, store
+from meter_node import backup, cli, cli_backup, config, keys, node, store
 from meter_node.backup import COUNTER_JUMP, DATABASE, STATE_PART, BackupError
 from meter_node.channel import apdu, axdr, hello, meter_node_v1, objects, security
 from meter_node.channel.cosem_time import CosemDateTime
@@ -688,6 +688,18 @@ async def test_restore_asks_the_broker_for_the_last_push(
     assert "import_active_energy: raised by 5.000 kWh" in output
     assert house.kept().energies_nwh == {"import_active_energy": 15 * KWH}
     assert house.take() > 9000
+
+
+async def test_a_forged_push_that_the_broker_retains_is_no_floor_and_is_told(
+    house: House, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = hello.push_topic(hello.topic_title(house.title))
+    forged = sealed(house.meter, 0xFFFF_FFF0, 987_654_321, lambda *_: bytes(16))
+    async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+        await client.publish(topic, forged, qos=1, retain=True)
+    where = config.MqttConfig(host="127.0.0.1", port=broker.port)
+    assert await node.last_published(where, keys.load(house.data_dir)) == {}
+    assert "was not made by this meter" in caplog.text
 
 
 async def test_a_broker_that_retains_nothing_is_no_floor(house: House, broker: Mosquitto) -> None:

@@ -140,7 +140,7 @@ def test_an_export_takes_the_place_of_an_earlier_one_and_of_no_other_meters(
         ('{"meters": 7}', "'meters' is no object"),
         ('{"meters": {"main": {}}}', "'system_title' is missing"),
         ('{"meters": {"main": {"system_title": 7}}}', "something in it is of another kind"),
-        ('{"meters": {"main": {"system_title": "xy"}}}', "non-hexadecimal"),
+        ('{"meters": {"main": {"system_title": "xy"}}}', "a key or a title is not hexadecimal"),
         ('{"meters": \xff}', "line 1 is no JSON"),
     ],
 )
