@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiomqtt
 
@@ -26,6 +27,9 @@ from meter_node.ports.ami import AmiPort
 from meter_node.ports.retained import retained
 from meter_node.published import Published, UnprovedError, published
 from meter_node.runner import MeterRunner
+
+if TYPE_CHECKING:
+    from meter_node.ports.ble import BlePort
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -65,6 +69,7 @@ async def run(settings: config.Config, data_dir: Path) -> None:
             if settings.mqtt is not None
             else None
         )
+        radio = _radio(settings.bluetooth)
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         runners: list[MeterRunner] = []
         talking: set[asyncio.Task[None]] = set()
@@ -80,6 +85,8 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                     _links(settings, node_keys, sap),
                     partial(keys.change_management, data_dir, meter.name),
                     keys.PairingWatch(data_dir, meter.name),
+                    status_topic=hello.node_status_topic(node_keys.node),
+                    radio=radio,
                 )
                 for sap, meter in enumerate(settings.meter, 1)
             ]
@@ -103,11 +110,17 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                 for runner in runners:
                     runner.begin(raised=runner.system_title in raised)
                     tasks.create_task(runner.keep())
-                if port is not None:
-                    # Now that it is known which requests are listened for.
-                    ports = [port.run, *(runner.answer for runner in runners)]
+                # Now that it is known which requests are listened for.
+                ways = {"the MQTT port": port, "the Bluetooth port": radio}
+                talking |= {
+                    asyncio.create_task(never_ending(what, way.run))
+                    for what, way in ways.items()
+                    if way is not None
+                }
+                if port is not None or radio is not None:
                     talking |= {
-                        asyncio.create_task(never_ending("the MQTT port", one)) for one in ports
+                        asyncio.create_task(never_ending("the answering of requests", one.answer))
+                        for one in runners
                     }
                 if settings.ami is not None:
                     ami = AmiPort(
@@ -128,6 +141,20 @@ async def run(settings: config.Config, data_dir: Path) -> None:
             await asyncio.gather(*talking, return_exceptions=True)
             thread.shutdown()
             database.close()
+
+
+def _radio(settings: config.BluetoothConfig | None) -> BlePort | None:
+    """Return the Bluetooth port where one is wanted. Raises ConfigError without its library."""
+    if settings is None or not settings.enabled:
+        return None
+    # It brings a whole Bluetooth stack, and few nodes have an adapter.
+    try:
+        from meter_node.ports.ble import BlePort
+    except ImportError:
+        raise config.ConfigError(
+            "bluetooth: needs the bumble package: pip install meter-node[bluetooth]"
+        ) from None
+    return BlePort(settings.transport, settings.most_connections)
 
 
 def _links(settings: config.Config, node_keys: keys.NodeKeys, sap: int = 1) -> Links:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from meter_node import (
     __version__,
@@ -50,10 +51,10 @@ from meter_node.meter.rows import Image, LogRow
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.meter.variant import Variant
 from meter_node.metrology import DigitalInputs, Engine, Measurement, SampleBlock, StreamError
-from meter_node.ports import mqtt
+from meter_node.ports import mqtt, mqtt_requests
 from meter_node.ports.display.screen import Screen, TokenAnswer
-from meter_node.ports.mqtt_requests import SOURCE, RequestPort
 from meter_node.ports.outputs import BREAKER, RELAYS, GpioLines, Lines, OutputsPort, SimulatedLines
+from meter_node.ports.requests import Requests
 from meter_node.sources import Break, Damage, Item, LiveSource, SourceError
 
 _LOGGER = logging.getLogger(__name__)
@@ -94,6 +95,23 @@ class _Offer:
     number: int
 
 
+class Radio(Protocol):
+    """A port without a broker: whoever is near reads and asks there."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether somebody reads there now."""
+
+    def announce(self, title: str, greeting: hello.Hello) -> None:
+        """Show a meter's hello to whoever asks for it."""
+
+    def push(self, title: str, ciphered: bytes) -> None:
+        """Send a meter's push to those that read."""
+
+    def listen(self, title: str, requests: Requests) -> None:
+        """Have requests to a meter answered."""
+
+
 class MeterRunner:
     """One meter in real time: measures, offers snapshots, keeps and pushes them."""
 
@@ -108,11 +126,15 @@ class MeterRunner:
         links: Links | None = None,
         change_management: Callable[[keys.Management], None] | None = None,
         pairings: keys.PairingWatch | None = None,
+        *,
+        status_topic: str = "",
+        radio: Radio | None = None,
     ) -> None:
         """Make ready to go on from what the store has; nothing is booked before ``begin``.
 
         `links`: how head-ends reach the meter; `change_management` keeps the utility's new keys;
-        `pairings` tells who is paired where that changes. Raises StoreError, ConfigError for a
+        `pairings` tells who is paired where that changes; `status_topic` is where the node says on
+        a broker whether it is there. Raises StoreError, ConfigError for a
         source or lines of no use.
         """
         self.name = settings.name
@@ -122,6 +144,8 @@ class MeterRunner:
         self._own_keys = own_keys
         self._store = database
         self._port = port
+        self._radio = radio
+        self._status_topic = status_topic
         self._thread = thread
         self.title = hello.topic_title(own_keys.system_title)
         variant = settings.variant()
@@ -152,7 +176,7 @@ class MeterRunner:
         self._links = links
         self._change_management = change_management
         self._pairings = pairings
-        self._requests: RequestPort | None = None
+        self._requests: Requests | None = None
         self._begun = self._awake = False
         self._booked_ns = time.monotonic_ns()
         self._waiting: list[Measurement] = []
@@ -220,21 +244,29 @@ class MeterRunner:
                 "%s: nothing is known of this meter, its registers begin at zero", self.name
             )
         self.server = self._serve()
-        if self._port is not None:
-            self._requests = RequestPort(
-                self._port,
-                self.title,
-                self.server.connect(SOURCE, MAX_RESPONSE_BYTES),
-                # Before the first second is booked it stands where the meter was switched off.
-                lambda: self.clock_ns() if self._awake else None,
-                self.settled,
-                misled=lambda: self.commands.count("decryption_failed", SOURCE),
-            )
+        self._listen(self.server)
         self._begun = True
         waiting, self._waiting = self._waiting, []
         for measurement in waiting:
             self._book(measurement)
         _LOGGER.info("%s: metering as %s", self.name, self.title)
+
+    def _listen(self, server: Server) -> None:
+        """Have consumers' requests answered, by whichever way they come."""
+        if self._port is None and self._radio is None:
+            return
+        self._requests = Requests(
+            self.title,
+            lambda source: server.connect(source, MAX_RESPONSE_BYTES),
+            # Before the first second is booked it stands where the meter was switched off.
+            lambda: self.clock_ns() if self._awake else None,
+            self.settled,
+            misled=lambda source: self.commands.count("decryption_failed", source),
+        )
+        if self._port is not None:
+            mqtt_requests.listen(self._port, self.title, self._requests)
+        if self._radio is not None:
+            self._radio.listen(self.title, self._requests)
 
     def snapshot(self) -> Snapshot:
         """The meter as it is, committed or not: for who looks after it, never for a port."""
@@ -276,7 +308,7 @@ class MeterRunner:
             self.commands.keys_changed(change)
 
     async def answer(self) -> None:
-        """Answer what consumers ask over MQTT, until cancelled."""
+        """Answer what consumers ask, until cancelled."""
         if self._requests is not None:
             await self._requests.run()
 
@@ -391,8 +423,7 @@ class MeterRunner:
     async def keep(self) -> None:
         """Commit what is offered and push what is committed, until cancelled."""
         self._announced_s = self._meter.parameters.push.interval_s
-        if self._port is not None:
-            self._port.announce(self.title, self._greeting())
+        self._greet()
         loop = asyncio.get_running_loop()
         while True:
             await self._offered.wait()
@@ -433,10 +464,12 @@ class MeterRunner:
         elif kept.ciphered is not None or self._fault == "store":
             self._say_well()
         self._say_how_often()
-        if self._port is not None:
-            self.screen.communicating = self._port.connected
+        ports = [port for port in (self._port, self._radio) if port is not None]
+        if ports:
+            self.screen.communicating = any(port.connected for port in ports)
+        for port in ports:
             if kept.ciphered is not None:
-                self._port.push(self.title, kept.ciphered)
+                port.push(self.title, kept.ciphered)
 
     async def last_commit(self) -> None:
         """Commit what was measured since the last one: at a proper end nothing is lost."""
@@ -507,16 +540,20 @@ class MeterRunner:
         )
         return _Kept(apdu.encode_general_glo_ciphering(envelope))
 
-    def _greeting(self) -> hello.Hello:
-        return hello.Hello(
+    def _greet(self) -> None:
+        greeting = hello.Hello(
             protocol=meter_node_v1.LIST_NAME,
             system_title=self.title,
             model=self._settings.model,
             software=__version__,
             push_interval=self._meter.parameters.push.interval_s,
-            status_topic=self._port.status_topic if self._port else "",
+            status_topic=self._status_topic,
             fault=self._fault,
         )
+        if self._port is not None:
+            self._port.announce(self.title, greeting)
+        if self._radio is not None:
+            self._radio.announce(self.title, greeting)
 
     def _say_fault(self, error: Exception) -> None:
         fault = "store" if isinstance(error, store.StoreError) else "counter"
@@ -524,25 +561,25 @@ class MeterRunner:
             return
         self._fault = fault
         _LOGGER.error("%s: nothing is published: %s; metering goes on", self.name, error)
+        self._greet()
         if self._port is not None:
-            self._port.announce(self.title, self._greeting())
             self._port.set_online(False)
 
     def _say_how_often(self) -> None:
         """Announce anew where the utility has changed how often is pushed."""
         interval_s = self._meter.parameters.push.interval_s
-        if interval_s == self._announced_s or self._port is None:
+        if interval_s == self._announced_s:
             return
         self._announced_s = interval_s
-        self._port.announce(self.title, self._greeting())
+        self._greet()
 
     def _say_well(self) -> None:
         if self._fault is None:
             return
         self._fault = None
         _LOGGER.warning("%s: readings are published again", self.name)
+        self._greet()
         if self._port is not None:
-            self._port.announce(self.title, self._greeting())
             self._port.set_online(True)
 
 

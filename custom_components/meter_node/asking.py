@@ -107,7 +107,7 @@ class Asker:
         self._turn = asyncio.Lock()
         self._closed = False
         self._allowance = Allowance(hass.loop.time())
-        self._waiting: asyncio.Future[Response] | None = None
+        self._waiting: asyncio.Future[Response | None] | None = None
         self._deadline: asyncio.Timeout | None = None
         self._hint: Fault | None = None
         self._revocations = 0
@@ -136,7 +136,8 @@ class Asker:
         self._closed = True
         self._leave()
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(HomeAssistantError("closed while it asked"))
+            # No exception: nobody would take it of a task that is cancelled meanwhile.
+            self._waiting.set_result(None)
 
     async def async_ask(self, service: bytes) -> Value:
         """Return what a service of ``channel.services`` gave. Raises AskError.
@@ -202,6 +203,8 @@ class Asker:
                 try:
                     await self._carrier.async_send(self.requester, request.apdu)
                     response = await self._waiting
+                    if response is None:
+                        raise HomeAssistantError("closed while it asked")
                     self._allowance.answered(self._hass.loop.time() - sent_s)
                     return response
                 finally:

@@ -48,6 +48,7 @@ async def async_get_config_entry_diagnostics(
         },
         "hello": meter.hello and async_redact_data(asdict(meter.hello), TO_REDACT),
         "available": meter.available,
+        "links": meter.links.bringing,
         "can_be_asked": meter.asker is not None,
         "push_interval_s": meter.push_interval_s,
         "observed_interval_s": meter.observed_interval_s,

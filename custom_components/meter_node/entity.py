@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import override
@@ -25,6 +26,8 @@ class MeterNodeDescription(EntityDescription):
 
     has_fn: Callable[[MeterData], bool]
     """Whether the meter sends it."""
+    is_slow: bool = False
+    """Whether once a minute is often enough (``pace``)."""
     by_clock: bool = False
     """Whether it goes by calendar and clock, and so stands while the meter is away."""
 
@@ -51,6 +54,42 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
         if self._by_clock and self.coordinator.calendar is not None:
             return True
         return self.coordinator.available
+
+
+class MeterNodeValueEntity(MeterNodeEntity):
+    """An entity whose state is one value: written when it is another, a slow one once a minute."""
+
+    entity_description: MeterNodeDescription
+    _shown: tuple[bool, object, object] | None = None
+    """Availability, value and what belongs to it, as they were written last."""
+
+    @property
+    @abstractmethod
+    def value(self) -> object:
+        """What the meter says now."""
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Begin with the state that Home Assistant writes now."""
+        await super().async_added_to_hass()
+        self._shown = self._to_show()
+
+    def _to_show(self) -> tuple[bool, object, object]:
+        return self.available, self.value, self.extra_state_attributes
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """Write the state where it is another."""
+        shown = self._to_show()
+        before = self._shown
+        if shown == before:
+            return
+        waits = self.entity_description.is_slow and not self.coordinator.slow_is_due
+        if waits and before is not None and before[0] == shown[0]:
+            return
+        self._shown = shown
+        self.async_write_ha_state()
 
 
 def add_as_sent[D: MeterNodeDescription](

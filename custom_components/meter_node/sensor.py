@@ -32,7 +32,7 @@ from .channel import objects
 from .channel.registers import PHASES, QUANTITIES, REGISTERS, Quantity, Register, Unit
 from .coordinator import MeterNodeConfigEntry
 from .data import CONTROL_STATE, THRESHOLD_ACTIVE, MeterData
-from .entity import MeterNodeEntity, add_as_sent
+from .entity import MeterNodeValueEntity, add_as_sent
 from .sensor_description import MeterNodeSensorDescription, Value
 from .tariff_sensor import CAPACITY_SENSORS, TARIFF_SENSORS
 
@@ -92,6 +92,14 @@ _SELDOM_WANTED_PER_PHASE = _SELDOM_WANTED | {
     "export_active_power",
 }
 
+# What changes with every push and is watched by nobody from second to second; the parts of a total
+# are slow too (one phase, one tariff), the totals themselves are not.
+_SLOW = {
+    "frequency",
+    "power_factor",
+    *(quantity.name for quantity in QUANTITIES if quantity.unit in (Unit.PERCENT, Unit.VAR_HOUR)),
+}
+
 
 def _description(
     name: str,
@@ -115,6 +123,8 @@ def _description(
         suggested_unit_of_measurement=kind.suggested_unit,
         suggested_display_precision=kind.precision,
         entity_registry_enabled_default=name not in seldom_wanted,
+        is_slow=name in _SLOW
+        or (kind.state_class is SensorStateClass.TOTAL_INCREASING and is_part),
         has_fn=lambda data: value_fn(data) is not None,
         value_fn=value_fn,
     )
@@ -263,16 +273,22 @@ async def async_setup_entry(
     add_as_sent(entry, async_add_entities, SENSORS, MeterNodeSensor)
 
 
-class MeterNodeSensor(MeterNodeEntity, SensorEntity):
+class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
     """One quantity or state of the meter."""
 
     entity_description: MeterNodeSensorDescription
 
     @property
     @override
-    def native_value(self) -> Value:
+    def value(self) -> Value:
         """Return what was pushed last."""
         return self.entity_description.value_fn(self.coordinator.data)
+
+    @property
+    @override
+    def native_value(self) -> Value:
+        """Return what was pushed last."""
+        return self.value
 
     @property
     @override

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benches import dlms, fuzz, metrology, powercut, stateful
+from scripts.benches import dlms, fuzz, homeassistant, metrology, powercut, stateful
 from scripts.benches.result import Result
 
 
@@ -32,6 +32,11 @@ BENCHES: dict[str, Bench] = {
     ),
     "dlms": Bench(
         dlms.run, "300 rows of the load profile over the ciphered association, beside a plain read"
+    ),
+    "homeassistant": Bench(
+        homeassistant.run,
+        "the integration: decoding beside dlms-cosem, a push to its state, 1 000 meters in one "
+        "Home Assistant",
     ),
     "fuzz": Bench(
         fuzz.run, "a million broken APDUs and frames: crashes, hangs, changes of the meter's state"

@@ -27,9 +27,12 @@ async def start(
     broker_port: int,
     user: User,
     meters: Iterable[Meter],
+    on_energy_dashboard: Iterable[Meter],
 ) -> Child:
-    """Write the folder and start Home Assistant in it; it serves on ``port`` of this machine."""
-    meters = tuple(meters)
+    """Write the folder and start Home Assistant in it; it serves on ``port`` of this machine.
+
+    The meters are set up; those on the Energy dashboard stand there already.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in _FILES.glob("*.yaml"):
         shutil.copy(file, folder)
@@ -37,7 +40,7 @@ async def start(
     ours.unlink(missing_ok=True)
     ours.symlink_to(ROOT / "custom_components", target_is_directory=True)
     entries = [storage.mqtt_entry(broker_port, user), *(_entry(meter) for meter in meters)]
-    storage.write(folder, port, entries, [_grid(meter) for meter in meters])
+    storage.write(folder, port, entries, [_grid(meter) for meter in on_energy_dashboard])
     # Without compiled files each start would take five seconds longer.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return await children.start(

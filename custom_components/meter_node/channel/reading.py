@@ -59,6 +59,9 @@ class ListError(ValueError):
     """The data is not a list that this program knows; the text names what it is."""
 
 
+_TENS = tuple(10.0**power for power in range(16))
+
+
 def scaled(raw: float, scaler: int) -> float:
-    """Return raw × 10^scaler, correctly rounded (22199, −2 → 221.99)."""
-    return raw * 10.0**scaler if scaler >= 0 else raw / 10.0**-scaler
+    """Return raw × 10^scaler, correctly rounded (22199, −2 → 221.99); scaler −15 to 15."""
+    return raw * _TENS[scaler] if scaler >= 0 else raw / _TENS[-scaler]
