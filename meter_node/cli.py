@@ -40,6 +40,7 @@ from meter_node import (
     replay,
     store,
 )
+from meter_node.channel.axdr import AxdrError
 from meter_node.ciphering import (
     COUNTS_PER_SECOND,
     CounterExhaustedError,
@@ -229,6 +230,13 @@ def main() -> None:
         OSError,
     ) as error:
         _errors.print(f"meter-node: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except (AxdrError, OverflowError) as error:
+        _errors.print(
+            f"meter-node: a number or time is beyond what can be sent: {error}",
+            markup=False,
+            soft_wrap=True,
+        )
         sys.exit(1)
 
 

@@ -25,7 +25,7 @@ from meter_node.meter.self_test import program_digest
 from meter_node.ports import mqtt
 from meter_node.ports.ami import AmiPort
 from meter_node.ports.retained import retained
-from meter_node.published import Published, published
+from meter_node.published import Published, UnprovedError, published
 from meter_node.runner import MeterRunner
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                     database,
                     port,
                     thread,
-                    _links(settings, node_keys),
+                    _links(settings, node_keys, sap),
                     partial(keys.change_management, data_dir, meter.name),
                     keys.PairingWatch(data_dir, meter.name),
                     status_topic=hello.node_status_topic(node_keys.node),
                     radio=radio,
                 )
-                for meter in settings.meter
+                for sap, meter in enumerate(settings.meter, 1)
             ]
             async with asyncio.TaskGroup() as tasks:
                 # What is measured while the broker is asked waits to be booked.
@@ -157,19 +157,23 @@ def _radio(settings: config.BluetoothConfig | None) -> BlePort | None:
     return BlePort(settings.transport, settings.most_connections)
 
 
-def _links(settings: config.Config, node_keys: keys.NodeKeys) -> Links:
+def _links(settings: config.Config, node_keys: keys.NodeKeys, sap: int = 1) -> Links:
     """What the set-up objects tell of how the meter is reached."""
     pushed_to = f"{settings.mqtt.host}:{settings.mqtt.port}" if settings.mqtt else ""
+    devices = tuple(
+        (number, node_keys.meters[meter.name].system_title)
+        for number, meter in enumerate(settings.meter, 1)
+    )
     if settings.ami is None:
-        return Links(pushed_to)
+        return Links(push_destination=pushed_to, server_sap=sap, logical_devices=devices)
     ami = settings.ami.settings()
-    titles = [node_keys.meters[meter.name].system_title for meter in settings.meter]
     return Links(
-        pushed_to,
-        tuple(enumerate(titles, start=1)),
+        push_destination=pushed_to,
         tcp_port=ami.tcp.port if ami.tcp else 0,
         inactivity_s=ami.inactivity_s,
         most_connections=ami.most_connections,
+        server_sap=sap,
+        logical_devices=devices,
     )
 
 
@@ -206,6 +210,12 @@ async def last_published(
     for topic, payload in (await retained(broker(settings), meters)).items():
         try:
             found[meters[topic].system_title] = published(payload, meters[topic])
+        except UnprovedError:
+            _LOGGER.warning(
+                "%s: what the broker retains as its last push was not made by this meter, or by a "
+                "version that did not prove its pushes: nothing is taken from it",
+                meters[topic].system_title.hex(),
+            )
         except (security.RefusedError, ListError, ValueError):
             continue  # under other keys, or not ours: no floor
     return found

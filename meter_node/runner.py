@@ -69,6 +69,22 @@ def meter_number(settings: config.MeterConfig, system_title: bytes) -> str:
     return settings.meter_number or str(int.from_bytes(system_title[3:]))
 
 
+@dataclass(frozen=True, slots=True)
+class _Sealing:
+    """The keys that pushes go under, and the numbers of just these: they change together."""
+
+    keys: keys.MeterKeys
+    counter: InvocationCounter
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What came of a commit: the ciphered push where one is due, or why it can't be sent."""
+
+    ciphered: bytes | None = None
+    fault: Exception | None = None
+
+
 @dataclass(slots=True)
 class _Offer:
     """The newest image that waits for the store, how it shows, and whether a push is due."""
@@ -125,7 +141,7 @@ class MeterRunner:
         self.system_title = own_keys.system_title
         self._settings = settings
         self._commit_interval_s = commit_interval_s
-        self._keys = own_keys
+        self._own_keys = own_keys
         self._store = database
         self._port = port
         self._radio = radio
@@ -179,15 +195,19 @@ class MeterRunner:
 
     def _go_on_from_the_store(self) -> None:
         kept = self._store.kept(self.system_title)
-        self._meter = self._settings.meter(kept, self.system_title, self._keys.vending)
+        self._meter = self._settings.meter(kept, self.system_title, self._own_keys.vending)
         self.commands = Commands(self._meter)
         self._was_metered = kept.time_ns > 0
-        key_name = keys.push_counter(self._keys)
-        self._counter = InvocationCounter(
+        self._sealing = self._sealing_with(self._own_keys)
+
+    def _sealing_with(self, own_keys: keys.MeterKeys) -> _Sealing:
+        key_name = keys.push_counter(own_keys)
+        counter = InvocationCounter(
             self._store.reserved_counter(key_name),
             time_floor(datetime.now(UTC)),
             lambda bound: self._store.reserve_counter(key_name, bound),
         )
+        return _Sealing(own_keys, counter)
 
     def _lines(self) -> Lines:
         wiring = self._settings.wiring()
@@ -241,7 +261,6 @@ class MeterRunner:
             # Before the first second is booked it stands where the meter was switched off.
             lambda: self.clock_ns() if self._awake else None,
             self.settled,
-            looked_at=self._look_at_pairings,
             misled=lambda source: self.commands.count("decryption_failed", source),
         )
         if self._port is not None:
@@ -262,21 +281,29 @@ class MeterRunner:
             self._meter.variant,
             self.commands,
             head_end.StoreInThread(self._store, self.system_title, self._thread),
-            head_end.credentials(self._keys, self._change_management or refuse),
+            head_end.credentials(self._own_keys, self._change_management or refuse),
             floor=time_floor(datetime.now(UTC)),
             links=self._links or Links(),
             commit=self.commit_now,
             knows_time=lambda: self._awake,
+            look=self._look_at_pairings,
         )
 
     def _look_at_pairings(self) -> None:
-        """Let those ask that the key file names now, and nobody who was revoked."""
+        """Let those ask that the key file names now, and nobody who was revoked.
+
+        New push keys are used from the next push on.
+        """
         if self._pairings is None or self.server is None:
             return
-        pairings = self._pairings.changed()
-        if pairings is None:
+        found = self._pairings.changed()
+        if found is None:
             return
-        for change in head_end.pair_anew(self.server.security.credentials, pairings):
+        changes = head_end.pair_anew(self.server.security.credentials, found.consumers)
+        if found.push != self._sealing.keys.push:
+            self._sealing = self._thread.submit(self._sealing_with, found).result()
+            changes.append("push keys are new")
+        for change in changes:
             _LOGGER.info("%s: %s", self.name, change)
             self.commands.keys_changed(change)
 
@@ -406,24 +433,23 @@ class MeterRunner:
             if offer is None:
                 continue
             try:
-                ciphered = await loop.run_in_executor(self._thread, self._commit, offer)
-            except (store.StoreError, CounterExhaustedError) as error:
+                kept = await loop.run_in_executor(self._thread, self._commit, offer)
+            except store.StoreError as error:
                 self._say_fault(error)
                 continue
-            self._has_committed(offer, ciphered)
+            self._has_committed(offer, kept)
 
     def commit_now(self) -> None:
         """Commit what was commanded, and show and push it, before anything else happens.
 
-        For a command's answer, which tells of what is kept. Raises StoreError,
-        CounterExhaustedError.
+        For a command's answer, which tells of what is kept. Raises StoreError.
         """
         # What waits is older: committed after this it would turn everything back.
         self._offer = None
         offer = self._make_offer(push=True)
         self._has_committed(offer, self._thread.submit(self._commit, offer).result())
 
-    def _has_committed(self, offer: _Offer, ciphered: bytes | None) -> None:
+    def _has_committed(self, offer: _Offer, kept: _Kept) -> None:
         self._meter.is_kept(offer.image)
         if offer.number > self._kept:
             # One that was under way meanwhile is older than what was committed at once.
@@ -433,14 +459,17 @@ class MeterRunner:
             if not waiting.done():
                 waiting.set_result(None)
         self._settling.clear()
-        self._say_well()
+        if kept.fault is not None:
+            self._say_fault(kept.fault)
+        elif kept.ciphered is not None or self._fault == "store":
+            self._say_well()
         self._say_how_often()
         ports = [port for port in (self._port, self._radio) if port is not None]
         if ports:
             self.screen.communicating = any(port.connected for port in ports)
         for port in ports:
-            if ciphered is not None:
-                port.push(self.title, ciphered)
+            if kept.ciphered is not None:
+                port.push(self.title, kept.ciphered)
 
     async def last_commit(self) -> None:
         """Commit what was measured since the last one: at a proper end nothing is lost."""
@@ -487,22 +516,29 @@ class MeterRunner:
                 self._settling.append(waiting)
                 await waiting
 
-    def _commit(self, offer: _Offer) -> bytes | None:
-        """Commit, then show; return the ciphered push where one is due. Runs in the thread."""
-        self._store.commit(self._keys.system_title, offer.image)
+    def _commit(self, offer: _Offer) -> _Kept:
+        """Commit, then show; return the ciphered push where one is due. Runs in the thread.
+
+        What is committed stays so where there is no number for the push. Raises StoreError.
+        """
+        self._store.commit(self.system_title, offer.image)
         self._device.commit(offer.snapshot)
         self._unpushed |= {(row.log, row.entry): row for row in offer.image.log_rows}
         if not offer.push:
-            return None
-        number = self._counter.take()
+            return _Kept()
+        sealing = self._sealing
+        try:
+            number = sealing.counter.take()
+        except (CounterExhaustedError, store.StoreError) as error:
+            return _Kept(fault=error)
         # The heads tell a receiver how many entries there are beyond these.
         entries = list(self._unpushed.values())[-MOST_ENTRIES_PUSHED:]
         self._unpushed = {}
-        plaintext = push.notification(self._device, number, entries)
+        plaintext = push.notification(self._device, number, entries, sealing.keys.prove)
         envelope = security.seal(
-            self._aead, self._keys.push, self._keys.system_title, number, plaintext
+            self._aead, sealing.keys.push, self.system_title, number, plaintext
         )
-        return apdu.encode_general_glo_ciphering(envelope)
+        return _Kept(apdu.encode_general_glo_ciphering(envelope))
 
     def _greet(self) -> None:
         greeting = hello.Hello(

@@ -17,7 +17,17 @@ from meter_node.cosem.connection import DlmsConnection
 from meter_node.cosem.hdlc_session import HdlcServer, HdlcSettings
 from meter_node.cosem.wrapper import WrapperServer
 
-from .conversation import Line, SerialLine, Server, Settled, at_once, converse, reason
+from .conversation import (
+    Line,
+    SerialLine,
+    Server,
+    Settled,
+    at_once,
+    converse,
+    least_missed,
+    reason,
+)
+from .loop_share import LoopShare
 from .modem import ModemError, answer_calls
 from .mqtt import back_off
 
@@ -76,8 +86,9 @@ class AmiPort:
         self._connect = connect
         self._settled = settled
         self._server_saps = server_saps
+        self._share = LoopShare()
         self._first_s = min(FIRST_MESSAGE_S, settings.inactivity_s)
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], Line] = {}
         self._told: set[str] = set()
         self.listening: dict[str, int] = {}
         """TCP port of each transport that listens."""
@@ -131,20 +142,29 @@ class AmiPort:
     def _accepted(
         self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if len(self._open) >= self._settings.most_connections:
-            self._tell(f"{name}: {len(self._open)} connections are open, further ones are closed")
-            writer.close()
-            return
-        task = asyncio.create_task(self._client(name, reader, writer))
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)
-
-    async def _client(
-        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        peer = (writer.get_extra_info("peername") or ("?",))[0]
-        transport = f"{name} {peer}"
         line = Line(reader, writer)
+        if len(self._open) >= self._settings.most_connections:
+            self._tell(
+                f"{name}: {len(self._open)} connections are open; for a further one the oldest is "
+                "closed that nobody has proved himself on"
+            )
+            least = least_missed(self._open.values(), line.peer)
+            if least is None:
+                writer.close()
+                return
+            self._put_out(least)
+        task = asyncio.create_task(self._client(name, line, writer))
+        self._open[task] = line
+        task.add_done_callback(lambda ended: self._open.pop(ended, None))
+
+    def _put_out(self, line: Line) -> None:
+        task = next(task for task, one in self._open.items() if one is line)
+        del self._open[task]
+        line.abort()
+        task.cancel()
+
+    async def _client(self, name: str, line: Line, writer: asyncio.StreamWriter) -> None:
+        transport = f"{name} {line.peer}"
         server: Server | None = None
         try:
             if (sock := writer.get_extra_info("socket")) is not None:
@@ -158,6 +178,7 @@ class AmiPort:
                 server,
                 line,
                 self._settled,
+                self._share,
                 first_s=self._first_s,
                 inactivity_s=self._settings.inactivity_s,
             )
@@ -181,7 +202,7 @@ class AmiPort:
         server = self._hdlc("serial")
         _LOGGER.info("serial line %s: open at %d Bd", serial.device, serial.baudrate)
         try:
-            return await converse(server, line, self._settled)
+            return await converse(server, line, self._settled, self._share)
         finally:
             server.close()
             await line.close()
@@ -194,6 +215,7 @@ class AmiPort:
                 self._settings.modem_commands,
                 partial(self._hdlc, "modem"),
                 self._settled,
+                self._share,
                 first_s=self._first_s,
                 inactivity_s=self._settings.inactivity_s,
             )

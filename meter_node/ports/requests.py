@@ -29,7 +29,8 @@ PER_SECOND, AT_ONCE = 5.0, 20
 """How many requests are looked at: of one asker, and four times as many of all on one way."""
 _ALL = 4
 FREE_S = 0.05
-"""A request that takes longer counts as several, so that metering has most of each second."""
+"""A request that takes longer counts as several of its asker's, and one that takes longer than a
+quarter of it as several of all: so each, and all on one way, take a quarter of the time at most."""
 MOST_REQUESTERS = 64
 MOST_ANSWERS = 8
 LONGEST_REMEMBERED = 16_384
@@ -93,7 +94,6 @@ class Requests:
         now_ns: Callable[[], int | None],
         settled: Settled,
         *,
-        looked_at: Callable[[], None],
         misled: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -101,14 +101,13 @@ class Requests:
 
         ``connect`` gives a source's connection to the meter's server; ``now_ns``: UTC by the
         meter's clock, None while it is not known: until then requests wait, as none could be told
-        from an old one; ``settled`` is awaited before each answer; ``looked_at`` is called before a
-        request is looked at; ``misled`` counts one that came by another's name, by its source.
+        from an old one; ``settled`` is awaited before each answer; ``misled`` counts a request that
+        came by another's name, by its source.
         """
         self._title = title
         self._connect = connect
         self._now_ns = now_ns
         self._settled = settled
-        self._looked_at = looked_at
         self._misled = misled
         self._clock = clock
         self._queue: asyncio.Queue[tuple[Asker, bytes]] = asyncio.Queue(_MOST_WAITING)
@@ -183,17 +182,19 @@ class Requests:
             asker.answer(answered)
 
     def _ask(self, asker: Asker, payload: bytes, now_ns: int) -> bytes | None:
-        self._looked_at()
         connection = self._connections.get(asker.source)
         if connection is None:
             connection = self._connections[asker.source] = self._connect(asker.source)
         began_s = self._clock()
         answer = connection.receive(Client.CONSUMER, _SERVER_SAP, payload, now_ns)
-        more = (self._clock() - began_s) / FREE_S
+        took_s = self._clock() - began_s
         who = (asker.source, asker.name)
-        for allowance in (self._all.get(asker.source), self._allowances.get(who)):
-            if allowance is not None and more > 1:
-                allowance.left -= more - 1
+        for allowance, free_s in (
+            (self._all.get(asker.source), FREE_S / _ALL),
+            (self._allowances.get(who), FREE_S),
+        ):
+            if allowance is not None and took_s > free_s:
+                allowance.left -= took_s / free_s - 1
         return answer
 
     def _remember(self, originator: bytes, digest: bytes, answer: bytes) -> None:

@@ -71,7 +71,6 @@ class House:
             lambda source: self.site.server.connect(source, MAX_RESPONSE_BYTES),
             lambda: self.site.now_ns,
             self._settled,
-            looked_at=lambda: None,
             misled=lambda source: self.site._count("decryption_failed", source),
         )
         self.port.listen(METER, self.requests)
