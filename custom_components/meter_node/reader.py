@@ -123,6 +123,8 @@ class MeterReader:
             raise NotTakenError(Refusal.DAMAGED, str(error)) from None
         except ListError as error:
             raise NotTakenError(UNKNOWN_LIST, str(error)) from None
+        if all(map(isfinite, reading.values.values())):
+            return reading
         values = {key: value for key, value in reading.values.items() if isfinite(value)}
         return replace(reading, values=values)
 

@@ -6,7 +6,7 @@ with the country's profile as default. Must not know any key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -14,7 +14,7 @@ from typing import cast
 from . import axdr, obis, registers
 from .apdu import DataNotification
 from .cosem_time import CosemDateTime
-from .reading import ListError, Reading, scaled
+from .reading import ListError, Reading, scale
 
 LIST_NAME = "Kamstrup_V0001"
 
@@ -22,10 +22,8 @@ LIST_NAME = "Kamstrup_V0001"
 _WATT_HOUR, _VAR_HOUR = int(registers.Unit.WATT_HOUR), int(registers.Unit.VAR_HOUR)
 _VOLT, _AMPERE = int(registers.Unit.VOLT), int(registers.Unit.AMPERE)
 _RATIO = int(registers.Unit.NONE)
-_REGISTERS = {
-    name: (register.key, int(register.quantity.unit))
-    for name, register in registers.BY_LOGICAL_NAME.items()
-}
+_KEYS = {name: register.key for name, register in registers.BY_LOGICAL_NAME.items()}
+_VOLTAGES = tuple(f"voltage_l{phase}" for phase in registers.PHASES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +128,15 @@ def decode(notification: DataNotification, profile: ScalerProfile) -> Reading:
     body = notification.body
     if not isinstance(body, tuple) or not body or body[0] != LIST_NAME:
         raise ListError(f"not a {LIST_NAME} list")
-    numbers: list[tuple[str, int, int]] = []
+    numbers: dict[str, int] = {}
     texts: dict[str, str] = {}
     time = notification.time
     for name, value in _pairs(body):
-        register = _REGISTERS.get(name)
-        if register is not None:
+        key = _KEYS.get(name)
+        if key is not None:
             if type(value) is not int:  # a boolean is none
                 raise ListError(f"{LIST_NAME}: {obis.text(name)} holds no number")
-            numbers.append((*register, value))
+            numbers[key] = value
         elif name in _TEXTS:
             texts[_TEXTS[name]] = str(value)
         elif name == _CLOCK and isinstance(value, bytes):
@@ -146,17 +144,21 @@ def decode(notification: DataNotification, profile: ScalerProfile) -> Reading:
                 time = CosemDateTime.from_bytes(value)
             except ValueError as error:
                 raise ListError(f"{LIST_NAME}: clock: {error}") from None
-    highest_v = max((raw for _, unit, raw in numbers if unit == _VOLT), default=0)
-    scalers = _scalers(profile, highest_v >= _VOLTAGE_IN_HUNDREDTHS_FROM)
-    values = {key: scaled(raw, scalers[unit]) for key, unit, raw in numbers}
+    highest_v = max(numbers.get(key, 0) for key in _VOLTAGES)
+    scales = _scales(profile, highest_v >= _VOLTAGE_IN_HUNDREDTHS_FROM)
+    values = {key: scales[key](raw) for key, raw in numbers.items()}
     return Reading(LIST_NAME, time, values, texts)
 
 
 @lru_cache(maxsize=16)
-def _scalers(profile: ScalerProfile, in_hundredths: bool) -> dict[int, int]:
-    """Return the scaler of each unit by its code; ``in_hundredths`` as the voltages look."""
+def _scales(profile: ScalerProfile, in_hundredths: bool) -> dict[str, Callable[[float], float]]:
+    """Return what makes each register's number a value; ``in_hundredths`` as the voltages look."""
     guessed = -2 if in_hundredths else 0
-    return profile.scalers(guessed if profile.voltage is None else profile.voltage)
+    scalers = profile.scalers(guessed if profile.voltage is None else profile.voltage)
+    return {
+        register.key: scale(scalers[int(register.quantity.unit)])
+        for register in registers.REGISTERS
+    }
 
 
 def _pairs(body: tuple[axdr.Value, ...]) -> Iterable[tuple[bytes, axdr.Value]]:

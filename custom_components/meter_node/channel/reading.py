@@ -5,7 +5,7 @@ Must not know formats or keys; each list's own file fills it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .cosem_time import CosemDateTime
@@ -60,6 +60,13 @@ class ListError(ValueError):
 
 
 _TENS = tuple(10.0**power for power in range(16))
+
+
+def scale(scaler: int) -> Callable[[float], float]:
+    """Return what ``scaled`` does for this scaler, where many numbers have the same."""
+    if scaler >= 0:
+        return _TENS[scaler].__mul__
+    return _TENS[-scaler].__rtruediv__
 
 
 def scaled(raw: float, scaler: int) -> float:
