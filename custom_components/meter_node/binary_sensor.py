@@ -188,14 +188,11 @@ class MeterNodeBinarySensor(MeterNodeValueEntity, BinarySensorEntity):
 
     entity_description: MeterNodeBinarySensorDescription
 
-    @property
     @override
-    def value(self) -> bool | None:
-        """Return whether it was so when the meter last pushed."""
-        return self.entity_description.value_fn(self.coordinator.data)
-
-    @property
-    @override
-    def is_on(self) -> bool | None:
-        """Return whether it was so when the meter last pushed."""
-        return self.value
+    def _take(self) -> bool:
+        """Show whether it was so when the meter last pushed."""
+        is_on = self.entity_description.value_fn(self.coordinator.data)
+        is_new = is_on != self._attr_is_on
+        if is_new:
+            self._attr_is_on = is_on
+        return is_new

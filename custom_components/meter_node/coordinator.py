@@ -126,6 +126,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.refused: Counter[str] = Counter()
         self.slow_is_due = True
         """Whether slow quantities are shown anew with what was pushed last (``pace``)."""
+        self.is_remade = True
+        """Whether there may be something now that was not there before."""
         self.asker: Asker | None = None  # without control keys it can't be asked
         self.history: HistoryImporter | None = None
 
@@ -163,6 +165,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.links = Links(hass, self.title, self, entry.data.get(CONF_RAW_TOPIC))
         self._close_asker: CALLBACK_TYPE | None = None
         self._cancel_watchdog: CALLBACK_TYPE | None = None
+        self._looks_at = self._silent_since  # when the watchdog looks next, while it runs
 
     @property
     def available(self) -> bool:
@@ -257,6 +260,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self.asker = Asker(self.hass, self.links, title, keys, self._on_revoked)
             self._close_asker = self.asker.async_close
             await self.asker.async_start()
+
+    @callback
+    @override
+    def async_set_updated_data(self, data: MeterData) -> None:
+        """Show it; what is there for the first time is noticed once for all platforms."""
+        self.is_remade = self.slow_is_due or not data.is_made_as(self.data)
+        super().async_set_updated_data(data)
 
     @override
     async def _async_update_data(self) -> MeterData:
@@ -530,18 +540,27 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._cancel_watchdog = None
 
     def _wind_watchdog(self, silent_since: datetime) -> None:
-        """Have it bark when the silence since then has lasted too long."""
-        self._stop_watchdog()
+        """Have it bark when the silence since then has lasted too long.
+
+        A timer for each push would cost as much as its bytes: the one that runs is let run, and
+        looks whether it is time.
+        """
         self._silent_since = silent_since
-        borne_s = (dt_util.utcnow() - silent_since).total_seconds()
-        self._cancel_watchdog = async_call_later(
-            self.hass, max(self._patience_s - borne_s, 0), self._bark
-        )
+        due = silent_since + timedelta(seconds=self._patience_s)
+        if self._cancel_watchdog is not None and self._looks_at <= due:
+            return
+        self._stop_watchdog()
+        self._looks_at = due
+        wait_s = max((due - dt_util.utcnow()).total_seconds(), 0)
+        self._cancel_watchdog = async_call_later(self.hass, wait_s, self._bark)
 
     @callback
-    def _bark(self, _now: datetime) -> None:
+    def _bark(self, now: datetime) -> None:
         """Three intervals without one good frame: gone, or its keys have changed."""
         self._cancel_watchdog = None
+        if now < self._silent_since + timedelta(seconds=self._patience_s):
+            self._wind_watchdog(self._silent_since)
+            return
         self._fresh = False
         self._tell_availability(f"no good frame came for {self._patience_s} s")
         if self._keys_refused:

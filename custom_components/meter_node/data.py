@@ -114,6 +114,17 @@ class MeterData:
     main_fuse_a: float | None = None
     """As it was given in the options."""
 
+    def is_made_as(self, other: MeterData) -> bool:
+        """Whether the same things are known as in the other, be their values others."""
+        return (
+            self.values.keys() == other.values.keys()
+            and self.states == other.states
+            and self.tariff == other.tariff
+            and self.capacity == other.capacity
+            and self.keeps_logs == other.keeps_logs
+            and self.history_filled_to == other.history_filled_to
+        )
+
     @property
     def alarms(self) -> frozenset[str] | None:
         """The rows of the alarm register that hold now; None where the meter sends none."""

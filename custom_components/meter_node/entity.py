@@ -44,6 +44,7 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
         super().__init__(coordinator)
         self.entity_description = description
         self._by_clock = description.by_clock
+        self._is_slow = description.is_slow
         self._attr_unique_id = f"{coordinator.config_entry.unique_id}_{description.key}"
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, coordinator.title)})
 
@@ -60,35 +61,34 @@ class MeterNodeValueEntity(MeterNodeEntity):
     """An entity whose state is one value: written when it is another, a slow one once a minute."""
 
     entity_description: MeterNodeDescription
-    _shown: tuple[bool, object, object] | None = None
-    """Availability, value and what belongs to it, as they were written last."""
+    _was_available = False
+    """As it was written last."""
 
-    @property
     @abstractmethod
-    def value(self) -> object:
-        """What the meter says now."""
+    def _take(self) -> bool:
+        """Show what the meter says now, as attributes; return whether it is anything else."""
 
     @override
     async def async_added_to_hass(self) -> None:
         """Begin with the state that Home Assistant writes now."""
         await super().async_added_to_hass()
-        self._shown = self._to_show()
-
-    def _to_show(self) -> tuple[bool, object, object]:
-        return self.available, self.value, self.extra_state_attributes
+        self._was_available = self.available
+        self._take()
 
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
         """Write the state where it is another."""
-        shown = self._to_show()
-        before = self._shown
-        if shown == before:
-            return
-        waits = self.entity_description.is_slow and not self.coordinator.slow_is_due
-        if waits and before is not None and before[0] == shown[0]:
-            return
-        self._shown = shown
+        available = self.available
+        if available == self._was_available:
+            # A street of meters lives by what is not done here.
+            if self._is_slow and not self.coordinator.slow_is_due:
+                return
+            if not self._take():
+                return
+        else:
+            self._take()
+        self._was_available = available
         self.async_write_ha_state()
 
 
@@ -103,6 +103,10 @@ def add_as_sent[D: MeterNodeDescription](
     waiting = list(table)
 
     @callback
+    def look() -> None:
+        if coordinator.is_remade:
+            add_new()
+
     def add_new() -> None:
         new = [row for row in waiting if row.has_fn(coordinator.data)]
         for row in new:
@@ -110,7 +114,7 @@ def add_as_sent[D: MeterNodeDescription](
         if new:
             add_entities(entity(coordinator, row) for row in new)
 
-    entry.async_on_unload(coordinator.async_add_listener(add_new))
+    entry.async_on_unload(coordinator.async_add_listener(look))
     add_new()
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, override
+from typing import override
 
 from homeassistant.components.sensor import (
     SensorDeviceClass,
@@ -30,7 +30,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .channel import objects
 from .channel.registers import PHASES, QUANTITIES, REGISTERS, Quantity, Register, Unit
-from .coordinator import MeterNodeConfigEntry
+from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 from .data import CONTROL_STATE, THRESHOLD_ACTIVE, MeterData
 from .entity import MeterNodeValueEntity, add_as_sent
 from .sensor_description import MeterNodeSensorDescription, Value
@@ -286,30 +286,29 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
 
     entity_description: MeterNodeSensorDescription
 
-    @property
-    @override
-    def value(self) -> Value:
-        """Return what was pushed last."""
-        return self.entity_description.value_fn(self.coordinator.data)
+    _attr_native_value: Value = None
 
-    @property
     @override
-    def native_value(self) -> Value:
-        """Return what was pushed last."""
-        return self.value
+    def __init__(
+        self, coordinator: MeterNodeCoordinator, description: MeterNodeSensorDescription
+    ) -> None:
+        """Have a unit, that of money as the prices have it."""
+        super().__init__(coordinator, description)
+        self._value_fn = description.value_fn
+        self._attributes_fn = description.attributes_fn
+        if description.unit_fn is not None:
+            self._attr_native_unit_of_measurement = description.unit_fn(coordinator.data)
 
-    @property
     @override
-    def native_unit_of_measurement(self) -> str | None:
-        """Return the unit, that of money as the prices have it."""
-        unit_fn = self.entity_description.unit_fn
-        if unit_fn is None:
-            return super().native_unit_of_measurement
-        return unit_fn(self.coordinator.data)
-
-    @property
-    @override
-    def extra_state_attributes(self) -> dict[str, Any] | None:
-        """Return what belongs to the value."""
-        attributes_fn = self.entity_description.attributes_fn
-        return None if attributes_fn is None else attributes_fn(self.coordinator.data)
+    def _take(self) -> bool:
+        """Show what was pushed last, and what belongs to it."""
+        data = self.coordinator.data
+        value = self._value_fn(data)
+        is_new = value != self._attr_native_value
+        if is_new:
+            self._attr_native_value = value
+        if self._attributes_fn is not None:
+            attributes = self._attributes_fn(data)
+            is_new = is_new or attributes != self._attr_extra_state_attributes
+            self._attr_extra_state_attributes = attributes
+        return is_new
