@@ -458,9 +458,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         Real meters send totals once an hour only; an instantaneous value that is not sent any
         more is none any more.
         """
-        values = {key: value for key, value in self.data.values.items() if key in _TOTALS}
+        before = self.data.values
+        values = {key: before[key] for key in before.keys() - reading.values.keys() & _TOTALS}
+        totals = self._record.totals
+        as_shown = not self._record.bases and not self._held
         for key, value in reading.values.items():
-            values[key] = self._total(key, value) if key in _TOTALS else value
+            if key in _TOTALS and not (as_shown and value == totals.get(key)):
+                values[key] = self._total(key, value)
+            else:
+                values[key] = value
         return values
 
     def _total(self, key: str, register: float) -> float:
