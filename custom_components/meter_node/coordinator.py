@@ -632,20 +632,13 @@ def _sent(reading: Reading) -> datetime | None:
 
 
 def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> MeterRecord:
-    """Return the meter's record, begun anew where other keys or another scale void it."""
+    """Return the meter's record, begun anew in what other keys or another scale make void."""
     record = store.records.get(title)
     if record is None:
         record = MeterRecord(keys, profile)
     elif record.keys != keys:
-        record = MeterRecord(
-            keys,
-            profile,
-            push_interval_s=record.push_interval_s,
-            calendar=record.calendar,
-            costs=record.costs,
-            capacity=record.capacity,
-        )
-    elif record.scaler_profile != profile:
+        record = record.with_keys(keys, None, "")
+    if record.scaler_profile != profile:
         record.scaler_profile = profile
         record.totals, record.bases = {}, {}
         record.history = {}  # filled anew, in the other scale

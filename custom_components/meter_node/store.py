@@ -6,8 +6,8 @@ A counter is written within seconds of its frame. Must not know what a frame is.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.storage import Store
@@ -31,7 +31,7 @@ def fingerprint(keys: Keys | None) -> str:
 
 @dataclass(slots=True)
 class MeterRecord:
-    """What is kept of one meter, valid for one pair of keys."""
+    """What is kept of one meter; only what was received last is valid for one pair of keys."""
 
     keys: str
     """Their fingerprint: counters are counted anew with new keys."""
@@ -57,6 +57,14 @@ class MeterRecord:
     """See ``costs``."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """See ``capacity``."""
+
+    def with_keys(self, keys: str, highest: int | None, digest: str) -> Self:
+        """Return it for other keys of the same meter: what was measured and paid goes on.
+
+        It is another record, since whoever still listens with the old keys writes in this one. The
+        numbers of log entries begin anew, as a node that was set up anew counts them from one.
+        """
+        return replace(self, keys=keys, highest=highest, digest=digest, entries={})
 
 
 _FIELDS = tuple(one.name for one in fields(MeterRecord))
