@@ -239,6 +239,8 @@ class Asker:
     @callback
     def _on_response(self, payload: bytes) -> None:
         """Take the meter's response; of what else comes, only a hint is kept."""
+        if self._closed:
+            return
         try:
             response = self._requester.accept(payload)
         except security.RefusedError as error:

@@ -38,10 +38,28 @@ async def async_ready(hass: HomeAssistant) -> bool:
 async def _async_subscribe(
     hass: HomeAssistant, topic: str, received: Callable[[ReceiveMessage], None]
 ) -> CALLBACK_TYPE:
-    """Hand each message of a topic on as it came: what is no UTF-8 is not worth a warning."""
+    """Hand each message of a topic on as it came: what is no UTF-8 is not worth a warning.
+
+    Once Home Assistant's MQTT was reloaded, leaving ends nothing there: so it is ended here, and
+    what is still handed over keeps nobody alive.
+    """
     from homeassistant.components import mqtt
 
-    return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+    ears: list[Callable[[ReceiveMessage], None]] = [received]
+
+    @callback
+    def hand_on(message: ReceiveMessage) -> None:
+        for ear in ears:
+            ear(message)
+
+    unsubscribe = await mqtt.async_subscribe(hass, topic, hand_on, _QOS, encoding=None)
+
+    @callback
+    def leave() -> None:
+        ears.clear()
+        unsubscribe()
+
+    return leave
 
 
 async def async_subscribe_raw(
@@ -97,7 +115,7 @@ async def _async_listen(
 
     ready = asyncio.Event()
     stop_waiting = mqtt.async_on_subscribe_done(hass, topic, _QOS, ready.set)
-    unsubscribe = await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+    unsubscribe = await _async_subscribe(hass, topic, received)
 
     @callback
     def leave() -> None:
