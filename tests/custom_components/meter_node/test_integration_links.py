@@ -69,7 +69,7 @@ async def test_whoever_asked_hears_no_response_once_closed(
     asker = paired.coordinator.asker
     assert asker is not None
     assert await hass.config_entries.async_unload(paired.entry.entry_id)
-    asker._on_response(b"\xd8\x01\x01")  # noqa: SLF001 - what a channel may still hand over
+    asker._on_response(b"\xd8\x01\x01")  # what a channel may still hand over
     paired.broker.send(response_topic(paired.meter.title, asker.requester), b"\xd8", keep=False)
     await paired.settle()
 
@@ -91,7 +91,7 @@ async def test_links_that_were_stopped_hand_nothing_on(home: Home, meter: Meter)
     links = Links(home.hass, meter.title, Deaf())
     assert await links.async_start()
     await links.async_stop()
-    [way, _] = links._ways  # noqa: SLF001 - what a channel may still hand over
+    [way, _] = links._ways  # what a channel may still hand over
     links.on_hello(Hello.from_json(meter.hello()))
     links.on_status(way, False)
     assert links.on_push(way, meter.push(), False) is False
