@@ -45,6 +45,8 @@ class MeterRecord:
     """As they are shown."""
     bases: dict[str, float] = field(default_factory=dict)
     """What a total is shown above its register, since that went back and was taken as it is."""
+    falls: dict[str, list[float]] = field(default_factory=dict)
+    """Registers that were taken as they are: from where each fell, to where, and its base then."""
     gaps_s: list[int] = field(default_factory=list)
     """Between the last good live frames: how often the meter really sends."""
     entries: dict[str, int] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from homeassistant.util import dt as dt_util
 from integration_home import NOON, STATUS_TOPIC, THREE_PHASES, Home
 
 from custom_components.meter_node.const import DOMAIN
+from custom_components.meter_node.coordinator import came_back
 from custom_components.meter_node.issues import PROBLEMS, Situation, issue_id, version
 from custom_components.meter_node.store import async_get_store
 
@@ -196,6 +197,55 @@ async def test_what_was_taken_as_it_is_outlives_a_restart(home: Home) -> None:
     assert home.state("import_active_energy") == "12345.679"
     record = (await async_get_store(home.hass)).records[home.meter.title]
     assert record.bases == {"import_active_energy": 12_345_678 - 1_000}
+
+
+async def test_a_register_that_comes_back_is_not_counted_on_top_of_what_it_was(
+    home: Home,
+) -> None:
+    await home.set_up()
+    await home.push(import_active_energy=1_000_000)
+    await home.push(import_active_energy=1_000)  # a back-up was restored
+    home.coordinator.async_count_on()
+    await home.push(import_active_energy=1_100)
+    assert home.state("import_active_energy") == "1000.1"
+    await home.restart()
+    await home.push(import_active_energy=1_000_300)  # and put away again
+    assert home.state("import_active_energy") == "1000.3"
+    await home.push(import_active_energy=1_000_400)
+    assert home.state("import_active_energy") == "1000.4"
+    assert home.coordinator.base("import_active_energy") == 0
+
+
+async def test_one_that_comes_back_somewhat_lower_is_asked_about(home: Home) -> None:
+    await home.set_up()
+    await home.push(import_active_energy=1_000_000)
+    await home.push(import_active_energy=1_000)
+    home.coordinator.async_count_on()
+    await home.push(import_active_energy=2_000)
+    await home.push(import_active_energy=999_500)
+    assert home.state("import_active_energy") == "1001.0"
+    await minutes(home, 1)
+    assert set(raised(home)) == {"total_fell"}
+
+
+@pytest.mark.parametrize(
+    ("before", "register", "back"),
+    [
+        (1_100, 1_000_300, True),
+        (1_100, 900_100, True),  # a tenth may lack
+        (1_100, 900_099, False),
+        (999_999, 1_000_300, False),  # used, kWh by kWh
+        (600_000, 1_000_300, False),  # less than half of it at once
+    ],
+)
+def test_a_register_came_back_if_most_of_its_fall_is_made_good_at_once(
+    before: float, register: float, back: bool
+) -> None:
+    assert came_back(1_000_000, 1_000, before, register) is back
+
+
+def test_a_small_fall_may_be_used_in_one_step() -> None:
+    assert not came_back(10_000, 0, 0, 12_000)
 
 
 async def test_a_register_that_reaches_its_old_value_again_needs_no_repair(home: Home) -> None:
