@@ -216,8 +216,10 @@ class Watch:
         )
 
     def _clear(self, problem: Problem) -> None:
-        self._raised.discard(problem.key)
-        ir.async_delete_issue(self._hass, DOMAIN, self._id(problem.key))
+        """Take it back, once it was raised: before that, what a homeowner ignores stays ignored."""
+        if problem.key in self._raised:
+            self._raised.discard(problem.key)
+            ir.async_delete_issue(self._hass, DOMAIN, self._id(problem.key))
 
 
 @callback

@@ -299,3 +299,20 @@ async def test_an_ignored_issue_stays_ignored_when_the_meter_is_loaded_anew(home
     await home.restart()
     await minutes(home, 1)
     assert raised(home)["software_old"].dismissed_version is not None
+
+
+async def test_what_a_homeowner_ignores_stays_ignored_over_a_reload(
+    home: Home, hass: HomeAssistant
+) -> None:
+    await home.set_up()
+    await minutes(home, 4, off_s=200)
+    registry, which = ir.async_get(hass), f"clock_off_{home.entry.entry_id}"
+    registry.async_ignore(DOMAIN, which, True)
+    await home.restart()
+    for _ in range(6):  # at first it is not known yet whether it still holds
+        await minutes(home, 1, off_s=200)
+        issue = registry.async_get_issue(DOMAIN, which)
+        assert issue is not None
+        assert issue.dismissed_version is not None
+    await minutes(home, 1, off_s=0)
+    assert registry.async_get_issue(DOMAIN, which) is None  # the next time is another
