@@ -8,10 +8,14 @@ from unittest.mock import patch
 
 import pytest
 from homeassistant.components import mqtt
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from integration_home import STATUS_TOPIC, AskedMeter, Home, Meter
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.meter_node import links
+from custom_components.meter_node import mqtt as our_mqtt
 from custom_components.meter_node.channel.hello import Hello, response_topic
 from custom_components.meter_node.links import Links
 from custom_components.meter_node.raw_topic import RawLink
@@ -88,13 +92,13 @@ class Deaf:
 
 
 async def test_links_that_were_stopped_hand_nothing_on(home: Home, meter: Meter) -> None:
-    links = Links(home.hass, meter.title, Deaf())
-    assert await links.async_start()
-    await links.async_stop()
-    [way, _] = links._ways  # what a channel may still hand over
-    links.on_hello(Hello.from_json(meter.hello()))
-    links.on_status(way, False)
-    assert links.on_push(way, meter.push(), False) is False
+    ways = Links(home.hass, meter.title, Deaf())
+    assert await ways.async_start()
+    await ways.async_stop()
+    [way, _] = ways._ways  # what a channel may still hand over
+    ways.on_hello(Hello.from_json(meter.hello()))
+    ways.on_status(way, False)
+    assert ways.on_push(way, meter.push(), False) is False
 
 
 async def test_a_readers_topic_takes_no_requests_and_waits_for_no_response(
@@ -106,3 +110,20 @@ async def test_a_readers_topic_takes_no_requests_and_waits_for_no_response(
     assert not listening.ready.is_set()
     with pytest.raises(HomeAssistantError):
         await link.async_send("00", b"")
+
+
+async def test_a_broker_that_failed_is_not_waited_for(hass: HomeAssistant) -> None:
+    hass.config.components.add("mqtt")
+    entry = MockConfigEntry(domain="mqtt", data={})
+    entry.add_to_hass(hass)
+    with patch.object(our_mqtt, "READY_S", 0.3):
+        begun = hass.loop.time()
+        assert await links.async_hear_all(hass, 0.1) == {}
+        assert 0.3 <= hass.loop.time() - begun < 1  # one that may still come
+        entry.mock_state(hass, ConfigEntryState.SETUP_RETRY)
+        begun = hass.loop.time()
+        assert await links.async_hear_all(hass, 0.1) == {}
+        assert hass.loop.time() - begun < 0.1
+        entry.mock_state(hass, ConfigEntryState.SETUP_IN_PROGRESS)
+        hass.loop.call_later(0.05, entry.mock_state, hass, ConfigEntryState.LOADED)
+        assert await our_mqtt.async_ready(hass)
