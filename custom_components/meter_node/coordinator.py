@@ -165,6 +165,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
         self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
+        # What was read, and when by the meter's clock.
+        self._read: dict[tuple[CosemObject, int], tuple[datetime, object]] = {}
         self._device: dr.DeviceInfo = {}
         self.links = Links(hass, self.title, self, entry.data.get(CONF_RAW_TOPIC))
         self._close_asker: CALLBACK_TYPE | None = None
@@ -349,7 +351,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             gaps = [*self._record.gaps_s, gap][-patience.GAPS_KEPT :]
             if gaps != self._record.gaps_s:
                 self._record.gaps_s = gaps
-                self._store.async_changed()
+                self._store.async_changed(soon=False)
         self._last_live = arrival
 
     def _see_life(self) -> None:
@@ -370,7 +372,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         data = replace(
             self.data,
             values=self._values(reading),
-            states=States.of(reading.states),
+            states=self._states(reading, sent),
             keeps_logs=bool(reading.logs or reading.events),
             news=(*self.data.news, *news)[-NEWS_KEPT:],
         )
@@ -387,7 +389,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self.capacity.take(at, self._import_wh(reading), _import_power_w(reading.values))
             self._record.capacity = self.capacity.state()
         if self.capacity is not None or self.pricing is not None:
-            self._store.async_changed()
+            self._store.async_changed(soon=False)
 
     def _import_wh(self, reading: Reading) -> float | None:
         """Return the counter of import itself: what is shown stands still while it is held."""
@@ -418,8 +420,19 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     @callback
     def async_take_states(self, read: Mapping[tuple[CosemObject, int], object]) -> None:
-        """Show what the meter answered since its last push."""
+        """Show what the meter answered since its last push; an older push says nothing of it."""
+        if self.asker is not None:
+            at = self.asker.meter_time
+            self._read |= {attribute: (at, value) for attribute, value in read.items()}
         self.async_set_updated_data(replace(self.data, states=self.data.states.but(read)))
+
+    def _states(self, reading: Reading, sent: datetime | None) -> States:
+        """Return what a push says, but for what was read of the meter after that was sent."""
+        states = States.of(reading.states)
+        if not self._read or sent is None:
+            return states
+        self._read = {what: read for what, read in self._read.items() if read[0] > sent}
+        return states.but({what: value for what, (_, value) in self._read.items()})
 
     def _pace(self, sent: datetime | None) -> None:
         """Find out whether slow quantities are shown with this push."""
@@ -503,7 +516,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._held.pop(key, None)
         if value != before:
             self._record.totals[key] = value
-            self._store.async_changed()
+            self._store.async_changed(soon=False)
         return value
 
     def _look_for_return(self, key: str, before: float, register: float) -> None:
@@ -552,7 +565,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if state.highest != self._record.highest:
             self._record.highest = state.highest
             self._record.digest = state.digest
-            self._store.async_changed()
+            self._store.async_changed(soon=False)
 
     def _refuse(self, error: NotTakenError) -> None:
         """Count a refused frame; warn of each kind once an hour."""

@@ -292,3 +292,19 @@ async def test_a_meter_that_is_only_listened_to_is_not_asked(home: Home) -> None
     await home.set_up()
     with pytest.raises(ServiceValidationError, match="382M 4711 can only be listened to"):
         asker_of(home.coordinator)
+
+
+async def test_an_older_push_that_comes_late_does_not_overturn_what_the_meter_answered(
+    paired: Home, asked: AskedMeter
+) -> None:
+    late = asked.push()
+    paired.freezer.tick(1)
+    await call(paired, "switch", "turn_off", "relay_1")
+    assert relays(paired)[0] == "off"
+    await paired.push(late)
+    assert relays(paired)[0] == "off"
+    assert paired.state("relay_1_choice", "select") == "off"
+    paired.freezer.tick(1)
+    asked.values[objects.RELAYS[1], 2] = axdr.boolean(value=True)
+    await paired.push(asked.push())
+    assert relays(paired)[0] == "on"
