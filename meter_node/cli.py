@@ -12,6 +12,7 @@ import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
@@ -104,7 +105,7 @@ def run(
         )
     _log(verbose)
     _warn_of_readers(config_file or data_dir / config.FILE_NAME, settings)
-    _until_stopped(node.run(settings, data_dir))
+    _until_stopped(node.run(settings, data_dir, partial(_settings, data_dir, config_file)))
 
 
 app.command()(cli_pair.pair)

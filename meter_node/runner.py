@@ -52,6 +52,7 @@ from meter_node.meter.variant import Variant
 from meter_node.metrology import DigitalInputs, Engine, Measurement, SampleBlock, StreamError
 from meter_node.ports import mqtt
 from meter_node.ports.display.screen import Screen, TokenAnswer
+from meter_node.ports.module import MeterView
 from meter_node.ports.mqtt_requests import SOURCE, RequestPort
 from meter_node.ports.outputs import BREAKER, RELAYS, GpioLines, Lines, OutputsPort, SimulatedLines
 from meter_node.sources import Break, Damage, Item, LiveSource, SourceError
@@ -130,6 +131,8 @@ class MeterRunner:
             profile=self._profile_entry,
             enter_token=self._enter_token if variant.breaker else None,
         )
+        self.view = MeterView(self.name, self._device)
+        """What modules see of it."""
         self._aead = PycryptodomeAead()
         self.server: Server | None = None
         """The meter for head-ends, from ``begin`` on."""
@@ -395,6 +398,7 @@ class MeterRunner:
             # One that was under way meanwhile is older than what was committed at once.
             self._kept = offer.number
             self._outputs.apply(_switches(offer.snapshot))
+        self.view.tell()
         for waiting in self._settling:
             if not waiting.done():
                 waiting.set_result(None)

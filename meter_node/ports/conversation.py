@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import serial_asyncio_fast
 
@@ -22,12 +22,18 @@ _GOODBYE_S = 5.0
 _HIGH_WATER = 16_384
 _BITS_A_BYTE = 10
 
+type Parity = Literal["N", "E"]
+
 Settled = Callable[[], Awaitable[None]]
 """Returns once what an answer tells of is committed."""
 
 
 async def at_once() -> None:
     """Nothing needs to be waited for."""
+
+
+class LineError(Exception):
+    """The other side does what can't be gone on with; the text says what."""
 
 
 class Server(Protocol):
@@ -52,10 +58,11 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SerialLine:
-    """A serial device, eight bits, no parity."""
+    """A serial device, eight bits; parity none or even."""
 
     device: str
     baudrate: int
+    parity: Parity = "N"
 
 
 class Line:
@@ -78,7 +85,7 @@ class Line:
         """Open a serial line. Raises OSError."""
         try:
             reader, writer = await serial_asyncio_fast.open_serial_connection(
-                url=line.device, baudrate=line.baudrate
+                url=line.device, baudrate=line.baudrate, parity=line.parity
             )
         except ValueError as error:  # a rate that the device does not have
             raise OSError(str(error)) from None

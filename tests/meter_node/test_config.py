@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from meter_node import config
-from meter_node.ports.ami import AmiSettings, Endpoint
+from meter_node.ports.ami import AmiSettings
+from meter_node.ports.bearers import Endpoint
 from meter_node.ports.conversation import SerialLine
 
 METER = """

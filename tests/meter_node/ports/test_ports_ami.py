@@ -15,8 +15,9 @@ import pytest
 from meter_node.channel.hdlc import Frame, encode
 from meter_node.cosem import wrapper
 from meter_node.cosem.wrapper import Message
-from meter_node.ports import ami, conversation
-from meter_node.ports.ami import AmiPort, AmiSettings, Endpoint
+from meter_node.ports import bearers, conversation
+from meter_node.ports.ami import AmiPort, AmiSettings
+from meter_node.ports.bearers import Endpoint
 from meter_node.ports.conversation import SerialLine, Settled, at_once
 from tests.meter_node.cosem.hdlc_client import Echo
 
@@ -315,7 +316,7 @@ async def test_ending_closes_every_connection() -> None:
 async def test_a_port_that_is_taken_is_told_once_and_tried_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ami, "back_off", lambda _: 0.05)
+    monkeypatch.setattr(bearers, "back_off", lambda _: 0.05)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -371,7 +372,7 @@ async def test_a_serial_line_that_goes_is_opened_again_when_it_comes(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(ami, "back_off", lambda _: 0.05)
+    monkeypatch.setattr(bearers, "back_off", lambda _: 0.05)
     device = tmp_path_factory.mktemp("dev") / "ttyUSB0"
     clients = Clients()
     async with running(clients, serial=SerialLine(str(device), 9600)):

@@ -1,0 +1,78 @@
+"""The table of modules, and which of them run: they come and go while the metering goes on.
+
+A new way out is a file of its own and a row here. Must not know what any of them does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from functools import partial, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from . import p1, s0
+from .module import Kind, MeterView, ModuleSettings
+from .mqtt import back_off
+
+_LOGGER = logging.getLogger(__name__)
+
+KINDS: Mapping[str, Kind[Any]] = {
+    "p1": Kind(p1.P1Settings, p1.run),
+    "s0": Kind(s0.S0Settings, s0.run),
+}
+"""By ``kind`` in the configuration."""
+
+if TYPE_CHECKING:
+    type AnySettings = ModuleSettings
+else:
+    AnySettings = Annotated[
+        reduce(or_, (kind.settings for kind in KINDS.values())), Field(discriminator="kind")
+    ]
+
+
+class Modules:
+    """The modules that run, by meter and settings: the same settings are the same module."""
+
+    def __init__(self) -> None:
+        """None runs before there are meters to see."""
+        self._views: Mapping[str, MeterView] = {}
+        self._running: dict[tuple[str, ModuleSettings], asyncio.Task[None]] = {}
+
+    def see(self, views: Mapping[str, MeterView]) -> None:
+        """Know the meters, by their names."""
+        self._views = views
+
+    def use(self, wanted: Iterable[tuple[str, ModuleSettings]]) -> tuple[int, int]:
+        """Have exactly these run, each for the meter of that name; return how many came and went.
+
+        What goes on is not disturbed. A meter that is not there is passed over.
+        """
+        new = {one for one in wanted if one[0] in self._views}
+        gone, come = self._running.keys() - new, new - self._running.keys()
+        for one in gone:
+            self._running.pop(one).cancel()
+        for name, settings in come:
+            run = partial(self._again_and_again, name, settings)
+            self._running[name, settings] = asyncio.create_task(run())
+        return len(come), len(gone)
+
+    async def close(self) -> None:
+        """End all of them."""
+        tasks = list(self._running.values())
+        self.use(())
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _again_and_again(self, name: str, settings: ModuleSettings) -> None:
+        kind: str = settings.kind  # type: ignore[attr-defined]
+        attempt = 0
+        while True:
+            try:
+                await KINDS[kind].run(self._views[name], settings)
+            except Exception:
+                _LOGGER.exception("%s: %s failed, metering goes on, it begins again", name, kind)
+            await asyncio.sleep(back_off(attempt))
+            attempt += 1
