@@ -92,7 +92,9 @@ class Listening:
         def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             taken = self._places.taken
             if len(taken) >= self._places.most:
-                self._tell(f"{self._name}: {len(taken)} are connected, further ones are closed")
+                self._tell(
+                    f"{self._name}: {len(taken)} connections are open, further ones are closed"
+                )
                 writer.close()
                 return
             task = asyncio.create_task(self._client(talk, reader, writer))
