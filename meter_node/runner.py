@@ -432,7 +432,8 @@ class MeterRunner:
 
         # An event is kept and told at once.
         due = crossed(self._settings.push_interval_s) or self._meter.has_news
-        if due or crossed(self._commit_interval_s):
+        beat_s = min(self._commit_interval_s, self.view.beat_s or self._commit_interval_s)
+        if due or crossed(beat_s):
             # A push that the store was too slow for is not forgotten with its snapshot.
             due = due or (self._offer is not None and self._offer.push)
             self._offer = self._make_offer(push=due)

@@ -31,6 +31,11 @@ class ModuleSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @property
+    def beat_s(self) -> int | None:
+        """How often an image must be committed for it, None where the meter's own beat will do."""
+        return None
+
 
 def _bearer(address: str) -> str:
     bearers.of(address, "", baudrate=9600)  # raises ValueError, which names the forms
@@ -58,6 +63,8 @@ class MeterView:
         self.name = name
         self._device = device
         self._next = asyncio.Event()
+        self.beat_s: int | None = None
+        """How often the modules want an image; None: they are content with the meter's beat."""
 
     @property
     def identity(self) -> Identity:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
-from typing import Literal
+from typing import Literal, override
 
 from pydantic import Field
 
@@ -40,8 +40,14 @@ class P1Settings(ModuleSettings):
     kind: Literal["p1"]
     bearer: BearerAddress = "listen://127.0.0.1:2100"
     variant: Variant = "nl"
-    interval_s: int = Field(default=1, ge=1, le=10)
-    """DSMR 5 sends each second, the Swedish ports every 10 s."""
+    interval_s: int = Field(default=10, ge=1, le=10)
+    """DSMR 5 sends each second, the Swedish ports every 10 s. Each telegram wants a commit."""
+
+    @property
+    @override
+    def beat_s(self) -> int | None:
+        """Nothing is told that is not committed."""
+        return self.interval_s
 
 
 # --- the telegram ---------------------------------------------------------------------------------
