@@ -21,6 +21,8 @@ SEND_S = 30.0
 _GOODBYE_S = 5.0
 _HIGH_WATER = 16_384
 _BITS_A_BYTE = 10
+_LAST_BYTES = 8
+"""What a device may still be sending when it took the last byte, and then some."""
 
 type Parity = Literal["N", "E"]
 
@@ -90,6 +92,26 @@ class Line:
         except ValueError as error:  # a rate that the device does not have
             raise OSError(str(error)) from None
         return cls(reader, writer, line.baudrate)
+
+    @property
+    def baudrate(self) -> int | None:
+        """The line's rate, None where it has none."""
+        return self._baudrate
+
+    async def set_baudrate(self, baudrate: int) -> None:
+        """Go on at another rate, once what was sent is gone; only a serial line has one.
+
+        Raises OSError where the device does not have it.
+        """
+        serial = self._writer.get_extra_info("serial")
+        if serial is None or self._baudrate is None:
+            return
+        await asyncio.sleep(_BITS_A_BYTE * _LAST_BYTES / self._baudrate)
+        try:
+            serial.baudrate = baudrate
+        except ValueError as error:
+            raise OSError(str(error)) from None
+        self._baudrate = baudrate
 
     async def read(self, wait_s: float) -> bytes | None:
         """Return what came, nothing at the end, None after a silence. Raises OSError."""
