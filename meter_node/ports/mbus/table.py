@@ -114,8 +114,17 @@ def _row(register: Register) -> Row | None:
     return Row(register, unit + kind + phase, *place, length)
 
 
-ROWS: tuple[Row, ...] = tuple(row for row in map(_row, registers.REGISTERS) if row is not None)
-"""In the order of the register table. What is absent has no unit in M-Bus, or no meaning there."""
+def _comes_after(row: Row) -> tuple[bool, bool]:
+    return row.register.tariff is not None, row.register.phase is not None
+
+
+ROWS: tuple[Row, ...] = tuple(
+    sorted((row for row in map(_row, registers.REGISTERS) if row), key=_comes_after)
+)
+"""Totals, phases, tariffs: many a master reads no more than the first telegram.
+
+What is absent has no unit in M-Bus, or no meaning there.
+"""
 BY_KEY: Mapping[str, Row] = {row.register.key: row for row in ROWS}
 
 
