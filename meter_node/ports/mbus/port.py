@@ -110,6 +110,7 @@ class _Talk:
                 await _keep(self._view, self._settings, address)
                 _LOGGER.info("%s: its primary address is %d from now on", self._who, address)
             await self._line.write(answer)
+            await asyncio.sleep(0)  # many requests in one chunk don't hold up the metering
         if self._conversation.heard != heard:
             self._heard_s, self._before = now_s, None
         await self._change_baudrate(now_s)
