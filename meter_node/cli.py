@@ -34,6 +34,7 @@ from meter_node import (
     cli_simulate,
     cli_type_test,
     cli_utility_acts,
+    cli_wireless,
     config,
     data_directory,
     keys,
@@ -109,6 +110,7 @@ def run(
 
 
 app.command()(cli_pair.pair)
+app.command("wireless-key")(cli_wireless.wireless_key)
 
 
 @app.command("bridge")

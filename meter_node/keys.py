@@ -63,6 +63,7 @@ class Management:
 class MeterKeys:
     """One meter's system title and keys. `vending` is shared with who sells credit.
 
+    `wireless` is under which wireless M-Bus telegrams are, and nothing else is.
     `consumers` has a pair of control keys (client 20) for each pairing, by its name.
     """
 
@@ -71,6 +72,7 @@ class MeterKeys:
     vending: bytes | None = None
     management: Management | None = None
     consumers: Mapping[str, Keys] = field(default_factory=dict)
+    wireless: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _load_or_make(path: Path, names: list[str]) -> NodeKeys:
         for name in names
         if name not in keys.meters
     }
-    # A meter of a version that knew no prepayment or no management gets those keys now.
+    # A meter of a version that knew no prepayment, management or radio gets those keys now.
     made |= {
         name: complete
         for name in names
@@ -116,6 +118,7 @@ def _complete(meter: MeterKeys) -> MeterKeys:
         meter,
         vending=meter.vending or secrets.token_bytes(16),
         management=meter.management or Management(make_keys(), secrets.token_bytes(16)),
+        wireless=meter.wireless or secrets.token_bytes(16),
     )
 
 
@@ -239,6 +242,20 @@ def push_counter(meter: MeterKeys) -> str:
     return counter_name("push", meter.system_title, meter.push.encryption)
 
 
+_WIRELESS = "wireless"
+
+
+def wireless_counter(meter: MeterKeys) -> str:
+    """Return the name of a wireless key's counter: it tells what it counts, and not the key."""
+    name = counter_name(_WIRELESS, meter.system_title, meter.wireless or b"")
+    return f"{_WIRELESS}-{name}"
+
+
+def counts_wireless(name: str) -> bool:
+    """Whether a counter's numbers are the shorter ones of wireless telegrams."""
+    return name.startswith(_WIRELESS)
+
+
 def counter_name(purpose: str, system_title: bytes, key: bytes) -> str:
     """Return under which name the numbers of a title and key are kept."""
     return hashlib.sha256(purpose.encode() + system_title + key).hexdigest()[:32]
@@ -272,6 +289,7 @@ def _load(path: Path) -> NodeKeys:
                 bytes.fromhex(entry["vending"]) if "vending" in entry else None,
                 read_management(entry["management"]) if "management" in entry else None,
                 {who: _read_pair(pair) for who, pair in entry.get("consumers", {}).items()},
+                bytes.fromhex(entry["wireless"]) if "wireless" in entry else None,
             )
             for name, entry in data["meters"].items()
         }
@@ -279,6 +297,8 @@ def _load(path: Path) -> NodeKeys:
             raise ValueError("'node' is no name for a topic")
         if any(len(meter.system_title) != TITLE_LENGTH for meter in meters.values()):
             raise ValueError("a system title has 8 bytes")
+        if any(meter.wireless and len(meter.wireless) != 16 for meter in meters.values()):
+            raise ValueError("a wireless key has 16 bytes")
         return NodeKeys(data["node"], meters)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KeyFileError(
@@ -314,6 +334,8 @@ def _entry(meter: MeterKeys) -> dict[str, Any]:
         entry["vending"] = meter.vending.hex()
     if meter.management is not None:
         entry["management"] = management_entry(meter.management)
+    if meter.wireless is not None:
+        entry["wireless"] = meter.wireless.hex()
     if meter.consumers:
         entry["consumers"] = {who: _pair(pair) for who, pair in meter.consumers.items()}
     return entry

@@ -50,6 +50,7 @@ from meter_node.meter.rows import Image, LogRow
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.meter.variant import Variant
 from meter_node.metrology import DigitalInputs, Engine, Measurement, SampleBlock, StreamError
+from meter_node.module_keeping import ModuleKeeping
 from meter_node.ports import mqtt
 from meter_node.ports.display.screen import Screen, TokenAnswer
 from meter_node.ports.module import MeterView
@@ -131,7 +132,7 @@ class MeterRunner:
             profile=self._profile_entry,
             enter_token=self._enter_token if variant.breaker else None,
         )
-        self.view = MeterView(self.name, self._device)
+        self.view = MeterView(self.name, self._device, ModuleKeeping(database, own_keys, thread))
         """What modules see of it."""
         self._aead = PycryptodomeAead()
         self.server: Server | None = None

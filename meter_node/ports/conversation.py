@@ -6,9 +6,11 @@ Must not know wrapper nor HDLC. What comes is read no faster than answers can be
 from __future__ import annotations
 
 import asyncio
+import termios
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import serial_asyncio_fast
@@ -21,6 +23,9 @@ SEND_S = 30.0
 _GOODBYE_S = 5.0
 _HIGH_WATER = 16_384
 _BITS_A_BYTE = 10
+_PTS = Path("/dev/pts")
+_LAST_BYTES = 8
+"""What a device may still be sending when it took the last byte, and then some."""
 
 type Parity = Literal["N", "E"]
 
@@ -85,11 +90,31 @@ class Line:
         """Open a serial line. Raises OSError."""
         try:
             reader, writer = await serial_asyncio_fast.open_serial_connection(
-                url=line.device, baudrate=line.baudrate, parity=line.parity
+                url=line.device, baudrate=line.baudrate, parity=_parity(line)
             )
-        except ValueError as error:  # a rate that the device does not have
+        except (ValueError, termios.error) as error:  # a rate or parity that the device has not
             raise OSError(str(error)) from None
         return cls(reader, writer, line.baudrate)
+
+    @property
+    def baudrate(self) -> int | None:
+        """The line's rate, None where it has none."""
+        return self._baudrate
+
+    async def set_baudrate(self, baudrate: int) -> None:
+        """Go on at another rate, once what was sent is gone; only a serial line has one.
+
+        Raises OSError where the device does not have it.
+        """
+        serial = self._writer.get_extra_info("serial")
+        if serial is None or self._baudrate is None:
+            return
+        await asyncio.sleep(_BITS_A_BYTE * _LAST_BYTES / self._baudrate)
+        try:
+            serial.baudrate = baudrate
+        except (ValueError, termios.error) as error:
+            raise OSError(str(error)) from None
+        self._baudrate = baudrate
 
     async def read(self, wait_s: float) -> bytes | None:
         """Return what came, nothing at the end, None after a silence. Raises OSError."""
@@ -162,6 +187,11 @@ async def converse(
             last, patience_s = loop.time(), inactivity_s
         elif patience_s is not None and loop.time() - last >= patience_s:
             return f"silent for {patience_s:.0f} s"
+
+
+def _parity(line: SerialLine) -> Parity:
+    """The kernel has no parity for a pseudo-terminal, and refuses who wants one."""
+    return "N" if Path(line.device).resolve().is_relative_to(_PTS) else line.parity
 
 
 def reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Protocol
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -55,16 +55,44 @@ class PowerFailures:
     """When each was over, and its seconds; the oldest first."""
 
 
+class Keeping(Protocol):
+    """What a module has of the node's store and keys, beside the image. Raises StoreError."""
+
+    @property
+    def wireless_key(self) -> bytes:
+        """The key that only wireless telegrams of this meter are under (16 bytes)."""
+
+    async def wireless_number(self) -> int:
+        """Return a number (29 bits) that was never given for this key, over any restart.
+
+        Raises CounterExhaustedError.
+        """
+
+    async def kept(self, what: str) -> str | None:
+        """Return what a module kept under this name; None: nothing."""
+
+    async def keep(self, what: str, text: str) -> None:
+        """Keep a text: durable when it returns."""
+
+
 class MeterView:
     """One meter as a module sees it: its last committed image, as its consumer may read it."""
 
-    def __init__(self, name: str, device: LogicalDevice) -> None:
-        """``name`` is the meter's in the configuration."""
+    def __init__(self, name: str, device: LogicalDevice, keeping: Keeping | None = None) -> None:
+        """``name`` is the meter's in the configuration; ``keeping`` is for who keeps something."""
         self.name = name
         self._device = device
+        self._keeping = keeping
         self._next = asyncio.Event()
         self.beat_s: int | None = None
         """How often the modules want an image; None: they are content with the meter's beat."""
+
+    @property
+    def keeping(self) -> Keeping:
+        """What the meter's modules keep. Raises LookupError where there is no store."""
+        if self._keeping is None:
+            raise LookupError(f"{self.name}: nothing can be kept here")
+        return self._keeping
 
     @property
     def identity(self) -> Identity:

@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from . import p1, s0
+from .mbus import port as mbus
 from .module import Kind, MeterView, ModuleSettings
 from .mqtt import back_off
+from .wmbus import port as wmbus
 
 _LOGGER = logging.getLogger(__name__)
 
 KINDS: Mapping[str, Kind[Any]] = {
+    "mbus": Kind(mbus.MbusSettings, mbus.run),
     "p1": Kind(p1.P1Settings, p1.run),
     "s0": Kind(s0.S0Settings, s0.run),
+    "wmbus": Kind(wmbus.WmbusSettings, wmbus.run),
 }
 """By ``kind`` in the configuration."""
 
