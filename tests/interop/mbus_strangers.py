@@ -22,6 +22,7 @@ PLACE = ROOT / "build" / "strangers"
 METERBUS_VERSION = "0.8.5"
 METERBUS_READER = Path(__file__).with_name("meterbus_reader.py")
 WMBUSMETERS_SERIES = "2."
+OUR_DRIVER = ROOT / "docs" / "wmbusmeters" / "meter_node.xmq"
 IDENTIFICATION = "11000123"
 """Of the one meter that all of these tests' telegrams are of."""
 _PACKAGES = (
@@ -56,13 +57,16 @@ class Wmbusmeters:
     command: tuple[str, ...]
 
     def read(
-        self, source: str, driver: str, key: str, *options: str, given: str | None = None
+        self, source: str, driver: str, key: str, *options: str, given: str = ""
     ) -> list[dict[str, Any]]:
-        """Return what it makes of telegrams: of its device ``source``, or a telegram as it is."""
+        """Return what it makes of telegrams: of its device ``source``, or a telegram as it is.
+
+        ``given`` is its standard input.
+        """
         arguments = ["--format=json", *options, source, "house", driver, IDENTIFICATION, key]
         done = subprocess.run(
             [*self.command, *arguments],
-            input=given or "",
+            input=given,
             capture_output=True,
             text=True,
             check=False,

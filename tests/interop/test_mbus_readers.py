@@ -17,6 +17,7 @@ from mbus_site import free_port, full_house, running, two_ends_of_a_line
 from mbus_strangers import IDENTIFICATION as NUMBER
 from mbus_strangers import (
     METERBUS_READER,
+    OUR_DRIVER,
     Wmbusmeters,
     documents,
     meterbus_python,
@@ -26,7 +27,7 @@ from mbus_strangers import (
 from meter_node.channel import registers
 from meter_node.ports.mbus import port as mbus
 from meter_node.ports.wmbus import port as wmbus
-from meter_node.ports.wmbus.frames import format_a, format_b
+from meter_node.ports.wmbus.frames import format_a, format_b, with_length
 
 __all__ = ["meterbus_python", "wmbusmeters"]
 
@@ -202,22 +203,22 @@ async def test_pymeterbus_finds_the_meter_by_a_secondary_address_with_wildcards(
 # --- wmbusmeters, wired ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("address", [NUMBER, "p0"])
-async def test_wmbusmeters_polls_the_meter_over_two_wires(
-    wmbusmeters: Wmbusmeters, address: str
-) -> None:
-    house = full_house()
+async def polled(
+    wmbusmeters: Wmbusmeters, house: Any, driver: str, address: str, *options: str
+) -> list[dict[str, Any]]:
+    """What it prints while it polls the meter over a line for some seconds."""
     async with two_ends_of_a_line() as (ours, theirs):
         settings = mbus.MbusSettings(kind="mbus", bearer=f"serial://{ours}")
         async with running(mbus.run(house.view, settings)):
             reader = await asyncio.create_subprocess_exec(
                 *wmbusmeters.command,
+                *options,
                 "--format=json",
                 "--pollinterval=3s",
                 "--exitafter=12s",
                 f"MAIN={theirs}:mbus:2400",
                 "house",
-                "omnipower:MAIN:mbus",
+                f"{driver}:MAIN:mbus",
                 address,
                 "NOKEY",
                 stdout=asyncio.subprocess.PIPE,
@@ -227,7 +228,79 @@ async def test_wmbusmeters_polls_the_meter_over_two_wires(
             out, said = await reader.communicate()
     readings = documents(out.decode().splitlines())
     assert readings, said.decode()
+    return readings
+
+
+@pytest.mark.parametrize("address", [NUMBER, "p0"])
+async def test_wmbusmeters_polls_the_meter_over_two_wires(
+    wmbusmeters: Wmbusmeters, address: str
+) -> None:
+    house = full_house()
+    readings = await polled(wmbusmeters, house, "omnipower", address)
     assert_omnipower(readings[-1], house, energy_step=1, power_step=Decimal("0.1"))
+
+
+# What our driver calls registers, and how many of the register's unit one of its unit is.
+DRIVER_FIELDS = {
+    "total_energy_consumption_kwh": ("import_active_energy", 1000),
+    "total_energy_production_kwh": ("export_active_energy", 1000),
+    "current_power_consumption_kw": ("import_active_power", 1000),
+    "current_power_production_kw": ("export_active_power", 1000),
+    **{
+        f"total_energy_consumption_tariff_{tariff}_kwh": (f"import_active_energy_t{tariff}", 1000)
+        for tariff in registers.TARIFFS
+    },
+    **{
+        f"{name}_at_phase_{phase}_{unit}": (f"{name}_l{phase}", 1)
+        for name, unit in (("voltage", "v"), ("current", "a"))
+        for phase in registers.PHASES
+    },
+}
+WIRED_DRIVER_FIELDS = DRIVER_FIELDS | {
+    "total_reactive_energy_consumption_kvarh": ("import_reactive_energy", 1000),
+    "total_reactive_energy_production_kvarh": ("export_reactive_energy", 1000),
+    "maximum_power_consumption_kw": ("import_active_demand_maximum", 1000),
+    "frequency_hz": ("frequency", 1),
+    "cos_phi_factor": ("power_factor", 1),
+    **{
+        f"total_energy_production_tariff_{tariff}_kwh": (f"export_active_energy_t{tariff}", 1000)
+        for tariff in registers.TARIFFS
+    },
+    **{
+        f"total_energy_consumption_at_phase_{phase}_kwh": (f"import_active_energy_l{phase}", 1000)
+        for phase in registers.PHASES
+    },
+    **{
+        f"current_power_consumption_at_phase_{phase}_kw": (f"import_active_power_l{phase}", 1000)
+        for phase in registers.PHASES
+    },
+}
+
+
+def assert_fields(reading: dict[str, Any], house: Any, fields: dict[str, tuple[str, int]]) -> None:
+    for field, (key, factor) in fields.items():
+        assert Decimal(str(reading[field])) * factor == house.view.value(key), field
+    assert reading["meter_datetime_datetime"] == "2026-07-01 14:00"  # local time
+
+
+async def test_with_our_driver_wmbusmeters_reads_phases_tariffs_and_the_date_over_two_wires(
+    wmbusmeters: Wmbusmeters,
+) -> None:
+    house = full_house()
+    readings = await polled(wmbusmeters, house, "meternode", NUMBER, f"--driver={OUR_DRIVER}")
+    assert_fields(readings[-1], house, WIRED_DRIVER_FIELDS)
+
+
+def test_with_our_driver_wmbusmeters_reads_phases_tariffs_and_the_date_of_profile_a(
+    wmbusmeters: Wmbusmeters,
+) -> None:
+    house = full_house()
+    settings = wmbus.WmbusSettings(kind="wmbus", protection="profile_a")
+    body = wmbus.body(house.view, settings, bytes.fromhex(KEY), 77, is_long=True)
+    (reading,) = wmbusmeters.read(
+        with_length(body).hex(), "meternode", KEY, f"--driver={OUR_DRIVER}"
+    )
+    assert_fields(reading, house, DRIVER_FIELDS)
 
 
 # --- wmbusmeters, wireless ------------------------------------------------------------------------

@@ -177,16 +177,15 @@ async def run(view: MeterView, settings: WmbusSettings) -> None:
 
 async def _send(view: MeterView, settings: WmbusSettings, ether: _Ether) -> None:
     keeping = view.keeping
-    sent_at_s: int | None = None
+    sent_in: int | None = None
     since_long = 0
     while True:
         await view.committed()
-        second = int(view.utc.timestamp())
-        if sent_at_s is not None and 0 <= second - sent_at_s < settings.interval_s:
+        # By the clock's intervals, so that telegrams keep step.
+        interval = int(view.utc.timestamp()) // settings.interval_s
+        if interval == sent_in or not ether.listeners:
             continue
-        if not ether.listeners:
-            continue
-        sent_at_s = second
+        sent_in = interval
         is_long = ether.somebody_new or since_long >= settings.long_every - 1
         ether.somebody_new = False
         since_long = 0 if is_long else since_long + 1

@@ -62,8 +62,10 @@ async def test_a_long_telegram_comes_first_and_then_every_eighth(tmp_path: Path)
 async def test_telegrams_come_no_faster_than_the_interval(tmp_path: Path) -> None:
     path, house = tmp_path / "telegrams", House()
     async with running(house, settings(bearer=f"file:{path}", interval_s=30)):
-        await play(house, 9)
-    assert len(path.read_text().splitlines()) == 3
+        await play(house, 9)  # from 12:00:15 to 12:01:35
+    stamps = [line.split(";")[3] for line in path.read_text().splitlines()]
+    # The first image in each half minute.
+    assert stamps == [f"2026-07-01 12:{time}.000" for time in ("00:15", "00:35", "01:05", "01:35")]
 
 
 async def test_no_number_is_used_twice_over_a_restart_and_none_without_a_listener(
