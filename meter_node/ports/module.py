@@ -36,6 +36,9 @@ class ModuleSettings(BaseModel):
         """How often an image must be committed for it, None where the meter's own beat will do."""
         return None
 
+    def fit(self, phases: int, maximum_current_a: int) -> None:
+        """Raise ValueError where a meter of such a range is none for it."""
+
 
 def _bearer(address: str) -> str:
     bearers.of(address, "", baudrate=9600)  # raises ValueError, which names the forms
@@ -128,6 +131,21 @@ class MeterView:
     def utc(self) -> datetime:
         """The image's time, aware. Raises AccessError before the first commit."""
         return datetime.fromtimestamp(self._device.committed.time_ns / 1e9, UTC)
+
+    @property
+    def second(self) -> int:
+        """The whole second (since 1970) that the image is of. Raises AccessError as for ``time``.
+
+        A live source's seconds end a little before or after the clock's: the nearest counts.
+        """
+        return round(self._device.committed.time_ns / 1e9)
+
+    @property
+    def second_local(self) -> CosemDateTime:
+        """The same as local time. Raises AccessError before the first commit."""
+        moment = datetime.fromtimestamp(self.second, UTC)
+        invalid = not self._device.committed.clock_valid
+        return CosemDateTime.at(moment, self.zone, clock_invalid=invalid)
 
     def raw(self, key: str) -> int | None:
         """Return a register in units of its scaler; None where it has no value, or isn't there.

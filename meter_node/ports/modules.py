@@ -57,10 +57,11 @@ class Modules:
         """
         new = {one for one in wanted if one[0] in self._views}
         gone, come = self._running.keys() - new, new - self._running.keys()
-        for one in gone:
-            self._running.pop(one).cancel()
+        ended = [self._running.pop(one) for one in gone]
+        for task in ended:
+            task.cancel()
         for name, settings in come:
-            run = partial(self._again_and_again, name, settings)
+            run = partial(self._again_and_again, name, settings, ended)
             self._running[name, settings] = asyncio.create_task(run())
         for name, view in self._views.items():
             beats = (one.beat_s for of, one in self._running if of == name)
@@ -73,7 +74,11 @@ class Modules:
         self.use(())
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _again_and_again(self, name: str, settings: ModuleSettings) -> None:
+    async def _again_and_again(
+        self, name: str, settings: ModuleSettings, before: Iterable[asyncio.Task[None]]
+    ) -> None:
+        # One with changed settings wants the same port or line, and what the other has kept.
+        await asyncio.gather(*before, return_exceptions=True)
         kind: str = settings.kind  # type: ignore[attr-defined]
         attempt = 0
         while True:
