@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from meter_node import __version__, keys, store
+from meter_node import __version__, keys, module_keeping, store
 from meter_node.ciphering import COUNTER_EPOCH, time_floor, wireless_floor
 from meter_node.meter import floor, restored
 from meter_node.meter.event import Event
@@ -340,6 +340,8 @@ def _go_on_above(
             floor_by_clock = wireless_by_clock if is_wireless else by_clock
             database.reserve_counter(name, max(above, floor_by_clock))
         for title in titles:
+            # Pulses that were sent since must not be sent again.
+            database.drop_marks(module_keeping.mark_name(title, module_keeping.COUNTED))
             kept = database.kept(title)
             # A clock that was lost knows less than the last commit.
             moment_s = max(now_s, kept.time_ns // NANO)

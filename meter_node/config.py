@@ -336,6 +336,12 @@ class MeterConfig(_Section):
     @model_validator(mode="after")
     def _offered(self) -> Self:
         self.all_parameters()  # raises VariantError or RefusedError, both a ValueError
+        variant = self.variant()
+        for number, module in enumerate(self.module):
+            try:
+                module.fit(variant.phases, variant.maximum_current_a)
+            except ValueError as error:
+                raise ValueError(f"module[{number}]: {error}") from None
         # A switch that moves nothing would lie: only what is played may do without lines.
         if self.lines is None and self.source.kind in ("simulated", "recording"):
             return self

@@ -63,7 +63,8 @@ class Management:
 class MeterKeys:
     """One meter's system title and keys. `vending` is shared with who sells credit.
 
-    `wireless` is under which wireless M-Bus telegrams are, and nothing else is.
+    `wireless` is under which wireless M-Bus telegrams are, and nothing else is; `serial_list` is
+    the pair of the ciphered serial list, whose numbers thus rise by one a list.
     `consumers` has a pair of control keys (client 20) for each pairing, by its name.
     """
 
@@ -73,6 +74,7 @@ class MeterKeys:
     management: Management | None = None
     consumers: Mapping[str, Keys] = field(default_factory=dict)
     wireless: bytes | None = None
+    serial_list: Keys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _load_or_make(path: Path, names: list[str]) -> NodeKeys:
         for name in names
         if name not in keys.meters
     }
-    # A meter of a version that knew no prepayment, management or radio gets those keys now.
+    # A meter of a version that knew no prepayment, management, radio or list gets those keys now.
     made |= {
         name: complete
         for name in names
@@ -119,6 +121,7 @@ def _complete(meter: MeterKeys) -> MeterKeys:
         vending=meter.vending or secrets.token_bytes(16),
         management=meter.management or Management(make_keys(), secrets.token_bytes(16)),
         wireless=meter.wireless or secrets.token_bytes(16),
+        serial_list=meter.serial_list or make_keys(),
     )
 
 
@@ -256,6 +259,12 @@ def counts_wireless(name: str) -> bool:
     return name.startswith(_WIRELESS)
 
 
+def list_counter(meter: MeterKeys) -> str:
+    """Return the name of the serial list's counter."""
+    key = meter.serial_list.encryption if meter.serial_list else b""
+    return counter_name("serial list", meter.system_title, key)
+
+
 def counter_name(purpose: str, system_title: bytes, key: bytes) -> str:
     """Return under which name the numbers of a title and key are kept."""
     return hashlib.sha256(purpose.encode() + system_title + key).hexdigest()[:32]
@@ -290,6 +299,7 @@ def _load(path: Path) -> NodeKeys:
                 read_management(entry["management"]) if "management" in entry else None,
                 {who: _read_pair(pair) for who, pair in entry.get("consumers", {}).items()},
                 bytes.fromhex(entry["wireless"]) if "wireless" in entry else None,
+                _read_pair(entry["serial_list"]) if "serial_list" in entry else None,
             )
             for name, entry in data["meters"].items()
         }
@@ -336,6 +346,8 @@ def _entry(meter: MeterKeys) -> dict[str, Any]:
         entry["management"] = management_entry(meter.management)
     if meter.wireless is not None:
         entry["wireless"] = meter.wireless.hex()
+    if meter.serial_list is not None:
+        entry["serial_list"] = _pair(meter.serial_list)
     if meter.consumers:
         entry["consumers"] = {who: _pair(pair) for who, pair in meter.consumers.items()}
     return entry

@@ -132,7 +132,8 @@ class MeterRunner:
             profile=self._profile_entry,
             enter_token=self._enter_token if variant.breaker else None,
         )
-        self.view = MeterView(self.name, self._device, ModuleKeeping(database, own_keys, thread))
+        keeping = ModuleKeeping(database, own_keys, thread)
+        self.view = MeterView(self.name, self._device, keeping, self.screen)
         """What modules see of it."""
         self._aead = PycryptodomeAead()
         self.server: Server | None = None

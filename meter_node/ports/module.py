@@ -19,6 +19,7 @@ from meter_node.channel import axdr, registers
 from meter_node.channel.axdr import Value
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.objects import CosemObject
+from meter_node.channel.security import Keys
 from meter_node.cosem.access import AccessError, Client
 from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import VALUE, LogicalDevice
@@ -71,6 +72,16 @@ class Keeping(Protocol):
         Raises CounterExhaustedError.
         """
 
+    @property
+    def list_keys(self) -> Keys:
+        """The keys that only the ciphered serial list of this meter is under."""
+
+    async def list_number(self) -> int:
+        """Return a number that was never given for these keys, over any restart.
+
+        Raises CounterExhaustedError.
+        """
+
     async def kept(self, what: str) -> str | None:
         """Return what a module kept under this name; None: nothing."""
 
@@ -78,12 +89,29 @@ class Keeping(Protocol):
         """Keep a text: durable when it returns."""
 
 
+class Led(Protocol):
+    """The meter's metering LED."""
+
+    def led_follows(self, constant: int | None) -> None:
+        """It blinks with pulses of so many a kWh from now on, or with none."""
+
+    def blink(self) -> None:
+        """A pulse begins."""
+
+
 class MeterView:
     """One meter as a module sees it: its last committed image, as its consumer may read it."""
 
-    def __init__(self, name: str, device: LogicalDevice, keeping: Keeping | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        device: LogicalDevice,
+        keeping: Keeping | None = None,
+        led: Led | None = None,
+    ) -> None:
         """``name`` is the meter's in the configuration; ``keeping`` is for who keeps something."""
         self.name = name
+        self.led = led
         self._device = device
         self._keeping = keeping
         self._next = asyncio.Event()

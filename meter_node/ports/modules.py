@@ -6,7 +6,6 @@ A new way out is a file of its own and a row here. Must not know what any of the
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping
 from functools import partial, reduce
 from operator import or_
@@ -14,15 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from . import p1, s0
+from . import han, p1, s0
+from .bearers import again_and_again
 from .mbus import port as mbus
 from .module import Kind, MeterView, ModuleSettings
-from .mqtt import back_off
 from .wmbus import port as wmbus
 
-_LOGGER = logging.getLogger(__name__)
-
 KINDS: Mapping[str, Kind[Any]] = {
+    "han": Kind(han.HanSettings, han.run),
     "mbus": Kind(mbus.MbusSettings, mbus.run),
     "p1": Kind(p1.P1Settings, p1.run),
     "s0": Kind(s0.S0Settings, s0.run),
@@ -80,11 +78,9 @@ class Modules:
         # One with changed settings wants the same port or line, and what the other has kept.
         await asyncio.gather(*before, return_exceptions=True)
         kind: str = settings.kind  # type: ignore[attr-defined]
-        attempt = 0
-        while True:
-            try:
-                await KINDS[kind].run(self._views[name], settings)
-            except Exception:
-                _LOGGER.exception("%s: %s failed, metering goes on, it begins again", name, kind)
-            await asyncio.sleep(back_off(attempt))
-            attempt += 1
+
+        async def once() -> str:
+            await KINDS[kind].run(self._views[name], settings)
+            return "it ended"
+
+        await again_and_again(f"{name}: {kind}", once)

@@ -19,15 +19,20 @@ from meter_node.channel import objects, registers
 from meter_node.channel.cosem_time import ClockStatus, CosemDateTime
 
 from . import bearers
-from .conversation import Line
+from .broadcast import broadcast
 from .module import BearerAddress, MeterView, ModuleSettings
 
 BAUDRATE = 115_200
 _CRC = 0xA001
+"""x¹⁶ + x¹⁵ + x² + 1, reflected."""
 _KILO = 3
 _SUMMER = {True: "S", False: "W"}
 MONITORED_VALUE, THRESHOLD_ACTIVE = 2, 3
 """Attributes of the limiter."""
+CONTROL_STATE = 3
+"""Attribute of a breaker or relay: 0 disconnected, 1 connected, 2 ready for reconnection."""
+_NO_LIMIT, _NO_FUSE = "999.9*kW", "999*A"
+"""How a Belgian meter says that nothing is limited."""
 _LONGEST_LIST = 10
 """Long power failures that the log of a telegram names."""
 
@@ -55,28 +60,31 @@ class P1Settings(ModuleSettings):
 
 def telegram(view: MeterView, variant: Variant) -> bytes:
     """Return the telegram of the committed image. Raises AccessError before there is one."""
-    identification = f"/MNO5 {view.identity.model} {view.identity.software}"
-    lines = [identification[:_LONGEST_IDENTIFICATION], "", *_LAYOUTS[variant](view)]
+    lines = [f"/MTN5MeterNode-{view.identity.model}", "", *_LAYOUTS[variant](view)]
     text = "".join(f"{line}\r\n" for line in lines).encode("ascii") + b"!"
     return text + f"{check_sequence(text):04X}\r\n".encode("ascii")
 
 
-_LONGEST_IDENTIFICATION = 5 + 16
-
-
 def check_sequence(data: bytes) -> int:
-    """Return CRC-16 (x¹⁶ + x¹⁵ + x² + 1, reflected, begun with 0) from ``/`` to ``!``."""
+    """Return CRC-16, begun with 0, from ``/`` to ``!``."""
     crc = 0
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (_CRC if crc & 1 else 0)
+        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
     return crc
+
+
+def _shifted(crc: int) -> int:
+    for _ in range(8):
+        crc = crc >> 1 ^ (_CRC if crc & 1 else 0)
+    return crc
+
+
+_TABLE = tuple(_shifted(byte) for byte in range(256))
 
 
 def _netherlands(view: MeterView) -> Iterator[str]:
     yield "1-3:0.2.8(50)"
-    yield f"0-0:1.0.0({_stamp(view.time)})"
+    yield f"0-0:1.0.0({_stamp(view.second_local)})"
     yield f"0-0:96.1.1({_hex(view.identity.meter_number)})"
     yield from _by_tariff(view)
     yield f"0-0:96.14.0({view.tariff:04})"
@@ -94,7 +102,7 @@ def _netherlands(view: MeterView) -> Iterator[str]:
 def _belgium(view: MeterView) -> Iterator[str]:
     yield "0-0:96.1.4(50217)"
     yield f"0-0:96.1.1({_hex(view.identity.meter_number)})"
-    yield f"0-0:1.0.0({_stamp(view.time)})"
+    yield f"0-0:1.0.0({_stamp(view.second_local)})"
     yield from _by_tariff(view)
     yield f"0-0:96.14.0({view.tariff:04})"
     if (demand_w := view.value("import_active_demand")) is not None:
@@ -110,7 +118,7 @@ def _belgium(view: MeterView) -> Iterator[str]:
 
 
 def _sweden(view: MeterView) -> Iterator[str]:
-    yield f"0-0:1.0.0({_stamp(view.time)})"
+    yield f"0-0:1.0.0({_stamp(view.second_local)})"
     for name, code in _SWEDISH_ENERGIES.items():
         if (energy := view.value(name)) is not None:
             unit = registers.BY_KEY[name].quantity.unit
@@ -166,8 +174,9 @@ def _failures(view: MeterView) -> Iterator[str]:
     yield f"0-0:96.7.21({view.power_failures.count % 100_000:05})"
     yield f"0-0:96.7.9({view.power_failures.long_count % 100_000:05})"
     last = view.power_failures.last_long[-_LONGEST_LIST:]
-    entries = "".join(f"({_stamp(end)})({seconds % 10**10:010}*s)" for end, seconds in last)
-    yield f"1-0:99.97.0({len(last)})(0-0:96.7.19){entries}" if last else "1-0:99.97.0()"
+    entries = [f"({_stamp(end)})({seconds % 10**10:010}*s)" for end, seconds in last]
+    # The newest first.
+    yield f"1-0:99.97.0({len(last)})(0-0:96.7.19){''.join(reversed(entries))}"
 
 
 def _maximum(view: MeterView) -> Iterator[str]:
@@ -178,15 +187,19 @@ def _maximum(view: MeterView) -> Iterator[str]:
 
 
 def _switches(view: MeterView) -> Iterator[str]:
-    closed = view.state(objects.BREAKER)
-    if isinstance(closed, bool):
-        yield f"0-0:96.3.10({closed:d})"
+    breaker = view.state(objects.BREAKER, CONTROL_STATE)
+    if isinstance(breaker, int):
+        yield f"0-0:96.3.10({breaker})"
+    limit, fuse = _NO_LIMIT, _NO_FUSE
     threshold = view.state(objects.LIMITER, THRESHOLD_ACTIVE)
-    match view.state(objects.LIMITER, MONITORED_VALUE):
-        case (_, objects.MONITORED_POWER, _) if isinstance(threshold, int):
-            yield f"0-0:17.0.0({_scaled(Decimal(threshold), _KILO, 3, 1)}*kW)"
-        case (_, objects.MONITORED_CURRENT, _) if isinstance(threshold, int):
-            yield f"1-0:31.4.0({_scaled(Decimal(threshold), _KILO, 3, 2)}*A)"
+    if isinstance(threshold, int):
+        match view.state(objects.LIMITER, MONITORED_VALUE):
+            case (_, objects.MONITORED_POWER, _):
+                limit = f"{_scaled(Decimal(threshold), _KILO, 3, 1)}*kW"
+            case (_, objects.MONITORED_CURRENT, _):
+                fuse = f"{_scaled(Decimal(threshold), _KILO, 3, 0)}*A"
+    yield f"0-0:17.0.0({limit})"
+    yield f"1-0:31.4.0({fuse})"
     for number, relay in objects.RELAYS.items():
         on = view.state(relay)
         if isinstance(on, bool):
@@ -269,18 +282,16 @@ def _stamp(time: CosemDateTime) -> str:
 
 async def run(view: MeterView, settings: P1Settings) -> None:
     """Send a telegram each interval to whoever listens, until cancelled."""
+    sent_in: int | None = None
+
+    async def make(second: int) -> bytes:
+        nonlocal sent_in
+        # By the clock's intervals, so that telegrams keep step.
+        interval = second // settings.interval_s
+        if interval == sent_in:
+            return b""
+        sent_in = interval
+        return telegram(view, settings.variant)
+
     bearer = bearers.of(settings.bearer, f"{view.name}: p1", baudrate=BAUDRATE)
-
-    async def talk(line: Line, _who: str) -> str:
-        sent_at_s: int | None = None
-        while True:
-            await view.committed()
-            second = int(view.utc.timestamp())
-            if sent_at_s is not None and 0 <= second - sent_at_s < settings.interval_s:
-                continue
-            sent_at_s = second
-            await line.write(telegram(view, settings.variant))
-            if await line.read(0) == b"":
-                return "the other side closed it"
-
-    await bearer.carry(talk)
+    await broadcast(view, bearer, make)
