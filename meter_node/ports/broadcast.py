@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 from .bearers import Bearer
 from .conversation import CHUNK, Line
@@ -32,15 +33,15 @@ class Audience:
     async def talk(self, line: Line, _who: str) -> str:
         """Send to one of them until he is gone; return why. Raises OSError."""
         self.size += 1
-        hearing = asyncio.ensure_future(_hear_out(line))
+        hearing: asyncio.Future[Any] = asyncio.ensure_future(_hear_out(line))
         try:
             while True:
                 if self._next is None:
                     self._next = asyncio.get_running_loop().create_future()
-                message = self._next
-                await asyncio.wait({hearing, message}, return_when=asyncio.FIRST_COMPLETED)
+                message: asyncio.Future[Any] = self._next
+                await asyncio.wait((hearing, message), return_when=asyncio.FIRST_COMPLETED)
                 if hearing.done():
-                    return hearing.result()
+                    return str(hearing.result())
                 await line.write(message.result())
         finally:
             self.size -= 1

@@ -28,6 +28,8 @@ BAUDRATE = 2400
 INTERVAL_S, HOUR_S = 10, 3600
 HOURLY_AT_S = 5
 """Seconds past the hour, as the maker documents it."""
+HOURLY_WITHIN_S = 60
+"""An image that is later, for the disk is slow or nobody listened, is no hour's any more."""
 _BEAT_S = 5
 _PLAIN_ADDRESSES = b"\x2b", b"\x21"
 _CIPHERED_ADDRESSES = b"\x41", b"\x03"
@@ -118,15 +120,18 @@ class Due:
     """Tells which plain lists a second brings. It knows no clock: seconds are handed to it."""
 
     def __init__(self) -> None:
-        """The list of every 10 s comes at once, the hourly one when an hour has turned."""
-        self._sent_in: int | None = None
+        """Nothing was sent yet."""
+        self._interval: int | None = None
         self._hour: int | None = None
 
     def lists(self, second: int) -> tuple[bool, bool]:
         """Return whether the 10 s list and the hourly list are due."""
-        interval, hour = second // INTERVAL_S, (second - HOURLY_AT_S) // HOUR_S
-        due = interval != self._sent_in, self._hour not in (None, hour)
-        self._sent_in, self._hour = interval, hour
+        interval = second // INTERVAL_S
+        hour, past_s = divmod(second - HOURLY_AT_S, HOUR_S)
+        due = interval != self._interval, hour != self._hour and past_s < HOURLY_WITHIN_S
+        self._interval = interval
+        if due[1]:
+            self._hour = hour
         return due
 
 

@@ -243,7 +243,7 @@ class RecordedOutput:
         if self._lines is None:
             return None
         starts = [line.split(b",")[0] for line in self._lines]
-        return sum(start.isdigit() and int(start) > time_ns for start in starts)
+        return len([start for start in starts if start.isdigit() and int(start) > time_ns])
 
     def close(self) -> None:
         """Close the file."""
