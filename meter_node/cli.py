@@ -27,6 +27,7 @@ from meter_node import (
     bridge,
     cli_backup,
     cli_calibrate,
+    cli_list_keys,
     cli_logs,
     cli_measure,
     cli_pair,
@@ -110,6 +111,7 @@ def run(
 
 
 app.command()(cli_pair.pair)
+app.command("list-keys")(cli_list_keys.list_keys)
 app.command("wireless-key")(cli_wireless.wireless_key)
 
 

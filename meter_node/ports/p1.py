@@ -152,8 +152,8 @@ _SWEDISH_POWERS = {
     "import_reactive_power": "3.7.0",
     "export_reactive_power": "4.7.0",
 }
-_ENERGY_UNITS = {registers.Unit.WATT_HOUR: "kWh", registers.Unit.VAR_HOUR: "kvarh"}
-_POWER_UNITS = {registers.Unit.WATT: "kW", registers.Unit.VAR: "kvar"}
+_ENERGY_UNITS = {registers.Unit.WATT_HOUR: "kWh", registers.Unit.VAR_HOUR: "kVArh"}
+_POWER_UNITS = {registers.Unit.WATT: "kW", registers.Unit.VAR: "kVAr"}
 
 
 def _by_tariff(view: MeterView) -> Iterator[str]:
@@ -243,7 +243,7 @@ def _long_kilowatt(value_w: Decimal) -> str:
 
 
 def _kilovar(value_var: Decimal) -> str:
-    return f"{_kilo(value_var, 4)}*kvar"
+    return f"{_kilo(value_var, 4)}*kVAr"
 
 
 def _volt(value_v: Decimal) -> str:
