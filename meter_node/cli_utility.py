@@ -10,7 +10,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from meter_node import keys
+from meter_node import config, keys
 from meter_node.channel import obis
 from meter_node.channel.event_codes import LOGS, Log
 from meter_node.cli_output import check_writable, console
@@ -65,6 +65,10 @@ class Reach:
     meter: str | None
     connect_by: Connect | None = None
     """In place of a link, for tests."""
+    server: int | None = None
+    """The logical device; None: the one of the meter whose keys are used."""
+    places: Callable[[], Mapping[str, int]] = dict
+    """The logical devices of this machine's own meters, by name."""
 
     @property
     def keyring(self) -> Keyring | None:
@@ -75,7 +79,20 @@ class Reach:
         """Open a link."""
         if self.connect_by is not None:
             return self.connect_by(client_sap)
-        return link.connect(self.way, self.address, client_sap, self.patience_s)
+        address = link.Address(self.server_sap(), self.address.physical)
+        return link.connect(self.way, address, client_sap, self.patience_s)
+
+    def server_sap(self) -> int:
+        """Return the logical device to ask: the one named, or the one of the meter."""
+        if self.server is not None:
+            return self.server
+        keyring, name = self.keyring, self.meter
+        if keyring is not None:
+            entry = keyring.choose(name)
+            if entry.server is not None:
+                return entry.server
+            name = entry.name
+        return self.address.server_sap if name is None else self.places().get(name, 1)
 
     def session(self) -> Session:
         """Return an open session, of management where there are keys. Raises UtilityError."""
@@ -104,7 +121,10 @@ def utility(
     hdlc_tcp: Annotated[str | None, typer.Option(help="Host and port, with HDLC.")] = None,
     serial: Annotated[str | None, typer.Option(help="A serial line, with HDLC.")] = None,
     baudrate: Annotated[int, typer.Option(min=300, help="Of the serial line.")] = 9600,
-    server: Annotated[int, typer.Option(min=1, max=0x3FFF, help="The logical device (SAP).")] = 1,
+    server: Annotated[
+        int | None,
+        typer.Option(min=1, max=0x3FFF, help="The logical device (SAP); else the meter's own."),
+    ] = None,
     physical: Annotated[
         int | None,
         typer.Option(min=1, max=0x3FFF, help="The meter's HDLC address on a shared line."),
@@ -140,7 +160,12 @@ def utility(
     def find() -> Keyring | None:
         return None if public else find_keys(key_file, data_dir)
 
-    context.obj = Reach(way, link.Address(server, physical), patience, find, meter)
+    @cache
+    def places() -> Mapping[str, int]:
+        return {} if key_file is not None else own_places(data_dir)
+
+    address = link.Address(physical=physical)
+    context.obj = Reach(way, address, patience, find, meter, server=server, places=places)
 
 
 def find_keys(key_file: Path | None, data_dir: Path) -> Keyring | None:
@@ -155,6 +180,15 @@ def find_keys(key_file: Path | None, data_dir: Path) -> Keyring | None:
         return Keyring.from_environment(given, os.environ)
     own = data_dir / keys.FILE_NAME
     return Keyring.from_file(own) if own.exists() else None
+
+
+def own_places(data_dir: Path) -> dict[str, int]:
+    """Return the logical device of each meter of a node on this machine, none without one."""
+    try:
+        settings = config.load(data_dir / config.FILE_NAME)
+    except (ConfigError, OSError):
+        return {}
+    return {one.name: place for place, one in enumerate(settings.meter, start=1)}
 
 
 def _host_port(option: str, text: str) -> tuple[str, int]:
@@ -373,19 +407,29 @@ def logs(
     end: End = None,
     first: First = None,
     last: Last = None,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Empty the log, once it was read and verified.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read event logs: one, or all of them by time.
+    """Read event logs: one, or all of them by time. Their chains of hashes are verified.
 
-    Examples: logs; logs fraud --json; logs status --from 2026-06-01
+    Examples: logs; logs fraud --json; logs status --from 2026-06-01; logs fraud --clear
     """
     wanted = rows.Range(first, last, moment("--from", begin), moment("--to", end))
+    is_whole = wanted == rows.EVERYTHING
+    if clear and (log is None or not is_whole):
+        raise ConfigError("--clear: it empties one log, which is named, and the whole of it")
     with session_of(context) as session:
         there = {one.logical_name for one in reading.listed(session)}
         if log is not None and LOGS[log].logical_name not in there:
             raise UtilityError(f"the meter shows this client no log {log}")
         chosen = [one for one in Log if LOGS[one].logical_name in there and log in (None, one)]
-        entries = [entry for one in chosen for entry in rows.read_log(session, one, wanted)]
+        read_in = {one: rows.read_log(session, one, wanted) for one in chosen}
+        wrong = [fault for one in read_in.values() for fault in rows.faults(one, whole=is_whole)]
+        if clear and log is not None and not wrong:
+            rows.clear_log(session, log)
+    entries = [entry for one in read_in.values() for entry in one]
     entries.sort(key=lambda one: (one.time.timestamp(), one.log, one.number))
     if as_json:
         as_document(
@@ -402,6 +446,7 @@ def logs(
                 for one in entries
             ]
         )
+        _say_faults(wrong)
         return
     headers = ["time", "log", "entry", "code", "event", "detail"]
     body = [
@@ -409,6 +454,15 @@ def logs(
         for one in entries
     ]
     console().print(table_of("event logs", headers, body))
+    _say_faults(wrong)
+    say(f"Verified: each of {len(entries)} entries follows on the one before it.")
+    if clear:
+        say(f"The log {log} is empty now, but for an entry that says so.")
+
+
+def _say_faults(wrong: list[str]) -> None:
+    if wrong:
+        raise UtilityError(f"somebody has changed what the meter kept: {'; '.join(wrong)}")
 
 
 @app.command()

@@ -612,6 +612,34 @@ def set_threshold(
     _show("thresholds", found, as_json)
 
 
+# --- pushes ---------------------------------------------------------------------------------------
+
+_push = _group(
+    "push",
+    "What the meter sends by itself: where to, and how often.",
+    "For example: push show; push interval 60",
+)
+
+
+@_push.command("show")
+def show_push(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show where the meter pushes to, how often, and which objects."""
+    with session_of(context) as session:
+        found = upkeep.push(session)
+    _show("push", found, as_json)
+
+
+@_push.command("interval")
+def set_push_interval(
+    context: typer.Context,
+    seconds: Annotated[int, typer.Argument(min=1, max=3600, help="They must divide a day.")],
+) -> None:
+    """Set how often the meter pushes. Events are pushed at once besides."""
+    with _acting(context) as session:
+        upkeep.set_push_interval(session, seconds)
+    say(f"The meter pushes every {seconds} s")
+
+
 # --- keys and firmware ----------------------------------------------------------------------------
 
 _keys = _group(
@@ -671,7 +699,7 @@ def export(
         raise UtilityError("there are no keys to export: --data-dir on the node's machine")
     check_writable("keys export", file)
     name = ring.choose(reach.meter).name
-    keyring.export(ring, name, file)
+    keyring.export(ring, name, file, reach.server_sap())
     say(f"{file}: the keys of {name} (mode 0600)")
 
 

@@ -379,6 +379,9 @@ class MeterConfig(_Section):
             raise RefusedError("parameters.tariff: name a preset by the meter's tariff instead")
         if self.tariff:
             given["tariff"] = TariffSettings(calendar=presets.load(self.tariff).calendar)
+        if "push" in given:
+            raise RefusedError("parameters.push: it is the meter's push_interval_s")
+        given["push"] = {"interval_s": self.push_interval_s}
         expected = {"production_expected": self.production_expected}
         tamper = given.get("tamper", {})
         given["tamper"] = expected | tamper if isinstance(tamper, dict) else tamper

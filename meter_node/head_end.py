@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from typing import Literal
 
 from meter_node.channel.event_codes import Log
 from meter_node.channel.security import Keys
@@ -48,9 +49,15 @@ class StoreInThread:
         return self._wait(partial(self._store.log_rows, self._title, log))
 
     def profile_rows(
-        self, profile: str, *, entries: _Entries = (1, None), stamps_s: _Stamps = (None, None)
+        self,
+        profile: str,
+        *,
+        entries: _Entries = (1, None),
+        stamps_s: _Stamps = (None, None),
+        most: int | None = None,
+        skip: int = 0,
     ) -> list[ProfileRow]:
-        """Return rows of a profile by number and by stamp."""
+        """Return rows of a profile by number and by stamp, some of them."""
         return self._wait(
             partial(
                 self._store.profile_rows,
@@ -58,15 +65,51 @@ class StoreInThread:
                 profile,
                 entries=entries,
                 stamps_s=stamps_s,
+                most=most,
+                skip=skip,
             )
         )
 
     def billing_rows(
-        self, kind: BillingKind, *, entries: _Entries = (1, None), stamps_s: _Stamps = (None, None)
+        self,
+        kind: BillingKind,
+        *,
+        entries: _Entries = (1, None),
+        stamps_s: _Stamps = (None, None),
+        most: int | None = None,
+        skip: int = 0,
     ) -> list[BillingRow]:
-        """Return rows of billing by number and by stamp."""
+        """Return rows of billing by number and by stamp, some of them."""
         return self._wait(
-            partial(self._store.billing_rows, self._title, kind, entries=entries, stamps_s=stamps_s)
+            partial(
+                self._store.billing_rows,
+                self._title,
+                kind,
+                entries=entries,
+                stamps_s=stamps_s,
+                most=most,
+                skip=skip,
+            )
+        )
+
+    def count_rows(
+        self,
+        kind: Literal["profile", "billing"],
+        name: str,
+        *,
+        entries: _Entries = (1, None),
+        stamps_s: _Stamps = (None, None),
+    ) -> int:
+        """Return how many rows there are, by number and by stamp."""
+        return self._wait(
+            partial(
+                self._store.count_rows,
+                self._title,
+                kind,
+                name,
+                entries=entries,
+                stamps_s=stamps_s,
+            )
         )
 
     def reserved_counter(self, key_name: str, /) -> int:
@@ -76,6 +119,10 @@ class StoreInThread:
     def reserve_counter(self, key_name: str, bound: int, /) -> None:
         """Keep a new bound durably. Raises StoreError."""
         self._wait(partial(self._store.reserve_counter, key_name, bound))
+
+    def forget_counters(self, group: str, most: int, floor_name: str, /) -> None:
+        """Keep the highest bounds of a group alone. Raises StoreError."""
+        self._wait(partial(self._store.forget_counters, group, most, floor_name))
 
     def _wait[Found](self, doing: Callable[[], Found]) -> Found:
         return self._thread.submit(doing).result()
@@ -136,12 +183,17 @@ def serve(
     floor: int,
     links: model.Links,
     commit: Callable[[], None],
+    knows_time: Callable[[], bool],
 ) -> Server:
-    """Return a meter's server. `floor`: see `ciphering.time_floor`; `commit`: see `ObjectTable`."""
+    """Return a meter's server.
+
+    `floor`: see `ciphering.time_floor`; `commit`: see `ObjectTable`; `knows_time`: see `Server`.
+    """
     title = device.identity.system_title
     security = Security(title, PycryptodomeAead(), known, Numbers(kept, title, floor))
     parts = model.Parts(device, variant, commands, kept, security, links)
-    return Server(model.build(parts, commit), security, lambda: device.committed, commands.count)
+    table = model.build(parts, commit)
+    return Server(table, security, lambda: device.committed, commands.count, knows_time)
 
 
 class Switchboard:

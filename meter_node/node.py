@@ -85,7 +85,7 @@ async def run(
                     database,
                     port,
                     thread,
-                    _links(settings, meter),
+                    _links(settings, node_keys),
                     partial(keys.change_management, data_dir, meter.name),
                     keys.PairingWatch(data_dir, meter.name),
                 )
@@ -173,13 +173,16 @@ def _without_modules(settings: config.Config) -> config.Config:
     return settings.model_copy(update={"meter": meters})
 
 
-def _links(settings: config.Config, meter: config.MeterConfig) -> Links:
+def _links(settings: config.Config, node_keys: keys.NodeKeys) -> Links:
     """What the set-up objects tell of how the meter is reached."""
+    pushed_to = f"{settings.mqtt.host}:{settings.mqtt.port}" if settings.mqtt else ""
     if settings.ami is None:
-        return Links(push_interval_s=meter.push_interval_s)
+        return Links(pushed_to)
     ami = settings.ami.settings()
+    titles = [node_keys.meters[meter.name].system_title for meter in settings.meter]
     return Links(
-        push_interval_s=meter.push_interval_s,
+        pushed_to,
+        tuple(enumerate(titles, start=1)),
         tcp_port=ami.tcp.port if ami.tcp else 0,
         inactivity_s=ami.inactivity_s,
         most_connections=ami.most_connections,

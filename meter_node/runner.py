@@ -153,6 +153,7 @@ class MeterRunner:
         self._source, self._engine = _source_and_engine(settings, variant, self._world)
         # The first second is kept and shown at once: who starts often must not lose all between.
         self._offered_s = 0
+        self._announced_s: int | None = None
         self._warned_s: dict[str, float] = {}
         self._unpushed: dict[tuple[Log, int], LogRow] = {}
 
@@ -235,8 +236,9 @@ class MeterRunner:
             head_end.StoreInThread(self._store, self.system_title, self._thread),
             head_end.credentials(self._keys, self._change_management or refuse),
             floor=time_floor(datetime.now(UTC)),
-            links=self._links or Links(push_interval_s=self._settings.push_interval_s),
+            links=self._links or Links(),
             commit=self.commit_now,
+            knows_time=lambda: self._awake,
         )
 
     def _look_at_pairings(self) -> None:
@@ -365,6 +367,7 @@ class MeterRunner:
 
     async def keep(self) -> None:
         """Commit what is offered and push what is committed, until cancelled."""
+        self._announced_s = self._meter.parameters.push.interval_s
         if self._port is not None:
             self._port.announce(self.title, self._greeting())
         loop = asyncio.get_running_loop()
@@ -405,6 +408,7 @@ class MeterRunner:
                 waiting.set_result(None)
         self._settling.clear()
         self._say_well()
+        self._say_how_often()
         if self._port is not None:
             self.screen.communicating = self._port.connected
             if ciphered is not None:
@@ -432,7 +436,7 @@ class MeterRunner:
             return second // interval_s != before // interval_s
 
         # An event is kept and told at once.
-        due = crossed(self._settings.push_interval_s) or self._meter.has_news
+        due = crossed(self._meter.parameters.push.interval_s) or self._meter.has_news
         beat_s = min(self._commit_interval_s, self.view.beat_s or self._commit_interval_s)
         if due or crossed(beat_s):
             # A push that the store was too slow for is not forgotten with its snapshot.
@@ -479,7 +483,7 @@ class MeterRunner:
             system_title=self.title,
             model=self._settings.model,
             software=__version__,
-            push_interval=self._settings.push_interval_s,
+            push_interval=self._meter.parameters.push.interval_s,
             status_topic=self._port.status_topic if self._port else "",
             fault=self._fault,
         )
@@ -493,6 +497,14 @@ class MeterRunner:
         if self._port is not None:
             self._port.announce(self.title, self._greeting())
             self._port.set_online(False)
+
+    def _say_how_often(self) -> None:
+        """Announce anew where the utility has changed how often is pushed."""
+        interval_s = self._meter.parameters.push.interval_s
+        if interval_s == self._announced_s or self._port is None:
+            return
+        self._announced_s = interval_s
+        self._port.announce(self.title, self._greeting())
 
     def _say_well(self) -> None:
         if self._fault is None:

@@ -78,6 +78,11 @@ _COLUMNS: dict[_Kind, str] = {
     "profile": "entry, time_s, offset_s, status, row",
     "billing": "entry, time_s, offset_s, reason, row",
 }
+_WHERE = (
+    "WHERE series = (SELECT id FROM series WHERE title = ? AND kind = ? AND name = ?) "
+    "AND entry BETWEEN ? AND ? AND time_s BETWEEN ? AND ?"
+)
+"""Rows of one series by number and by stamp; `_chosen` gives its parameters."""
 _CLEARED = BY_NAME["log_cleared"].code
 _ANY = 2**63 - 1
 _SELF_TEST = "self_test"
@@ -290,8 +295,13 @@ class Store:
         *,
         entries: tuple[int, int | None] = (1, None),
         stamps_s: tuple[int | None, int | None] = (None, None),
+        most: int | None = None,
+        skip: int = 0,
     ) -> list[ProfileRow]:
-        """Return rows by number and by stamp (UTC), limits included; None is no limit."""
+        """Return rows by number and by stamp (UTC), limits included; None is no limit.
+
+        Of these `skip` are passed over, and at most `most` are returned.
+        """
         return [
             ProfileRow(profile, entry, time_s, offset_s, status, _unpack(packed))
             for entry, time_s, offset_s, status, packed in self._rows(
@@ -300,6 +310,8 @@ class Store:
                 profile,
                 entries,
                 stamps_s,
+                most,
+                skip,
             )
         ]
 
@@ -310,8 +322,10 @@ class Store:
         *,
         entries: tuple[int, int | None] = (1, None),
         stamps_s: tuple[int | None, int | None] = (None, None),
+        most: int | None = None,
+        skip: int = 0,
     ) -> list[BillingRow]:
-        """Return rows by number and by stamp (UTC), limits included; None is no limit."""
+        """Return rows by number and by stamp, as `profile_rows` does."""
         return [
             BillingRow(kind, entry, time_s, offset_s, reason, json.loads(text))
             for entry, time_s, offset_s, reason, text in self._rows(
@@ -320,8 +334,27 @@ class Store:
                 kind,
                 entries,
                 stamps_s,
+                most,
+                skip,
             )
         ]
+
+    def count_rows(
+        self,
+        title: bytes,
+        kind: Literal["profile", "billing"],
+        name: str,
+        *,
+        entries: tuple[int, int | None] = (1, None),
+        stamps_s: tuple[int | None, int | None] = (None, None),
+    ) -> int:
+        """Return how many rows there are, by number and by stamp."""
+        with self._told("read"):
+            (count,) = self._database.execute(
+                f"SELECT count(*) FROM {kind} {_WHERE}",  # noqa: S608 - our own names
+                _chosen(title, kind, name, entries, stamps_s),
+            ).fetchone()
+        return int(count)
 
     def evidence(self, title: bytes, log: Log) -> LogEvidence | None:
         """Return a log for its verification, read at one moment; None where it has nothing."""
@@ -432,6 +465,24 @@ class Store:
                 "DO UPDATE SET reserved = max(reserved, excluded.reserved)",
                 (key_name, bound),
             )
+
+    def forget_counters(self, group: str, most: int, floor_name: str) -> None:
+        """Keep at most so many of the bounds named `group` and a dot, the highest.
+
+        The highest of those that go is kept as `floor_name`, which can only rise.
+        Raises StoreError.
+        """
+        with self.transaction():
+            gone = self._database.execute(
+                "SELECT key_name, reserved FROM counter WHERE key_name BETWEEN ? AND ? "
+                "ORDER BY reserved DESC, key_name LIMIT -1 OFFSET ?",
+                (f"{group}.", f"{group}/", most),
+            ).fetchall()
+            if gone:
+                self.reserve_counter(floor_name, gone[0][1])
+                self._database.executemany(
+                    "DELETE FROM counter WHERE key_name = ?", [(name,) for name, _ in gone]
+                )
 
     def _append_logs(self, title: bytes, rows: Iterable[LogRow]) -> None:
         for log, own in _grouped(rows, lambda row: row.log).items():
@@ -588,22 +639,17 @@ class Store:
         name: str,
         entries: tuple[int, int | None],
         stamps_s: tuple[int | None, int | None] = (None, None),
+        most: int | None = None,
+        skip: int = 0,
     ) -> list[tuple[Any, ...]]:
-        first, last = entries
-        from_s, to_s = stamps_s
         with self._told("read"):
             return self._database.execute(
-                f"SELECT {_COLUMNS[kind]} FROM {kind} WHERE series = "  # noqa: S608 - our own names
-                "(SELECT id FROM series WHERE title = ? AND kind = ? AND name = ?) "
-                "AND entry BETWEEN ? AND ? AND time_s BETWEEN ? AND ? ORDER BY entry",
+                f"SELECT {_COLUMNS[kind]} FROM {kind} {_WHERE} "  # noqa: S608 - our own names
+                "ORDER BY entry LIMIT ? OFFSET ?",
                 (
-                    title,
-                    kind,
-                    name,
-                    first,
-                    _ANY if last is None else last,
-                    -_ANY if from_s is None else from_s,
-                    _ANY if to_s is None else to_s,
+                    *_chosen(title, kind, name, entries, stamps_s),
+                    _ANY if most is None else most,
+                    skip,
                 ),
             ).fetchall()
 
@@ -650,6 +696,25 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: can't {doing} ({_plain(error)})") from error
+
+
+def _chosen(
+    title: bytes,
+    kind: _Kind,
+    name: str,
+    entries: tuple[int, int | None],
+    stamps_s: tuple[int | None, int | None],
+) -> tuple[object, ...]:
+    (first, last), (from_s, to_s) = entries, stamps_s
+    return (
+        title,
+        kind,
+        name,
+        first,
+        _ANY if last is None else last,
+        -_ANY if from_s is None else from_s,
+        _ANY if to_s is None else to_s,
+    )
 
 
 def _changes[Of](before: Mapping[str, Of], now: Mapping[str, Of]) -> dict[str, Of]:

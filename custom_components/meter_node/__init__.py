@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_SYSTEM_TITLE, PLATFORMS
+from .actions import async_setup_actions
+from .channel import presets
+from .const import CONF_SYSTEM_TITLE, DOMAIN, PLATFORMS
 from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 from .store import async_get_store
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Set up what is there before any meter is."""
+    async_setup_actions(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> bool:
     """Set up one meter."""
+    await hass.async_add_executor_job(presets.load_all)
     coordinator = MeterNodeCoordinator(hass, entry, await async_get_store(hass))
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator

@@ -11,7 +11,7 @@ from homeassistant.components.binary_sensor import (
     BinarySensorEntityDescription,
 )
 from homeassistant.components.binary_sensor.const import BinarySensorDeviceClass
-from homeassistant.const import EntityCategory
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
@@ -19,7 +19,7 @@ from .channel import objects
 from .channel.registers import PHASES
 from .coordinator import MeterNodeConfigEntry
 from .data import THRESHOLD_ACTIVE, MeterData
-from .entity import MeterNodeDescription, MeterNodeEntity, add_as_sent
+from .entity import MeterNodeDescription, MeterNodeEntity, add_as_sent, forget
 
 PARALLEL_UPDATES = 0
 
@@ -132,6 +132,9 @@ def _exporting(data: MeterData) -> bool | None:
     return None if net_w is None else net_w < 0
 
 
+RELAYS: tuple[MeterNodeBinarySensorDescription, ...] = tuple(map(_relay, objects.RELAYS))
+"""For those who can't switch them: to all others, switches tell it."""
+
 BINARY_SENSORS: tuple[MeterNodeBinarySensorDescription, ...] = (
     MeterNodeBinarySensorDescription(
         key="exporting",
@@ -139,7 +142,14 @@ BINARY_SENSORS: tuple[MeterNodeBinarySensorDescription, ...] = (
         has_fn=lambda data: _exporting(data) is not None,
         value_fn=_exporting,
     ),
-    *map(_relay, objects.RELAYS),
+    MeterNodeBinarySensorDescription(
+        key="peak_tariff",
+        translation_key="peak_tariff",
+        by_clock=True,
+        has_fn=lambda data: data.tariff.is_peak is not None,
+        value_fn=lambda data: data.tariff.is_peak,
+    ),
+    *RELAYS,
     *map(_phase_present, PHASES),
     *_voltage("under_voltage"),
     *_voltage("over_voltage"),
@@ -166,7 +176,11 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add each binary sensor when the meter first sends what it is made from."""
-    add_as_sent(entry, async_add_entities, BINARY_SENSORS, MeterNodeBinarySensor)
+    table = BINARY_SENSORS
+    if entry.runtime_data.asker is not None:
+        forget(hass, entry, Platform.BINARY_SENSOR, RELAYS)
+        table = tuple(row for row in table if row not in RELAYS)
+    add_as_sent(entry, async_add_entities, table, MeterNodeBinarySensor)
 
 
 class MeterNodeBinarySensor(MeterNodeEntity, BinarySensorEntity):

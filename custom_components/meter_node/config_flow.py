@@ -14,7 +14,6 @@ from homeassistant.config_entries import (
     ConfigFlow,
     ConfigFlowResult,
     OptionsFlow,
-    OptionsFlowWithReload,
 )
 from homeassistant.core import callback
 from homeassistant.helpers.selector import (
@@ -42,12 +41,17 @@ from .channel.reading import Reading
 from .channel.security import Keys
 from .const import (
     CONF_AUTHENTICATION_KEY,
+    CONF_CONTROL_AUTHENTICATION_KEY,
+    CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
+    CONF_PAIRING_NAME,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
+    PAIRING_REVOKED,
 )
-from .coordinator import keys_of
+from .coordinator import pairing_of
+from .options_flow import PROFILE, MeterNodeOptionsFlow
 from .proof import async_prove, wait_s
 from .reader import MeterReader, NotTakenError, Verified
 from .store import MeterRecord, async_get_store, fingerprint
@@ -60,15 +64,9 @@ HEAR_S = 2.0
 
 _SECRET = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off"))
 _TEXT = TextSelector(TextSelectorConfig(type=TextSelectorType.TEXT, autocomplete="off"))
-_PROFILE = SelectSelector(
-    SelectSelectorConfig(
-        options=list(SCALER_PROFILES),
-        mode=SelectSelectorMode.LIST,
-        translation_key=CONF_SCALER_PROFILE,
-    )
-)
+_TEXT_FIELD: dict[vol.Marker, Any] = {vol.Optional(CONF_PAIRING_TEXT): _TEXT}
 _KEY_FIELDS: dict[vol.Marker, Any] = {
-    vol.Optional(CONF_PAIRING_TEXT): _TEXT,
+    **_TEXT_FIELD,
     vol.Optional(CONF_ENCRYPTION_KEY): _SECRET,
     vol.Optional(CONF_AUTHENTICATION_KEY): _SECRET,
 }
@@ -107,8 +105,11 @@ def read_key(typed: Mapping[str, Any], field: str) -> bytes:
     return key
 
 
-def read_keys(typed: Mapping[str, Any], title: str) -> Keys | None:
-    """Return the keys of either kind, None where nothing was typed. Raises FieldError."""
+def read_keys(typed: Mapping[str, Any], title: str) -> Pairing | None:
+    """Return what was given of either kind, None where nothing was typed. Raises FieldError.
+
+    Keys alone, as a text without control keys, let a meter be read and not be asked.
+    """
     text = typed.get(CONF_PAIRING_TEXT, "").strip()
     any_key = any(typed.get(field) for field in (CONF_ENCRYPTION_KEY, CONF_AUTHENTICATION_KEY))
     if text and any_key:
@@ -117,10 +118,26 @@ def read_keys(typed: Mapping[str, Any], title: str) -> Keys | None:
         pairing = read_pairing(text)
         if pairing.system_title.hex() != title:
             raise FieldError(CONF_PAIRING_TEXT, "pairing_text_of_other_meter")
-        return pairing.keys
+        return pairing
     if not any_key:
         return None
-    return Keys(read_key(typed, CONF_ENCRYPTION_KEY), read_key(typed, CONF_AUTHENTICATION_KEY))
+    keys = Keys(read_key(typed, CONF_ENCRYPTION_KEY), read_key(typed, CONF_AUTHENTICATION_KEY))
+    return Pairing(bytes.fromhex(title), keys)
+
+
+def _data_of(pairing: Pairing | None) -> dict[str, str]:
+    """Return what an entry keeps of a pairing."""
+    if pairing is None:
+        return {}
+    data = {
+        CONF_ENCRYPTION_KEY: pairing.keys.encryption.hex(),
+        CONF_AUTHENTICATION_KEY: pairing.keys.authentication.hex(),
+    }
+    if pairing.control is not None:
+        data[CONF_CONTROL_ENCRYPTION_KEY] = pairing.control.encryption.hex()
+        data[CONF_CONTROL_AUTHENTICATION_KEY] = pairing.control.authentication.hex()
+        data[CONF_PAIRING_NAME] = pairing.name
+    return data
 
 
 def _label(hello: Hello) -> str:
@@ -147,7 +164,7 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         """Know no meter yet."""
         self._title = ""
         self._heard: dict[str, Hello] = {}
-        self._keys: Keys | None = None
+        self._pairing: Pairing | None = None
         self._profile: str | None = None
         self._form = "keys"
         self._typed: dict[str, Any] = {}
@@ -158,15 +175,8 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
     @callback
     @override
     def async_get_options_flow(config_entry: ConfigEntry) -> OptionsFlow:
-        """Return the flow for the scale."""
+        """Return the flow of what may be chosen later."""
         return MeterNodeOptionsFlow()
-
-    @classmethod
-    @callback
-    @override
-    def async_supports_options_flow(cls, config_entry: ConfigEntry) -> bool:
-        """Offer the scale only where the meter's list does not bring it."""
-        return CONF_SCALER_PROFILE in config_entry.options
 
     # --- which meter ---------------------------------------------------------------------------
 
@@ -229,7 +239,7 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
             raise FieldError("base", "meter_not_heard")
         if pairing is None:
             return await self._async_choose(hello)
-        self._title, self._keys = title, pairing.keys
+        self._title, self._pairing = title, pairing
         self._typed = {CONF_PAIRING_TEXT: text}
         return await (self.async_step_scale() if self._scale_wanted else self.async_step_prove())
 
@@ -264,7 +274,15 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_reauth(self, entry_data: Mapping[str, Any]) -> ConfigFlowResult:
         """Begin anew for a meter whose keys do not open its frames any more."""
         self._title = entry_data[CONF_SYSTEM_TITLE]
+        if PAIRING_REVOKED in entry_data:
+            return await self.async_step_reauth_pairing()
         return await self.async_step_reauth_confirm()
+
+    async def async_step_reauth_pairing(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask for another pairing with a meter that can still be read."""
+        return await self._async_ask("reauth_pairing", user_input, _TEXT_FIELD, scale=False)
 
     async def async_step_reauth_confirm(
         self, user_input: dict[str, Any] | None = None
@@ -277,7 +295,7 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         """Ask for what may have changed; keys that are left empty stay as they are."""
         self._title = self._entry.data[CONF_SYSTEM_TITLE]
-        fields = {} if keys_of(self._entry) is None else _KEY_FIELDS
+        fields = {} if pairing_of(self._entry) is None else _KEY_FIELDS
         return await self._async_ask("reconfigure", user_input, fields, scale=self._scale_wanted)
 
     async def _async_ask(
@@ -293,16 +311,16 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             # Keys that came before the question of scale are kept, and asked for if they fail.
             self._typed = user_input if fields else self._typed | user_input
-            self._form = step_id if fields or self._keys is None else "keys"
+            self._form = step_id if fields or self._pairing is None else "keys"
             try:
-                return await self._async_typed(bool(fields))
+                return await self._async_typed(fields)
             except FieldError as error:
                 errors = error.errors
         elif self._failure is not None:
             errors, self._failure = {"base": self._failure}, None
         if scale:
             default = self._scaler_profile
-            fields = {**fields, vol.Required(CONF_SCALER_PROFILE, default=default): _PROFILE}
+            fields = {**fields, vol.Required(CONF_SCALER_PROFILE, default=default): PROFILE}
         hello = self._heard.get(self._title)
         return self.async_show_form(
             step_id=step_id,
@@ -311,13 +329,15 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
             description_placeholders={"meter": self._title if hello is None else _label(hello)},
         )
 
-    async def _async_typed(self, has_keys: bool) -> ConfigFlowResult:
+    async def _async_typed(self, fields: Mapping[vol.Marker, Any]) -> ConfigFlowResult:
         self._profile = self._typed.get(CONF_SCALER_PROFILE)
-        if has_keys:
-            self._keys = read_keys(self._typed, self._title)
-            if self._keys is None and self.source == SOURCE_RECONFIGURE:
-                self._keys = keys_of(self._entry)
-            if self._keys is None:
+        if fields:
+            self._pairing = read_keys(self._typed, self._title)
+            if self._pairing is None and self.source == SOURCE_RECONFIGURE:
+                self._pairing = pairing_of(self._entry)
+            if self._pairing is None and fields is _TEXT_FIELD:
+                raise FieldError(CONF_PAIRING_TEXT, "pairing_text_missing")
+            if self._pairing is None:
                 raise FieldError("base", "text_or_keys")
         if not await mqtt.async_ready(self.hass):
             return self.async_abort(reason="mqtt_missing")
@@ -326,6 +346,10 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         if self._title not in self._heard:
             raise FieldError("base", "meter_not_heard")
         return await self.async_step_prove()
+
+    @property
+    def _keys(self) -> Keys | None:
+        return None if self._pairing is None else self._pairing.keys
 
     @property
     def _scaler_profile(self) -> str:
@@ -349,7 +373,12 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
             )
             self._proving = self.hass.async_create_task(
                 async_prove(
-                    self.hass, self._title, self._reader, interval_s, self.async_update_progress
+                    self.hass,
+                    self._title,
+                    self._reader,
+                    interval_s,
+                    self.async_update_progress,
+                    None if self._pairing is None else self._pairing.control,
                 ),
                 eager_start=False,
             )
@@ -371,11 +400,11 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_finish(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Make the entry, or give it its new keys; it goes on from the counter just proven."""
         hello, reading = self._heard[self._title], self._verified.reading
-        data = {CONF_SYSTEM_TITLE: self._title}
-        if self._keys is not None:
-            data[CONF_ENCRYPTION_KEY] = self._keys.encryption.hex()
-            data[CONF_AUTHENTICATION_KEY] = self._keys.authentication.hex()
+        data = {CONF_SYSTEM_TITLE: self._title} | _data_of(self._pairing)
         options: dict[str, Any] = {}
+        if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
+            options = {**self._entry.options}
+            options.pop(CONF_SCALER_PROFILE, None)
         if reading.list_name not in lists.SELF_DESCRIBING:
             options[CONF_SCALER_PROFILE] = self._scaler_profile
         store = await async_get_store(self.hass)
@@ -390,17 +419,3 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             return self.async_update_reload_and_abort(self._entry, data=data, options=options)
         return self.async_create_entry(title=_name(hello, reading), data=data, options=options)
-
-
-class MeterNodeOptionsFlow(OptionsFlowWithReload):
-    """Changes the scale of a meter whose list does not bring it."""
-
-    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask for the scale."""
-        if user_input is not None:
-            return self.async_create_entry(data=user_input)
-        default = self.config_entry.options[CONF_SCALER_PROFILE]
-        return self.async_show_form(
-            step_id="init",
-            data_schema=vol.Schema({vol.Required(CONF_SCALER_PROFILE, default=default): _PROFILE}),
-        )

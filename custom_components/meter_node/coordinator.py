@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
@@ -20,23 +22,37 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
 from . import log_entries, mqtt, patience
+from .asking import Asker
+from .capacity import Capacity
+from .capacity_window import ClosedWindow
 from .channel import frames, kamstrup_v0001, registers
+from .channel.activity_calendar import ActivityCalendar
+from .channel.cosem_time import ClockStatus, CosemDateTime
 from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
+from .channel.objects import CosemObject
+from .channel.pairing import Pairing
 from .channel.reading import Reading
 from .channel.security import Keys, ReceiverState, Refusal
+from .choices import Choices
 from .const import (
     CONF_AUTHENTICATION_KEY,
+    CONF_CONTROL_AUTHENTICATION_KEY,
+    CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
+    CONF_PAIRING_NAME,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
+    PAIRING_REVOKED,
 )
 from .data import MeterData, States
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
+from .pricing import Pricing
 from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .store import MeterRecord, MeterStore, fingerprint
+from .tariff import COUNTERS, Tariffs
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,6 +63,8 @@ WARN_EVERY = timedelta(hours=1)
 
 NEWS_KEPT = 32
 """For entities that are still being added: as many as one push carries at most."""
+
+IMPORT = "import_active_energy"
 
 _OWN_MAKER = "Meter Node"
 _MAKER_OF_LIST = {kamstrup_v0001.LIST_NAME: "Kamstrup"}
@@ -63,6 +81,24 @@ def keys_of(entry: ConfigEntry) -> Keys | None:
     )
 
 
+def control_keys_of(entry: ConfigEntry) -> Keys | None:
+    """Return the keys by which a meter is asked, None where it can only be listened to."""
+    if CONF_CONTROL_ENCRYPTION_KEY not in entry.data:
+        return None
+    return Keys(
+        bytes.fromhex(entry.data[CONF_CONTROL_ENCRYPTION_KEY]),
+        bytes.fromhex(entry.data[CONF_CONTROL_AUTHENTICATION_KEY]),
+    )
+
+
+def pairing_of(entry: ConfigEntry) -> Pairing | None:
+    """Return what an entry was paired with, None for a plain meter's."""
+    if (keys := keys_of(entry)) is None:
+        return None
+    title, name = bytes.fromhex(entry.data[CONF_SYSTEM_TITLE]), entry.data.get(CONF_PAIRING_NAME)
+    return Pairing(title, keys, control_keys_of(entry), name or "")
+
+
 class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     """Takes one meter's pushes; ``data`` holds what they say."""
 
@@ -72,12 +108,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Go on from where the store says that this meter was left, if its keys are the same."""
         super().__init__(hass, _LOGGER, config_entry=entry, name=entry.title)
         self.title: str = entry.data[CONF_SYSTEM_TITLE]
-        self.data = MeterData()
         self.hello: Hello | None = None
         self.reading: Reading | None = None
         self.last_good: datetime | None = None
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.asker: Asker | None = None  # without control keys it can't be asked
 
         profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
         keys = keys_of(entry)
@@ -85,6 +121,16 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._record = _record_for(store, self.title, fingerprint(keys), profile.key)
         state = ReceiverState(self._record.highest, self._record.digest)
         self._reader = MeterReader(self.title, keys, profile, state)
+
+        choices = Choices.of(entry.options)
+        self.tariffs = Tariffs(hass, entry, choices, self._record, self._turn)
+        self.capacity: Capacity | None = None  # no rule was chosen
+        if choices.capacity_preset is not None:
+            zone = dt_util.get_default_time_zone()
+            self.capacity = Capacity(
+                choices.capacity_preset, zone, choices.limit_w, self._record.capacity
+            )
+        self.data = MeterData(main_fuse_a=choices.main_fuse_a)
 
         self._started = dt_util.utcnow()
         self._listening = False  # a frame came that shows how things are
@@ -120,6 +166,16 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         return patience.observed_s(self._record.gaps_s)
 
     @property
+    def calendar(self) -> ActivityCalendar | None:
+        """The meter's own or a preset's, None where neither is known."""
+        return self.tariffs.calendar
+
+    @property
+    def pricing(self) -> Pricing | None:
+        """None where no price was given."""
+        return self.tariffs.pricing
+
+    @property
     def invocation_counter(self) -> int | None:
         """The highest that was verified."""
         return self._record.highest
@@ -131,10 +187,18 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="mqtt_not_ready")
         self._describe_device()
         self._wind_watchdog(dt_util.utcnow())
+        self.tariffs.async_start()
+        self.data = self._as_of_now(self.data)
         self._subscriptions = [
             await mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello),
             await mqtt.async_subscribe_pushes(self.hass, self.title, self._on_push),
         ]
+        if (keys := control_keys_of(self.config_entry)) is not None:
+            carrier = mqtt.MqttCarrier(self.hass, self.title)
+            title = bytes.fromhex(self.title)
+            self.asker = Asker(self.hass, carrier, title, keys, self._on_revoked)
+            self._subscriptions.append(self.asker.async_close)
+            await self.asker.async_start()
 
     @override
     async def _async_update_data(self) -> MeterData:
@@ -145,6 +209,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     async def async_shutdown(self) -> None:
         """Stop listening and write the counter down."""
         await super().async_shutdown()
+        self.tariffs.async_stop()
         for leave in (*self._subscriptions, self._leave_status, self._cancel_watchdog):
             if leave is not None:
                 leave()
@@ -195,12 +260,20 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if not retained:
             self._offline = False  # what a broker had kept does not prove that the node is there
             self._observe(reading)
+            if self.asker is not None and (sent := _sent(reading)) is not None:
+                self.asker.heard(sent)
+            self.tariffs.ask_if_due(self.asker)
         alive = not retained or self._is_young(reading)
         if alive:
             self._see_life()
         elif verified.repeated:
             return
         self._take(reading, self._news(reading, alive=alive, retained=retained))
+
+    @callback
+    def _on_revoked(self) -> None:
+        """Ask for another pairing: this one's control keys are not the meter's any more."""
+        self.config_entry.async_start_reauth(self.hass, data={PAIRING_REVOKED: True})
 
     def _observe(self, reading: Reading) -> None:
         """Learn how often the meter really sends, which a hello may say or not."""
@@ -227,14 +300,54 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._texts |= reading.texts
             self._describe_device()
         self._tell_availability("its node is offline", update=False)
-        self.async_set_updated_data(
-            MeterData(
-                self._values(reading),
-                States.of(reading.states),
-                bool(reading.logs or reading.events),
-                (*self.data.news, *news)[-NEWS_KEPT:],
-            )
+        data = replace(
+            self.data,
+            values=self._values(reading),
+            states=States.of(reading.states),
+            keeps_logs=bool(reading.logs or reading.events),
+            news=(*self.data.news, *news)[-NEWS_KEPT:],
         )
+        self._account(reading, data)
+        self.tariffs.told(news)
+        self.async_set_updated_data(self._as_of_now(data))
+
+    def _account(self, reading: Reading, data: MeterData) -> None:
+        """Book what the counters have gone on: by the meter's own clock, while that is right."""
+        at = dt_util.utcnow() if _is_lost(reading.time) else _sent(reading) or dt_util.utcnow()
+        counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
+        self.tariffs.heard(at, counters_wh, data.states)
+        if self.capacity is not None:
+            self.capacity.take(at, counters_wh.get(IMPORT), _import_power_w(reading.values))
+            self._record.capacity = self.capacity.state()
+        if self.capacity is not None or self.pricing is not None:
+            self._store.async_changed()
+
+    @callback
+    def fill_capacity(self, windows: Iterable[ClosedWindow]) -> None:
+        """Take whole intervals that were missed, as a load profile has them."""
+        if self.capacity is not None:
+            self.capacity.fill(windows)
+            self._record.capacity = self.capacity.state()
+            self._turn()
+
+    def _as_of_now(self, data: MeterData) -> MeterData:
+        """Return what is known with what clock, calendar and prices make of it now."""
+        data = replace(data, tariff=self.tariffs.now())
+        if self.capacity is None:
+            return data
+        power_w = _import_power_w(data.values)
+        return replace(data, capacity=self.capacity.now(dt_util.utcnow(), power_w))
+
+    @callback
+    def _turn(self) -> None:
+        """Show that the tariff, a price or the month has changed without a frame."""
+        self._store.async_changed()  # a calendar may have been read
+        self.async_set_updated_data(self._as_of_now(self.data))
+
+    @callback
+    def async_take_states(self, read: Mapping[tuple[CosemObject, int], object]) -> None:
+        """Show what the meter answered since its last push."""
+        self.async_set_updated_data(replace(self.data, states=self.data.states.but(read)))
 
     def _news(self, reading: Reading, *, alive: bool, retained: bool) -> tuple[NewEntry, ...]:
         """Return the log entries to tell; what happened while nobody listened is only noted."""
@@ -406,6 +519,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         return _MAKER_OF_LIST.get(self.reading.list_name if self.reading else "", _OWN_MAKER)
 
 
+def _import_power_w(values: Mapping[str, float]) -> float | None:
+    return values.get("import_active_power")
+
+
+def _is_lost(time: CosemDateTime | None) -> bool:
+    """Whether the meter itself says that its clock is not valid."""
+    return time is not None and bool((time.status or 0) & ClockStatus.INVALID_VALUE)
+
+
 def _sent(reading: Reading) -> datetime | None:
     """Return when the meter says that it sent a reading."""
     return None if reading.time is None else reading.time.utc(dt_util.get_default_time_zone())
@@ -417,9 +539,19 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
     if record is None:
         record = MeterRecord(keys, profile)
     elif record.keys != keys:
-        record = MeterRecord(keys, profile, push_interval_s=record.push_interval_s)
+        record = MeterRecord(
+            keys,
+            profile,
+            push_interval_s=record.push_interval_s,
+            calendar=record.calendar,
+            costs=record.costs,
+            capacity=record.capacity,
+        )
     elif record.scaler_profile != profile:
         record.scaler_profile = profile
         record.totals = {}
+        # What was paid stays; counters in another scale are another start.
+        record.costs.pop("counted", None)
+        record.capacity = {}
     store.records[title] = record
     return record

@@ -7,9 +7,12 @@ and that counts as no value. Must not know entities.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
 from typing import Self
 
+from .capacity import CapacityNow
 from .channel import alarms, objects
 from .channel.objects import CosemObject
 from .channel.reading import State
@@ -35,6 +38,14 @@ class States:
         return cls(
             {(state.class_id, state.logical_name, state.attribute): state.value for state in states}
         )
+
+    def but(self, newer: Mapping[tuple[CosemObject, int], object]) -> Self:
+        """Return them with what was read since, by object and attribute."""
+        read: dict[tuple[int, bytes, int], object] = {
+            (which.class_id, which.logical_name, attribute): value
+            for (which, attribute), value in newer.items()
+        }
+        return replace(self, values={**self.values, **read})
 
     def has(self, which: CosemObject, attribute: int = VALUE) -> bool:
         """Whether it was sent, be it as null-data."""
@@ -69,6 +80,22 @@ class States:
 
 
 @dataclass(frozen=True, slots=True)
+class Tariff:
+    """What the calendar and the prices say now; None where they are not known."""
+
+    in_force: int | None = None
+    is_peak: bool | None = None
+    """Whether it is the calendar's highest, where it has more than one."""
+    next_change: datetime | None = None
+    next_tariff: int | None = None
+    currency: str = ""
+    import_price: Decimal | None = None
+    export_price: Decimal | None = None
+    costs: Mapping[str, Decimal] = field(default_factory=dict)
+    """The totals of ``costs.Costs``."""
+
+
+@dataclass(frozen=True, slots=True)
 class MeterData:
     """What is known of a meter after its last good frame."""
 
@@ -79,6 +106,11 @@ class MeterData:
     """Whether it sends where its event logs stand."""
     news: tuple[NewEntry, ...] = ()
     """The last log entries that are to be told, oldest first."""
+    tariff: Tariff = field(default_factory=Tariff)
+    capacity: CapacityNow = field(default_factory=CapacityNow)
+    """Nothing where no rule was chosen."""
+    main_fuse_a: float | None = None
+    """As it was given in the options."""
 
     @property
     def alarms(self) -> frozenset[str] | None:
@@ -94,3 +126,23 @@ class MeterData:
         if imported is None or exported is None:
             return None
         return round(imported - exported, 3)
+
+    @property
+    def limit_a(self) -> float | None:
+        """What the limiter allows a phase, where it monitors current."""
+        limit_ma = self.states.number(objects.LIMITER, THRESHOLD_ACTIVE)
+        if self.states.limiter_monitors != objects.MONITORED_CURRENT or limit_ma is None:
+            return None
+        return limit_ma / 1000
+
+    def headroom_a(self, phase: int) -> float | None:
+        """Return what a phase may still take from the grid under the fuse, or under the limiter.
+
+        A phase that exports may take what it exports besides.
+        """
+        fuse_a = self.limit_a if self.main_fuse_a is None else self.main_fuse_a
+        current_a = self.values.get(f"current_l{phase}")
+        if fuse_a is None or current_a is None:
+            return None
+        is_export = (self.net_power_w(phase) or 0) < 0
+        return round(fuse_a + current_a if is_export else fuse_a - current_a, 2)

@@ -10,12 +10,20 @@ from homeassistant.core import HomeAssistant
 
 from .channel import obis
 from .channel.reading import Reading
-from .const import CONF_AUTHENTICATION_KEY, CONF_ENCRYPTION_KEY, CONF_SYSTEM_TITLE
+from .const import (
+    CONF_AUTHENTICATION_KEY,
+    CONF_CONTROL_AUTHENTICATION_KEY,
+    CONF_CONTROL_ENCRYPTION_KEY,
+    CONF_ENCRYPTION_KEY,
+    CONF_SYSTEM_TITLE,
+)
 from .coordinator import MeterNodeConfigEntry
 
 # A real meter's system title is its serial number, and a topic holds it too.
 TO_REDACT = {
     CONF_AUTHENTICATION_KEY,
+    CONF_CONTROL_AUTHENTICATION_KEY,
+    CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
     CONF_SYSTEM_TITLE,
     "gs1_number",
@@ -40,6 +48,7 @@ async def async_get_config_entry_diagnostics(
         },
         "hello": meter.hello and async_redact_data(asdict(meter.hello), TO_REDACT),
         "available": meter.available,
+        "can_be_asked": meter.asker is not None,
         "push_interval_s": meter.push_interval_s,
         "observed_interval_s": meter.observed_interval_s,
         "last_good_frame": meter.last_good and meter.last_good.isoformat(),
@@ -57,6 +66,10 @@ async def async_get_config_entry_diagnostics(
             "logs": {obis.text(log.logical_name): log.last_entry for log in reading.logs},
         },
         "values": dict(meter.data.values),
+        "calendar": meter.calendar and meter.calendar.to_json(),
+        "tariff": meter.data.tariff.in_force,
+        "costs": meter.tariffs.costs.state(),
+        "capacity": meter.capacity and meter.capacity.state(),
     }
 
 

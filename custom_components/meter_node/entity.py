@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import override
 
-from homeassistant.core import callback
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -23,6 +25,8 @@ class MeterNodeDescription(EntityDescription):
 
     has_fn: Callable[[MeterData], bool]
     """Whether the meter sends it."""
+    by_clock: bool = False
+    """Whether it goes by calendar and clock, and so stands while the meter is away."""
 
 
 class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
@@ -36,13 +40,16 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
         """Belong to the meter, and show what the description says."""
         super().__init__(coordinator)
         self.entity_description = description
+        self._by_clock = description.by_clock
         self._attr_unique_id = f"{coordinator.config_entry.unique_id}_{description.key}"
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, coordinator.title)})
 
     @property
     @override
     def available(self) -> bool:
-        """Whether the meter is there."""
+        """Whether the meter is there, or what is shown does not depend on it."""
+        if self._by_clock and self.coordinator.calendar is not None:
+            return True
         return self.coordinator.available
 
 
@@ -66,3 +73,18 @@ def add_as_sent[D: MeterNodeDescription](
 
     entry.async_on_unload(coordinator.async_add_listener(add_new))
     add_new()
+
+
+@callback
+def forget(
+    hass: HomeAssistant,
+    entry: MeterNodeConfigEntry,
+    platform: Platform,
+    table: Iterable[MeterNodeDescription],
+) -> None:
+    """Take away what an entry had and, with other keys, has no more."""
+    registry = er.async_get(hass)
+    gone = {f"{entry.unique_id}_{row.key}" for row in table}
+    for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
+        if entity.domain == platform and entity.unique_id in gone:
+            registry.async_remove(entity.entity_id)

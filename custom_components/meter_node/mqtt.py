@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 
+from .asking import Listening
 from .channel import hello
 from .channel.hello import Hello, HelloError
 
@@ -71,6 +73,45 @@ async def async_subscribe_status(
             on_status(online)
 
     return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+
+
+class MqttCarrier:
+    """Carries requests to one meter and its responses back: ``asking.Carrier``."""
+
+    def __init__(self, hass: HomeAssistant, title: str) -> None:
+        """Nothing is subscribed yet."""
+        self._hass = hass
+        self._title = title
+
+    async def async_listen(self, requester: str, on_response: Callable[[bytes], None]) -> Listening:
+        """Subscribe to a requester's responses; ready once the broker has acknowledged it."""
+        from homeassistant.components import mqtt
+
+        @callback
+        def received(message: ReceiveMessage) -> None:
+            if not message.retain:  # a response is for now, and no broker is to keep it
+                on_response(_raw(message))
+
+        topic = hello.response_topic(self._title, requester)
+        ready = asyncio.Event()
+        stop_waiting = mqtt.async_on_subscribe_done(self._hass, topic, _QOS, ready.set)
+        unsubscribe = await mqtt.async_subscribe(self._hass, topic, received, _QOS, encoding=None)
+
+        @callback
+        def leave() -> None:
+            stop_waiting()
+            unsubscribe()
+
+        return Listening(leave, ready)
+
+    async def async_send(self, requester: str, request: bytes) -> None:
+        """Publish a request. Raises HomeAssistantError where there is no connection."""
+        from homeassistant.components import mqtt
+
+        if not mqtt.is_connected(self._hass):  # it would be kept, and sent when it is too late
+            raise HomeAssistantError("there is no connection to the broker")
+        topic = hello.request_topic(self._title, requester)
+        await mqtt.async_publish(self._hass, topic, request, _QOS, retain=False)
 
 
 def _raw(message: ReceiveMessage) -> bytes:

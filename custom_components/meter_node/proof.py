@@ -6,19 +6,29 @@ import asyncio
 from collections.abc import Callable
 
 from homeassistant.core import HomeAssistant
+from homeassistant.util import dt as dt_util
 
 from . import mqtt
-from .channel.security import Refusal
+from .asking import Asker, AskError
+from .channel import objects, services
+from .channel.security import Keys, Refusal
 from .const import DEFAULT_PUSH_INTERVAL_S, DOMAIN
 from .reader import CIPHERED, UNKNOWN_LIST, MeterReader, NotTakenError, Verified
+from .verdicts import Reason
 
 NO_FRAME = "no_frame"
 KEPT_NOT_OPENED = "kept_not_opened"
 """No frame came, and the keys do not open the one that the broker kept: it may be an old one."""
 
+CONTROL_KEYS_REFUSED = "control_keys_refused"
+"""The frames open, but the meter does not answer these control keys, and says so."""
+
 INTERVALS = 1.5
 AT_LEAST_S = INTERVALS * DEFAULT_PUSH_INTERVAL_S
 """A hello is unsigned: one that announces a short interval must not cut the waiting short."""
+
+ANSWER_S = 5.0
+"""How long the meter's answer to the control keys is waited for: its silence refuses nothing."""
 
 _STEP_S = 1.0
 
@@ -41,12 +51,46 @@ async def async_prove(
     reader: MeterReader,
     push_interval_s: int,
     on_progress: Callable[[float], None],
+    control: Keys | None = None,
 ) -> Verified | NotTakenError:
     """Return the reading of a live frame, or why there was none.
 
     What the broker kept may be of any age and any keys: it neither proves nor condemns, and is
-    told of only where nothing better came.
+    told of only where nothing better came. Control keys are tried once a frame has come.
     """
+    answer = await _async_live_frame(hass, title, reader, push_interval_s, on_progress)
+    if isinstance(answer, NotTakenError) or control is None:
+        return answer
+    if await _async_is_refused(hass, title, control, answer):
+        return NotTakenError(CONTROL_KEYS_REFUSED, "the meter does not know this pairing")
+    return answer
+
+
+async def _async_is_refused(hass: HomeAssistant, title: str, control: Keys, live: Verified) -> bool:
+    """Ask the meter something that changes nothing."""
+    carrier = mqtt.MqttCarrier(hass, title)
+    asker = Asker(hass, carrier, bytes.fromhex(title), control, lambda: None)
+    if live.reading.time is not None:
+        asker.heard(live.reading.time.utc(dt_util.get_default_time_zone()))
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await asker.async_ask(services.get(objects.PUSH_INTERVAL))
+    except AskError as error:
+        return error.reason is Reason.REVOKED
+    except TimeoutError:
+        return False
+    finally:
+        asker.async_close()
+    return False
+
+
+async def _async_live_frame(
+    hass: HomeAssistant,
+    title: str,
+    reader: MeterReader,
+    push_interval_s: int,
+    on_progress: Callable[[float], None],
+) -> Verified | NotTakenError:
     answer: asyncio.Future[Verified | NotTakenError] = hass.loop.create_future()
     hint: NotTakenError | None = None
 

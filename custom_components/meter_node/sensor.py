@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import override
+from typing import Any, override
 
 from homeassistant.components.sensor import (
     SensorDeviceClass,
     SensorEntity,
-    SensorEntityDescription,
     SensorStateClass,
 )
 from homeassistant.const import (
@@ -30,22 +29,14 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .channel import objects
-from .channel.registers import PHASES, QUANTITIES, REGISTERS, TARIFFS, Quantity, Register, Unit
+from .channel.registers import PHASES, QUANTITIES, REGISTERS, Quantity, Register, Unit
 from .coordinator import MeterNodeConfigEntry
 from .data import CONTROL_STATE, THRESHOLD_ACTIVE, MeterData
-from .entity import MeterNodeDescription, MeterNodeEntity, add_as_sent
+from .entity import MeterNodeEntity, add_as_sent
+from .sensor_description import MeterNodeSensorDescription, Value
+from .tariff_sensor import CAPACITY_SENSORS, TARIFF_SENSORS
 
 PARALLEL_UPDATES = 0
-
-
-type Value = str | float | datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeterNodeSensorDescription(SensorEntityDescription, MeterNodeDescription):
-    """A sensor, and how its value is had from what the meter says."""
-
-    value_fn: Callable[[MeterData], Value]
 
 
 @dataclass(frozen=True)
@@ -163,11 +154,6 @@ _LATEST_S = 0xFFFFFFFF
 """A time of the channel has four bytes."""
 
 
-def _tariff(data: MeterData) -> str | None:
-    tariff = data.states.number(objects.ACTIVE_TARIFF)
-    return f"t{tariff}" if tariff in TARIFFS else None
-
-
 def _breaker_state(data: MeterData) -> str | None:
     state = data.states.number(objects.BREAKER, CONTROL_STATE)
     return None if state is None else _BREAKER_STATES.get(state)
@@ -184,12 +170,6 @@ def _supply_off_cause(data: MeterData) -> str | None:
 def _limit_w(data: MeterData) -> int | None:
     is_power = data.states.limiter_monitors == objects.MONITORED_POWER
     return data.states.number(objects.LIMITER, THRESHOLD_ACTIVE) if is_power else None
-
-
-def _limit_a(data: MeterData) -> float | None:
-    limit_ma = data.states.number(objects.LIMITER, THRESHOLD_ACTIVE)
-    is_current = data.states.limiter_monitors == objects.MONITORED_CURRENT
-    return limit_ma / 1000 if is_current and limit_ma is not None else None
 
 
 def _status_word(data: MeterData) -> str | None:
@@ -215,14 +195,6 @@ def _relay_pending(number: int) -> MeterNodeSensorDescription:
 
 
 STATE_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
-    MeterNodeSensorDescription(
-        key="active_tariff",
-        translation_key="active_tariff",
-        device_class=SensorDeviceClass.ENUM,
-        options=[f"t{tariff}" for tariff in TARIFFS],
-        has_fn=lambda data: _tariff(data) is not None,
-        value_fn=_tariff,
-    ),
     MeterNodeSensorDescription(
         key="breaker_state",
         translation_key="breaker_state",
@@ -266,8 +238,8 @@ STATE_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
         device_class=SensorDeviceClass.CURRENT,
         native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
         suggested_display_precision=1,
-        has_fn=lambda data: _limit_a(data) is not None,
-        value_fn=_limit_a,
+        has_fn=lambda data: data.limit_a is not None,
+        value_fn=lambda data: data.limit_a,
     ),
     *map(_relay_pending, objects.RELAY_PENDING),
     MeterNodeSensorDescription(
@@ -279,7 +251,7 @@ STATE_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
         value_fn=_status_word,
     ),
 )
-SENSORS = QUANTITY_SENSORS + STATE_SENSORS
+SENSORS = QUANTITY_SENSORS + STATE_SENSORS + TARIFF_SENSORS + CAPACITY_SENSORS
 
 
 async def async_setup_entry(
@@ -301,3 +273,19 @@ class MeterNodeSensor(MeterNodeEntity, SensorEntity):
     def native_value(self) -> Value:
         """Return what was pushed last."""
         return self.entity_description.value_fn(self.coordinator.data)
+
+    @property
+    @override
+    def native_unit_of_measurement(self) -> str | None:
+        """Return the unit, that of money as the prices have it."""
+        unit_fn = self.entity_description.unit_fn
+        if unit_fn is None:
+            return super().native_unit_of_measurement
+        return unit_fn(self.coordinator.data)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any] | None:
+        """Return what belongs to the value."""
+        attributes_fn = self.entity_description.attributes_fn
+        return None if attributes_fn is None else attributes_fn(self.coordinator.data)

@@ -44,6 +44,12 @@ class MeterRecord:
     """Between the last good live frames: how often the meter really sends."""
     entries: dict[str, int] = field(default_factory=dict)
     """The highest entry that was seen of each event log: an entry is told once."""
+    calendar: dict[str, Any] | None = None
+    """The meter's own, as it was last read."""
+    costs: dict[str, Any] = field(default_factory=dict)
+    """See ``costs``."""
+    capacity: dict[str, Any] = field(default_factory=dict)
+    """See ``capacity``."""
 
 
 class MeterStore:

@@ -24,6 +24,10 @@ MOST_REMEMBERED = 512
 """Bounds that are held in memory; all others are where they are kept."""
 
 
+MOST_KEPT = 256
+"""Senders under one key whose bounds are kept each: programs take another title at every start."""
+
+
 class NumberStore(Protocol):
     """Where bounds of invocation counters are kept durably, by name."""
 
@@ -32,6 +36,12 @@ class NumberStore(Protocol):
 
     def reserve_counter(self, key_name: str, bound: int, /) -> None:
         """Keep a new bound durably, which can only rise; or raise."""
+
+    def forget_counters(self, group: str, most: int, floor_name: str, /) -> None:
+        """Keep at most so many of the bounds named `group` and a dot, the highest.
+
+        The highest of those that go is kept as `floor_name`, which can only rise; or raise.
+        """
 
 
 @dataclass(slots=True, repr=False)
@@ -62,8 +72,25 @@ class Credential:
         self.keys, self.master = keys, master
 
 
+def _of_anybody(key: bytes) -> str:
+    return counter_name("received", b"", key)
+
+
+def _of_sender(title: bytes, key: bytes) -> str:
+    return f"{_of_anybody(key)}.{counter_name('received', title, key)}"
+
+
+def _floor_of(group: str) -> str:
+    return f"{group}-floor"
+
+
 class Numbers:
-    """Invocation counters, own and received: no own number twice, and no other's taken twice."""
+    """Invocation counters, own and received: no own number twice, and no other's taken twice.
+
+    Of the senders under one key those with the highest bounds are remembered each. Whoever is not
+    among them begins no lower than the highest bound that was forgotten: so nothing that was taken
+    once is taken again.
+    """
 
     def __init__(self, store: NumberStore, system_title: bytes, floor: int) -> None:
         """`floor`: see `ciphering.time_floor`."""
@@ -73,6 +100,8 @@ class Numbers:
         self._own: dict[str, InvocationCounter] = {}
         self._bounds: dict[str, int] = {}
         self._unkept: dict[str, int] = {}
+        self._new: set[str] = set()
+        """Senders whose bounds are not in the store yet."""
 
     def take(self, key: bytes) -> int:
         """Return our next number under a key. Raises CounterExhaustedError, or as a store does."""
@@ -88,15 +117,17 @@ class Numbers:
 
     def expected(self, title: bytes, key: bytes) -> int:
         """Return the lowest number that is taken of a sender under a key."""
-        return self._bound(counter_name("received", title, key))
+        return self._bound(_of_sender(title, key)) or self._bound(_floor_of(_of_anybody(key)))
 
     def highest(self, key: bytes) -> int:
         """Return the highest number that anybody has sent under a key; 0 for none."""
-        return max(self._bound(counter_name("received", b"", key)) - 1, 0)
+        return max(self._bound(_of_anybody(key)) - 1, 0)
 
     def received(self, title: bytes, key: bytes, number: int, *, durable: bool) -> None:
         """Take note of a number that was verified. `durable`: it is kept when this returns."""
-        own, anybodys = counter_name("received", title, key), counter_name("received", b"", key)
+        own, anybodys = _of_sender(title, key), _of_anybody(key)
+        if not self._bound(own):
+            self._new.add(own)
         for name in (own, anybodys):
             self._bounds[name] = max(self._bound(name), number + 1)
             self._unkept[name] = self._unkept.get(name, 0) + 1
@@ -112,6 +143,11 @@ class Numbers:
     def _keep(self, name: str) -> None:
         self._store.reserve_counter(name, self._bounds[name])
         self._unkept.pop(name, None)
+        if name in self._new:
+            self._new.discard(name)
+            group = name.partition(".")[0]
+            self._store.forget_counters(group, MOST_KEPT, _floor_of(group))
+            self._bounds.pop(_floor_of(group), None)
 
     def _bound(self, name: str) -> int:
         # The one that was asked for last stands last: the first goes, once it is kept.

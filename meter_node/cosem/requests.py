@@ -5,13 +5,14 @@ Must not know objects, nor what was asked before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 
 from meter_node.channel import axdr
 from meter_node.channel.axdr import Value
 from meter_node.cosem.access import DataAccessResult
+from meter_node.cosem.long_value import Data, pieces
 from meter_node.cosem.wire import Descriptor, Reader, WireError, attribute, method, octet_string
 
 
@@ -142,28 +143,36 @@ def assembled(raw: bytes, count: int, *, of_list: bool) -> tuple[Value, ...]:
 
 # --- responses ------------------------------------------------------------------------------------
 
-type Result = bytes | DataAccessResult
+type Result = Data | DataAccessResult
 """Data, or why there is none."""
+HEAD = 3
+"""Bytes before a response's content: tag, choice, invoke-id."""
 
 
-def got(result: Result) -> bytes:
-    """Return a get-data-result."""
-    return b"\x01" + bytes((result,)) if isinstance(result, DataAccessResult) else b"\x00" + result
+def get_refused(invoke_id: int, result: DataAccessResult) -> bytes:
+    """Return a get-response-normal without data."""
+    return bytes((GET_RESPONSE, 1, invoke_id, 1, result))
 
 
-def get_normal(invoke_id: int, result: Result) -> bytes:
-    """Return a get-response-normal."""
-    return bytes((GET_RESPONSE, 1, invoke_id)) + got(result)
+def get_normal_head(invoke_id: int) -> bytes:
+    """Return what stands before the data of a get-response-normal."""
+    return bytes((GET_RESPONSE, 1, invoke_id, 0))
 
 
-def get_list(invoke_id: int, results: Sequence[Result]) -> bytes:
-    """Return a get-response-with-list."""
-    return bytes((GET_RESPONSE, 3, invoke_id)) + got_list(results)
+def get_list_head(invoke_id: int) -> bytes:
+    """Return what stands before the results of a get-response-with-list."""
+    return bytes((GET_RESPONSE, 3, invoke_id))
 
 
-def got_list(results: Sequence[Result]) -> bytes:
-    """Return a list of get-data-results."""
-    return axdr.encode_length(len(results)) + b"".join(got(result) for result in results)
+def got_list(results: Sequence[Result]) -> Iterator[bytes]:
+    """Yield a list of get-data-results, piece by piece."""
+    yield axdr.encode_length(len(results))
+    for result in results:
+        if isinstance(result, DataAccessResult):
+            yield bytes((1, result))
+        else:
+            yield b"\x00"
+            yield from pieces(result)
 
 
 def get_block(invoke_id: int, block: Block) -> bytes:
@@ -180,8 +189,8 @@ def _get_block(invoke_id: int, last: bool, number: int) -> bytes:
     return bytes((GET_RESPONSE, 2, invoke_id, last)) + number.to_bytes(4)
 
 
-GET_BLOCK_OVERHEAD = 12
-"""Bytes of a get-response-with-datablock before its raw data, at most."""
+BLOCK_OVERHEAD = 12
+"""Bytes of a response with a data block before its raw data, at most."""
 
 
 def set_normal(invoke_id: int, result: DataAccessResult) -> bytes:
@@ -229,6 +238,12 @@ def action_list(invoke_id: int, done: Sequence[Done]) -> bytes:
     """Return an action-response-with-list."""
     head = bytes((ACTION_RESPONSE, 3, invoke_id))
     return head + axdr.encode_length(len(done)) + b"".join(_done(one) for one in done)
+
+
+def action_answer_block(invoke_id: int, block: Block) -> bytes:
+    """Return an action-response-with-pblock: a part of what stands behind a response's head."""
+    head = bytes((ACTION_RESPONSE, 2, invoke_id, block.last)) + block.number.to_bytes(4)
+    return head + octet_string(block.raw)
 
 
 def action_block(invoke_id: int, number: int) -> bytes:

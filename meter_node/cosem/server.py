@@ -7,6 +7,7 @@ table's. Must not know a transport, a clock or a store.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 
 from meter_node.channel.apdu import AUTHENTICATED_AND_ENCRYPTED
@@ -30,6 +31,13 @@ SERVER_SAPS = (1, 16)
 """The meter's one logical device, as IDIS and as the real meter name it."""
 LONGEST_AGE_S = 10
 """A request without an association says when it was made: older ones are refused."""
+_IN_BLOCKS = {
+    requests.Service.GET: acse.Conformance.BLOCKS_WITH_GET,
+    requests.Service.ACTION: acse.Conformance.BLOCKS_WITH_ACTION,
+}
+"""Whose answers may go in data blocks."""
+MOST_REFUSALS = 64
+"""Of so many who never associate, it is known why their last request was refused."""
 _REPLY_TO_HLS = (15, b"\x00\x00\x28\x00\x00\xff", 1)
 
 
@@ -42,16 +50,19 @@ class Server:
         security: Security,
         shown: Callable[[], Snapshot],
         count: Callable[[str, str], None],
+        knows_time: Callable[[], bool] = lambda: True,
     ) -> None:
         """Serve this table.
 
         `shown`: the last committed image, or AccessError. `count`: logs an event of a source, as
-        `Commands.count` does.
+        `Commands.count` does. `knows_time`: false as long as the meter's clock stands where it was
+        switched off: how old a request is can't be told then.
         """
         self.table = table
         self.security = security
         self.shown = shown
         self.count = count
+        self.knows_time = knows_time
 
     def connect(self, source: str, max_pdu: int) -> Connection:
         """Return a new connection.
@@ -71,6 +82,7 @@ class Connection:
         self._source = source
         self._max_pdu = max_pdu
         self._associations: dict[tuple[Client, int], OpenAssociation] = {}
+        self._refusals: OrderedDict[tuple[str, bytes], str] = OrderedDict()
 
     def receive(self, client_sap: int, server_sap: int, apdu: bytes, now_ns: int) -> bytes | None:
         """Return the answer to one APDU, None where there is none.
@@ -245,6 +257,8 @@ class Connection:
         general = envelope.form is Form.GENERAL and envelope.recipient
         if not general or client is not Client.CONSUMER:
             raise ExceptionResponse(Fault.OTHER)
+        if not self._server.knows_time():  # before its number is used up: it may come again
+            raise ExceptionResponse(Fault.OPERATION_NOT_POSSIBLE)
         candidates = [
             one for one in self._security.credentials.with_keys(client) if one.pre_established
         ]
@@ -274,7 +288,10 @@ class Connection:
             association = handshake.pre_established(
                 self._server.table, client, server_sap, credential, envelope.title, self._max_pdu
             )
+            asking = credential.name, envelope.title
+            association.refusal = self._refusals.get(asking, "")
             answer = self._inside(association, plaintext, now_ns, envelope)
+            self._remember_refusal(asking, association.refusal)
         except ExceptionResponse as error:
             return error.encode()
         except WireError:
@@ -286,6 +303,14 @@ class Connection:
             # Only what is read is so long: nothing was changed.
             return ExceptionResponse(Fault.PDU_TOO_LONG).encode()
         return answer
+
+    def _remember_refusal(self, asking: tuple[str, bytes], refusal: str) -> None:
+        """Keep why a request was refused for the next of the same pairing and title."""
+        if refusal:
+            self._refusals[asking] = refusal
+            self._refusals.move_to_end(asking)
+        if len(self._refusals) > MOST_REFUSALS:
+            self._refusals.popitem(last=False)
 
     def _inside(
         self, association: OpenAssociation, plaintext: bytes, now_ns: int, envelope: Envelope
@@ -323,7 +348,9 @@ class Connection:
         limit = self._send_limit(association)
         if limit and envelope is not None:
             limit -= envelopes.overhead(envelope)
-        blocks = bool(association.conformance & acse.Conformance.BLOCKS_WITH_GET)
+        blocks = {
+            service for service, agreed in _IN_BLOCKS.items() if association.conformance & agreed
+        }
         answer = association.services.answer(
             request, caller, max(limit, handshake.SMALLEST_PDU // 2) if limit else 0, blocks=blocks
         )

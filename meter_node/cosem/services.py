@@ -5,7 +5,8 @@ One of these belongs to one association. Must not know ciphering or transports.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 
 from meter_node.channel.axdr import Value
 from meter_node.cosem import requests
@@ -15,28 +16,45 @@ from meter_node.cosem.access import (
     AccessError,
     DataAccessResult,
 )
+from meter_node.cosem.exceptions import ExceptionResponse, Fault
+from meter_node.cosem.long_value import pieces
 from meter_node.cosem.requests import Block, Done, Kind, Request, Result, Service
 from meter_node.cosem.table import Caller, ObjectTable
 from meter_node.cosem.wire import Descriptor, WireError
 
 LONGEST_REQUEST = 65_536
 """Bytes of one value that comes in blocks: a client that goes on is not listened to."""
+LONGEST_WHOLE = 262_144
+"""Bytes of an answer that is made at once: longer ones are made block by block, or not at all."""
 
 
 @dataclass(slots=True)
 class _Outgoing:
-    invoke_id: int
-    data: bytes
-    size: int
-    """Bytes of a block."""
+    """A long answer: no more of it is made than is sent next."""
+
+    service: Service
+    source: Iterator[bytes]
     number: int = 0
-    at: int = 0
+    size: int = 0
+    """Bytes of a block."""
+    made: bytearray = field(default_factory=bytearray)
+
+    def fits(self, size: int) -> bool:
+        """Make what fits and a little more. Whether this is all. Raises AccessError."""
+        while len(self.made) <= size:
+            piece = next(self.source, None)
+            if piece is None:
+                return True
+            self.made += piece
+        return False
 
     def next(self) -> Block:
+        """Return the next block. Raises AccessError."""
+        last = self.fits(self.size)
         self.number += 1
-        raw = self.data[self.at : self.at + self.size]
-        self.at += len(raw)
-        return Block(self.at >= len(self.data), self.number, raw)
+        raw = bytes(self.made[: self.size])
+        del self.made[: self.size]
+        return Block(last, self.number, raw)
 
 
 @dataclass(slots=True)
@@ -59,23 +77,40 @@ class Services:
         self._outgoing: _Outgoing | None = None
         self._incoming: _Incoming | None = None
 
-    def answer(self, request: Request, caller: Caller, limit: int, *, blocks: bool) -> bytes:
+    def answer(
+        self, request: Request, caller: Caller, limit: int, *, blocks: Collection[Service]
+    ) -> bytes:
         """Return the response to one request.
 
-        `limit`: bytes that it may have, 0 for any; `blocks`: whether a longer answer to GET may
-        go in data blocks (without, it is given whole, for others to cut).
+        `limit`: bytes that it may have, 0 for any; `blocks`: the services whose longer answers may
+        go in data blocks (of others they are given whole, for others to cut). Raises
+        ExceptionResponse for one that is too long to be made at once.
         """
         if request.kind is not Kind.NEXT:
             self._outgoing = None
         if request.kind is not Kind.BLOCK:
             self._incoming = None
+        limit = limit if request.service in blocks else 0
         match request.service:
             case Service.GET:
-                return self._get(request, caller, limit if blocks else 0)
+                return self._get(request, caller, limit)
             case Service.SET:
                 return self._set(request, caller)
             case Service.ACTION:
-                return self._act(request, caller)
+                return self._act(request, caller, limit)
+
+    def _whole_or_first(
+        self, service: Service, head: bytes, source: Iterator[bytes], limit: int
+    ) -> bytes | Block:
+        """Return an answer whole behind its head, or the first block of it. Raises AccessError."""
+        outgoing = _Outgoing(service, source)
+        if outgoing.fits((limit or LONGEST_WHOLE) - len(head)):
+            return head + bytes(outgoing.made)
+        if not limit:
+            raise ExceptionResponse(Fault.PDU_TOO_LONG)
+        outgoing.size = limit - requests.BLOCK_OVERHEAD
+        self._outgoing = outgoing
+        return outgoing.next()
 
     # --- GET -------------------------------------------------------------------------------------
 
@@ -86,15 +121,17 @@ class Services:
         results = [self._read(descriptor, caller) for descriptor in request.descriptors]
         if request.kind is Kind.NORMAL:
             (result,) = results
-            whole = requests.get_normal(invoke_id, result)
-            data = b"" if isinstance(result, DataAccessResult) else result
+            if isinstance(result, DataAccessResult):
+                return requests.get_refused(invoke_id, result)
+            head, source = requests.get_normal_head(invoke_id), pieces(result)
         else:
-            whole = requests.get_list(invoke_id, results)
-            data = requests.got_list(results)
-        if not limit or len(whole) <= limit or not data:
-            return whole
-        self._outgoing = _Outgoing(invoke_id, data, limit - requests.GET_BLOCK_OVERHEAD)
-        return requests.get_block(invoke_id, self._outgoing.next())
+            head, source = requests.get_list_head(invoke_id), requests.got_list(results)
+        try:
+            answer = self._whole_or_first(Service.GET, head, source, limit)
+        except AccessError as error:
+            caller.association.refusal = str(error)
+            return requests.get_refused(invoke_id, error.result)
+        return requests.get_block(invoke_id, answer) if isinstance(answer, Block) else answer
 
     def _read(self, descriptor: Descriptor, caller: Caller) -> Result:
         try:
@@ -110,20 +147,23 @@ class Services:
             return error.result
 
     def _next_block(self, request: Request) -> bytes:
-        outgoing = self._outgoing
-        if outgoing is None:
-            return requests.get_block_refused(
-                request.invoke_id, request.number, DataAccessResult.NO_LONG_GET_IN_PROGRESS
-            )
-        if request.number != outgoing.number:
-            self._outgoing = None
-            return requests.get_block_refused(
-                request.invoke_id, request.number, DataAccessResult.DATA_BLOCK_NUMBER_INVALID
-            )
-        block = outgoing.next()
-        if block.last:
-            self._outgoing = None
+        try:
+            block = self._next(request, DataAccessResult.NO_LONG_GET_IN_PROGRESS)
+        except AccessError as error:
+            return requests.get_block_refused(request.invoke_id, request.number, error.result)
         return requests.get_block(request.invoke_id, block)
+
+    def _next(self, request: Request, without: DataAccessResult) -> Block:
+        """Return the block behind the one that is named. Raises AccessError; then it has ended."""
+        outgoing, self._outgoing = self._outgoing, None
+        if outgoing is None or outgoing.service is not request.service:
+            raise AccessError(without, "no long answer is under way")
+        if request.number != outgoing.number:
+            raise AccessError(DataAccessResult.DATA_BLOCK_NUMBER_INVALID, "not the last block")
+        block = outgoing.next()
+        if not block.last:
+            self._outgoing = outgoing
+        return block
 
     # --- SET -------------------------------------------------------------------------------------
 
@@ -171,12 +211,18 @@ class Services:
 
     # --- ACTION ----------------------------------------------------------------------------------
 
-    def _act(self, request: Request, caller: Caller) -> bytes:
+    def _act(self, request: Request, caller: Caller, limit: int) -> bytes:
         invoke_id = request.invoke_id
-        if request.kind is Kind.NEXT:  # no answer here is so long
-            return requests.action_normal(invoke_id, Done(NO_LONG_ACTION_IN_PROGRESS))
+        if request.kind is Kind.NEXT:
+            try:
+                block = self._next(request, DataAccessResult.NO_LONG_GET_IN_PROGRESS)
+            except AccessError as error:
+                ended = error.result is DataAccessResult.DATA_BLOCK_NUMBER_INVALID
+                result = LONG_ACTION_ABORTED if ended else NO_LONG_ACTION_IN_PROGRESS
+                return requests.action_normal(invoke_id, Done(result))
+            return requests.action_answer_block(invoke_id, block)
         if request.block is None:
-            return self._call(request, request.values, caller, invoke_id)
+            return self._call(request, request.values, caller, limit)
         fault = self._take(request, request.block)
         if fault is not None:
             aborted = fault is DataAccessResult.NO_LONG_SET_IN_PROGRESS
@@ -187,18 +233,25 @@ class Services:
         incoming, values = self._assembled()
         if values is None:
             return requests.action_normal(invoke_id, Done(LONG_ACTION_ABORTED))
-        return self._call(incoming.request, values, caller, invoke_id)
+        return self._call(replace(incoming.request, invoke_id=invoke_id), values, caller, limit)
 
     def _call(
-        self, request: Request, values: tuple[Value, ...], caller: Caller, invoke_id: int
+        self, request: Request, values: tuple[Value, ...], caller: Caller, limit: int
     ) -> bytes:
         done = [
             self._call_one(descriptor, value, caller)
             for descriptor, value in zip(request.descriptors, values, strict=True)
         ]
+        invoke_id = request.invoke_id
         if request.kind in (Kind.NORMAL, Kind.FIRST_BLOCK):
-            return requests.action_normal(invoke_id, done[0])
-        return requests.action_list(invoke_id, done)
+            whole = requests.action_normal(invoke_id, done[0])
+        else:
+            whole = requests.action_list(invoke_id, done)
+        head, body = whole[: requests.HEAD], whole[requests.HEAD :]
+        answer = self._whole_or_first(Service.ACTION, head, iter((body,)), limit)
+        if isinstance(answer, Block):
+            return requests.action_answer_block(invoke_id, answer)
+        return answer
 
     def _call_one(self, descriptor: Descriptor, value: Value, caller: Caller) -> Done:
         try:

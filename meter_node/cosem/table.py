@@ -14,8 +14,10 @@ from typing import Protocol
 from meter_node.channel import axdr, obis
 from meter_node.channel.axdr import Value
 from meter_node.channel.objects import ClassId, CosemObject
+from meter_node.channel.typed import TypeMismatchError
 from meter_node.cosem.access import NOBODY, AccessError, Client, DataAccessResult
 from meter_node.cosem.credentials import Credential
+from meter_node.cosem.long_value import Data
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.snapshot import Snapshot
 
@@ -65,13 +67,9 @@ type Getter = Callable[[Caller], bytes]
 """Returns A-XDR."""
 type Setter = Callable[[Caller, Value], None]
 """Takes a decoded value; raises RefusedError or TypeMismatchError, and then nothing is changed."""
-type Selection = Callable[[Caller, int, Value], bytes]
+type Selection = Callable[[Caller, int, Value], Data]
 """Selective access: selector and its parameters, to A-XDR."""
 type Action = Callable[[Caller, Value], bytes | None]
-
-
-class TypeMismatchError(Exception):
-    """A value is not of the attribute's type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Attribute:
     """One attribute: who may read it and how, who may write it and how."""
 
     readers: Collection[Client]
-    get: Getter
+    get: Callable[[Caller], Data]
     writers: Collection[Client] = NOBODY
     set: Setter | None = None
     select: Selection | None = None
@@ -110,13 +108,17 @@ SIZES: dict[ClassId, tuple[int, int]] = {
     ClassId.SAP_ASSIGNMENT: (2, 1),
     ClassId.IMAGE_TRANSFER: (7, 4),
     ClassId.ACTIVITY_CALENDAR: (10, 1),
+    ClassId.ACTION_SCHEDULE: (4, 0),
     ClassId.IEC_HDLC_SETUP: (9, 0),
     ClassId.PUSH_SETUP: (7, 1),
     ClassId.TCP_UDP_SETUP: (6, 0),
     ClassId.SECURITY_SETUP: (5, 2),
+    ClassId.ARBITRATOR: (6, 2),
     ClassId.DISCONNECT_CONTROL: (4, 2),
     ClassId.LIMITER: (11, 0),
+    ClassId.ACCOUNT: (19, 3),
     ClassId.CREDIT: (11, 3),
+    ClassId.CHARGE: (13, 5),
     ClassId.TOKEN_GATEWAY: (6, 1),
 }
 """How many attributes and methods each class has, in the version that is served: a client takes
@@ -218,7 +220,7 @@ class ObjectTable:
         logical_name: bytes,
         number: int,
         selection: tuple[int, Value] | None = None,
-    ) -> bytes:
+    ) -> Data:
         """Return an attribute as A-XDR, or the part that is selected. Raises AccessError."""
         found = self.find(class_id, logical_name)
         attribute = found.attribute(number)

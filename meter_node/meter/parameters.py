@@ -19,6 +19,7 @@ from meter_node.meter.demand import DemandSettings
 from meter_node.meter.limiter import LimiterSettings
 from meter_node.meter.neutral import NeutralSettings
 from meter_node.meter.profile import AnalysisSettings, ProfileSettings
+from meter_node.meter.push import PushSettings
 from meter_node.meter.quality import QualitySettings
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.relays import RelaySettings
@@ -45,6 +46,7 @@ class Parameters(BaseModel):
     breaker: BreakerSettings = BreakerSettings()
     limiter: LimiterSettings = LimiterSettings()
     credit: CreditSettings = CreditSettings()
+    push: PushSettings = PushSettings()
     relays: tuple[RelaySettings, ...] = ()
     """One for each load relay, in their order; one that is not given has the defaults."""
 

@@ -16,28 +16,24 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from meter_node.channel.profile_status import (
+    CLOCK_ADJUSTED,
+    CLOCK_INVALID,
+    DATA_NOT_VALID,
+    DAYLIGHT_SAVING,
+    ERROR,
+    POWER_DOWN,
+)
 from meter_node.meter.local_time import MINUTE_S, LocalTime
 from meter_node.meter.step import Step
-
-POWER_DOWN = 1 << 7
-"""A part of the interval was not measured: power was off, or the meter or profile began in it."""
-CLOCK_ADJUSTED = 1 << 5
-"""The interval was cut short by a step of the clock, or begins with one."""
-DAYLIGHT_SAVING = 1 << 3
-"""Daylight saving was in force while the interval ran (at its begin, as its tariff)."""
-DATA_NOT_VALID = 1 << 2
-"""A converter stood at the end of its range: values are too small."""
-CLOCK_INVALID = 1 << 1
-"""The clock had been lost and was not yet set."""
-ERROR = 1 << 0
-"""A self-test had failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """One interval that has ended (UTC seconds), of which `measured_s` were measured.
 
-    It ends at a boundary, or where a step of the clock cut it. `status` has the bits above.
+    It ends at a boundary, or where a step of the clock cut it. `status` has the bits of
+    `channel.profile_status`.
     """
 
     begin_s: int

@@ -22,11 +22,11 @@ from meter_node.cosem.acse import AssociationRequest, Diagnostic, Mechanism
 from meter_node.cosem.association import LONGEST_CHALLENGE, SHORTEST_CHALLENGE
 from meter_node.cosem.envelopes import Envelope, Form
 from meter_node.cosem.exceptions import Fault
-from meter_node.cosem.requests import Block, Result, Service
+from meter_node.cosem.requests import Block, Service
 from meter_node.cosem.wire import WireError
 from meter_node.utility import requests
 from meter_node.utility.errors import NotGenuineError, RefusedError, RejectedError, UtilityError
-from meter_node.utility.requests import Wanted
+from meter_node.utility.requests import Result, Wanted
 
 type Talk[T] = Generator[bytes, bytes, T]
 """Yields APDUs to send and takes what comes back; the result is its return value."""

@@ -47,6 +47,8 @@ class MeterEntry:
     management: Management
     vending: bytes | None = None
     pending: Management | None = None
+    server: int | None = None
+    """The logical device that it is behind its address, where the key file says so."""
 
     @property
     def candidates(self) -> list[Management]:
@@ -109,6 +111,7 @@ class Keyring:
                 read_management(found["management"]),
                 bytes.fromhex(found["vending"]) if "vending" in found else None,
                 None if pending is None else read_management(pending),
+                None if "server" not in found else int(found["server"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise KeyFileError(
@@ -274,10 +277,10 @@ class Numbers:
         return left[0]
 
 
-def export(keyring: Keyring, name: str, path: Path) -> None:
+def export(keyring: Keyring, name: str, path: Path, server: int) -> None:
     """Write a meter's management keys into a key file of the utility's own, or add them there.
 
-    Raises KeyFileError, OSError.
+    `server`: the logical device that it is at its node. Raises KeyFileError, OSError.
     """
     entry = keyring.choose(name)
     document: dict[str, Any] = {"meters": {}}
@@ -289,6 +292,7 @@ def export(keyring: Keyring, name: str, path: Path) -> None:
             raise KeyFileError(f"{path}: there are keys of {name} in it already")
     document["meters"][name] = {
         "system_title": entry.system_title.hex(),
+        "server": server,
         "management": management_entry(entry.management),
         **({} if entry.vending is None else {"vending": entry.vending.hex()}),
     }

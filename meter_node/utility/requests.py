@@ -15,13 +15,16 @@ from meter_node.cosem.requests import (
     GET_RESPONSE,
     SET_RESPONSE,
     Block,
-    Result,
     Service,
 )
 from meter_node.cosem.wire import Reader, WireError, octet_string
 
 NORMAL_PRIORITY_CONFIRMED = 0xC0
 """High priority and confirmed, as most clients ask; the low four bits number the request."""
+
+
+type Result = bytes | DataAccessResult
+"""An attribute's A-XDR, or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ not know where rows go.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,6 +20,8 @@ from meter_node.channel.objects import CHAIN, DETAIL, ENTRY, ClassId, CosemObjec
 from meter_node.channel.registers import BY_LOGICAL_NAME, Register
 from meter_node.cosem.table import ENTRY as BY_PLACE
 from meter_node.cosem.table import RANGE as BY_RANGE
+from meter_node.meter.logs import GENESIS, link
+from meter_node.meter.rows import LogRow
 from meter_node.utility.errors import NotGenuineError
 from meter_node.utility.reading import UNITS, name_of, plain
 from meter_node.utility.session import Attribute, Session
@@ -32,6 +35,7 @@ PROFILES: dict[str, CosemObject] = {
     "power_failures": objects.POWER_FAILURES,
 }
 _BUFFER, _CAPTURES = 2, 3
+_RESET = 1
 _STATUS = {which.logical_name for which in objects.PROFILE_STATUS.values()}
 _DURATION = obis.parse("0.0.96.7.19.255")
 
@@ -273,6 +277,55 @@ class Entry:
 def log_of(log: Log) -> CosemObject:
     """Return the object of a log."""
     return CosemObject(ClassId.PROFILE_GENERIC, LOGS[log].logical_name)
+
+
+def faults(entries: Sequence[Entry], *, whole: bool) -> list[str]:
+    """Return what does not follow on in one log's entries; nothing where all of them do.
+
+    Each entry's hash is over itself and all before it. `whole`: all that the meter has was read, so
+    that a number that is not there was removed. Numbers jump where a meter was restored; its hashes
+    go on all the same. An entry whose predecessor was not read is taken as it stands.
+    """
+    found = []
+    before: Entry | None = None
+    for one in entries:
+        if before is not None and one.number <= before.number:
+            found.append(f"{one.log}: entry {one.number} stands behind entry {before.number}")
+        elif before is not None and (whole or one.number == before.number + 1):
+            if one.chain != _chained(before.chain, one):
+                found.append(_broken(before, one))
+        elif one.number == GENESIS.entry + 1 and one.chain != _chained(GENESIS.chain.hex(), one):
+            found.append(f"{one.log}: entry {one.number} was changed")
+        before = one
+    return found
+
+
+def _broken(before: Entry, one: Entry) -> str:
+    if one.number == before.number + 1:
+        return f"{one.log}: entry {one.number} was changed, or the one before it"
+    return f"{one.log}: entries {before.number + 1} to {one.number - 1} are missing"
+
+
+def _chained(chain: str, one: Entry) -> str:
+    offset = one.time.utcoffset() or timedelta()
+    row = LogRow(
+        one.log,
+        one.number,
+        round(one.time.timestamp()),
+        round(offset.total_seconds()),
+        one.code,
+        one.detail,
+        b"",
+    )
+    try:
+        return link(bytes.fromhex(chain), row).hex()
+    except (ValueError, struct.error):
+        return ""  # no hash or no entry of ours
+
+
+def clear_log(session: Session, log: Log) -> None:
+    """Empty a log; that it was emptied is its first entry then. Raises UtilityError."""
+    session.act(Attribute(log_of(log), _RESET), what=f"clearing the log {log}")
 
 
 def read_log(session: Session, log: Log, wanted: Range = EVERYTHING) -> list[Entry]:

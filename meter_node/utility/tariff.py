@@ -5,17 +5,14 @@ Must not know where a calendar comes from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from meter_node.channel import axdr, objects
+from meter_node.channel import axdr, calendar_data, objects
 from meter_node.channel.activity_calendar import ActivityCalendar
-from meter_node.channel.axdr import Value
-from meter_node.cosem.model import calendar_data
-from meter_node.cosem.table import TypeMismatchError
-from meter_node.cosem.values import UNSPECIFIED_TIME, text
+from meter_node.channel.typed import TypeMismatchError
+from meter_node.cosem.values import UNSPECIFIED_TIME
 from meter_node.utility.errors import NotGenuineError, UtilityError
 from meter_node.utility.reading import time_text
 from meter_node.utility.rows import time_value
@@ -24,22 +21,6 @@ from meter_node.utility.session import Attribute, Session
 _CALENDAR = objects.ACTIVITY_CALENDAR
 _TO_PASSIVE = 4
 """Attributes 2 to 5 are the active calendar's, 6 to 9 the passive one's, in the same order."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    key: str
-    number: int
-    write: Callable[[Any], bytes]
-    read: Callable[[Value], Any]
-
-
-_PIECES = (
-    _Piece("name", 2, calendar_data.name, lambda value: text(value, "the calendar's name")),
-    _Piece("seasons", 3, calendar_data.seasons, calendar_data.read_seasons),
-    _Piece("weeks", 4, calendar_data.weeks, calendar_data.read_weeks),
-    _Piece("days", 5, calendar_data.days, calendar_data.read_days),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +57,7 @@ def _calendar(session: Session, *, passive: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     special = objects.PASSIVE_SPECIAL_DAYS if passive else objects.SPECIAL_DAYS
     try:
-        for piece in _PIECES:
+        for piece in calendar_data.PIECES:
             number = piece.number + _TO_PASSIVE * passive
             found[piece.key] = piece.read(session.get(Attribute(_CALENDAR, number)))
         found["special_days"] = calendar_data.read_special_days(session.get(Attribute(special)))
@@ -98,7 +79,7 @@ def upload(
     the conversation before changes nothing. Raises UtilityError.
     """
     document = calendar.to_json()
-    for piece in _PIECES:
+    for piece in calendar_data.PIECES:
         where = Attribute(_CALENDAR, piece.number + _TO_PASSIVE)
         session.put(where, piece.write(document[piece.key]), f"sending its {piece.key}")
     special = calendar_data.special_days(document["special_days"])

@@ -18,7 +18,7 @@ from meter_node.channel.registers import BY_KEY
 from meter_node.keys import Management
 from meter_node.utility.errors import NotGenuineError, UtilityError
 from meter_node.utility.opening import Manager
-from meter_node.utility.reading import THRESHOLDS, Listed
+from meter_node.utility.reading import THRESHOLDS, Listed, name_of
 from meter_node.utility.rows import PROFILES, time_value
 from meter_node.utility.session import Attribute, Session
 
@@ -147,6 +147,34 @@ def set_threshold(session: Session, name: str, value: float) -> None:
     is_time = name.endswith("_delay") or name == "long_failure"
     raw = axdr.double_long_unsigned(round(value * (1 if is_time else _CENTI)))
     session.put(Attribute(which), raw, f"setting {name}")
+
+
+# --- pushes ---------------------------------------------------------------------------------------
+
+_OBJECTS, _DESTINATION = 2, 3
+
+
+def push(session: Session) -> dict[str, Any]:
+    """Return how often is pushed, where to, and what. Raises UtilityError."""
+    interval_s = session.get(Attribute(objects.PUSH_INTERVAL))
+    destination = session.get(Attribute(objects.PUSH_SETUP, _DESTINATION))
+    pushed = session.get(Attribute(objects.PUSH_SETUP, _OBJECTS))
+    names = [
+        name_of(one[1])
+        for one in (pushed if isinstance(pushed, list) else [])
+        if isinstance(one, tuple) and len(one) > 1 and isinstance(one[1], bytes)
+    ]
+    where = destination[1] if isinstance(destination, tuple) and len(destination) > 1 else b""
+    if not isinstance(interval_s, int) or not isinstance(where, bytes):
+        raise NotGenuineError("the meter's push set-up is none")
+    told = where.decode(errors="replace")
+    return {"interval_s": interval_s, "destination": told, "objects": names}
+
+
+def set_push_interval(session: Session, seconds: int) -> None:
+    """Set how often is pushed. Raises UtilityError."""
+    raw = axdr.double_long_unsigned(seconds)
+    session.put(Attribute(objects.PUSH_INTERVAL), raw, "setting the push interval")
 
 
 # --- keys -----------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from .meters import CAPTURED_IMPORT_KWH, CAPTURED_VOLTAGES_V
 from .storage import DASHBOARD
 from .view import View
 
+_RELAY, _CHOICE = "switch.house_load_relay_1", "select.house_load_relay_1_control"
+
 _NOT_YET = frozenset({"statistics_not_defined"})
 """What Home Assistant says of an energy source until its first statistics, after five minutes."""
 
@@ -49,6 +51,7 @@ async def faults(client: Client, view: View) -> list[str]:
         for entry in await client.ask("system_log/list")
         if _is_our_error(entry)
     ]
+    found += await _relay_faults(client)
     found += await _dashboard_faults(client)
     found += await _energy_faults(client)
     return found
@@ -57,6 +60,19 @@ async def faults(client: Client, view: View) -> list[str]:
 def _is_our_error(entry: Mapping[str, Any]) -> bool:
     told = (entry["name"], str(entry["source"]), entry["exception"], *entry["message"])
     return entry["level"] in ("ERROR", "CRITICAL") and any("meter_node" in text for text in told)
+
+
+async def _relay_faults(client: Client) -> list[str]:
+    """Switch a relay of the house from Home Assistant, and give it back to the meter."""
+    found = []
+    for action, wanted in (("turn_on", "on"), ("turn_off", "off")):
+        await client.act("switch", action, _RELAY)
+        shown = (await client.states())[_RELAY]["state"]
+        if shown != wanted:
+            found.append(f"{_RELAY} is {shown} after {action}")
+    await client.act("select", "select_option", _CHOICE, option="automatic")
+    shown = (await client.states())[_CHOICE]["state"]
+    return found if shown == "automatic" else [*found, f"{_CHOICE} is {shown}"]
 
 
 async def _dashboard_faults(client: Client) -> list[str]:

@@ -73,6 +73,16 @@ class Client:
             raise ClientError(f"{command}: {answer.get('error')}")
         return answer["result"]
 
+    async def act(self, domain: str, action: str, entity_id: str, **data: Any) -> None:
+        """Call an action of an entity and wait for its end. Raises ClientError."""
+        await self.ask(
+            "call_service",
+            domain=domain,
+            service=action,
+            service_data=data,
+            target={"entity_id": entity_id},
+        )
+
     async def states(self) -> dict[str, dict[str, Any]]:
         """Return every entity's state object by entity id."""
         return {state["entity_id"]: state for state in await self.ask("get_states")}

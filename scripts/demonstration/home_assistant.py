@@ -52,11 +52,7 @@ def _entry(meter: Meter) -> Entry:
     return Entry(
         "meter_node",
         meter.name,
-        data={
-            "system_title": meter.system_title,
-            "encryption_key": meter.encryption_key,
-            "authentication_key": meter.authentication_key,
-        },
+        data=meter.data,
         # Only a real meter's list leaves its scale open.
         options={} if meter.simulated else {"scaler_profile": "energy_1_wh"},
         unique_id=meter.system_title,

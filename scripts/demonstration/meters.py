@@ -11,11 +11,12 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -38,6 +39,13 @@ CAPTURED_VOLTAGES_V = (224, 223, 223)
 PAST_DAYS = 30
 CREDIT_WH = 50_000
 _DISPLAY_WITHIN_S = 60.0
+_PAIRED = (
+    "system_title",
+    "encryption_key",
+    "authentication_key",
+    "control_encryption_key",
+    "control_authentication_key",
+)
 _METER_NODE = Path(sys.executable).with_name("meter-node")
 
 _NODE = """\
@@ -106,8 +114,8 @@ class Meter:
     name: str
     """What Home Assistant calls its device."""
     system_title: str
-    encryption_key: str
-    authentication_key: str
+    data: Mapping[str, str]
+    """What its entry keeps: title and keys, of a simulated meter those for control, too."""
     simulated: bool
     what: str
     """What it is, for the table."""
@@ -239,29 +247,31 @@ async def _meter_the_past(children: Children, data: Path) -> None:
 
 
 async def _pair(children: Children, data: Path, name: str, shown: str, what: str) -> Meter:
-    answer = json.loads(
-        await children.run(
-            f"pair {name}",
-            [_METER_NODE, "pair", "--data-dir", data, "--meter", name, "--json"],
-        )
-    )
-    return Meter(
-        shown,
-        answer["system_title"],
-        answer["encryption_key"],
-        answer["authentication_key"],
-        simulated=True,
-        what=what,
-    )
+    """Pair anew at each start: what an earlier one had is revoked."""
+
+    async def run(*options: str) -> dict[str, Any]:
+        command = [_METER_NODE, "pair", "--data-dir", data, "--meter", name, "--json", *options]
+        answer: dict[str, Any] = json.loads(await children.run(f"pair {name}", command))
+        return answer
+
+    for pairing in (await run("--list"))["pairings"]:
+        await run("--revoke", pairing)
+    made = await run()
+    data_of_entry = {key: made[key] for key in _PAIRED} | {"pairing_name": made["name"]}
+    return Meter(shown, made["system_title"], data_of_entry, simulated=True, what=what)
 
 
 def _captured() -> Meter:
     entry = next(one for one in json.loads(FRAMES.read_text()) if one["name"] == CAPTURE)
+    title = entry["expected"]["system_title"]
     return Meter(
         "Real meter",
-        entry["expected"]["system_title"],
-        entry["key_encryption"].lower(),
-        entry["key_authentication"].lower(),
+        title,
+        {
+            "system_title": title,
+            "encryption_key": entry["key_encryption"].lower(),
+            "authentication_key": entry["key_authentication"].lower(),
+        },
         simulated=False,
         what="a real meter's captured frame, sent verbatim once and then continued "
         "under its published keys",

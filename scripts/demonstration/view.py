@@ -62,7 +62,10 @@ class View:
         ours = {
             entry["unique_id"]: shown[entry["entity_id"]]
             for entry in registry
-            if entry["platform"] == _PLATFORM and entry["entity_id"] in shown
+            if entry["platform"] == _PLATFORM
+            and entry["entity_id"] in shown
+            # One is unavailable wherever pressing it would do nothing.
+            and not entry["entity_id"].startswith("button.")
         }
         self.states = {key: state["state"] for key, state in ours.items()}
         self.units = {

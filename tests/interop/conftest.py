@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import json
-import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -15,11 +13,24 @@ from typing import Any
 
 import pytest
 
+from meter_node.cosem.access import Client
+from meter_node.cosem.server import Connection
+from meter_node.cosem.table import Caller
+from meter_node.head_end import MOST_SENT
+from meter_node.ports.ami import AmiPort, AmiSettings, Endpoint
+from tests.interop.audit import Audit
 from tests.meter_node.cosem.site import Site
 
 VERSION = "1.0.203"
 PLACE = Path(__file__).parents[2] / "build" / "strangers"
 _CLIENT = Path(__file__).with_name("gurux_client.py")
+_MET: list[str] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name each stranger that was met, and its version."""
+    for stranger in _MET:
+        terminalreporter.write_line(f"interop: {stranger}")
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +47,33 @@ def gurux_python() -> Path:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 pytest.fail(f"gurux-dlms {VERSION} can't be had: {done.stderr.strip()}")
+    _MET.append(_name(python))
     return python
 
 
+_SAYS_WHO_IT_IS = """
+import platform
+from importlib.metadata import version
+import gurux_dlms
+print("gurux-dlms", version("gurux-dlms"), "on Python", platform.python_version())
+"""
+
+
 def _has_gurux(python: Path) -> bool:
-    command = [str(python), "-c", "import gurux_dlms"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return _asked(python).returncode == 0
+
+
+def _name(python: Path) -> str:
+    """What it says of itself, in its own process."""
+    said = _asked(python)
+    if said.returncode or f"gurux-dlms {VERSION} " not in said.stdout:
+        pytest.fail(f"{python}: no gurux-dlms {VERSION}: {said.stdout}{said.stderr}")
+    return f"{said.stdout.strip()}, in a process of its own"
+
+
+def _asked(python: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(python), "-c", _SAYS_WHO_IT_IS]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 class Gurux:
@@ -84,53 +116,82 @@ def gurux(gurux_python: Path) -> Iterator[Gurux]:
     made.end()
 
 
-class Wrapper:
-    """The meter's server behind the TCP wrapper, as small as it can be."""
+class Recorded:
+    """A connection to the meter that remembers what was said."""
+
+    def __init__(self, site: Site, audit: Audit) -> None:
+        self._site = site
+        self._audit = audit
+        self.connection: Connection = site.connect(MOST_SENT)
+        self.answered: list[bytes] = []
+
+    def receive(self, client_sap: int, server_sap: int, apdu: bytes, _: int) -> bytes | None:
+        answer = self.connection.receive(client_sap, server_sap, apdu, self._site.now_ns)
+        if answer is not None:
+            self.answered.append(answer)
+            self._audit.hear(client_sap, apdu, answer)
+        return answer
+
+    def closed(self) -> None:
+        self.connection.closed()
+
+    def caller(self, client: Client) -> Caller:
+        """Who the client is to the meter's objects, as long as he is associated."""
+        association = self.connection._associations[client, 1]
+        site = self._site
+        return Caller(client, client.name, site.device.committed, site.now_ns, association)
+
+
+class Meter:
+    """A meter on the node's own port: behind the wrapper and on HDLC, both over TCP."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
-        self.asked: list[tuple[int, bytes]] = []
-        self.answered: list[bytes] = []
-        self._client: socket.socket | None = None
+        self.audit = Audit()
+        self.connections: list[Recorded] = []
+        here = Endpoint("127.0.0.1", 0)
+        self._port = AmiPort(AmiSettings(tcp=here, hdlc_tcp=here), self._connect)
+        self._loop = asyncio.new_event_loop()
+        self._running = self._loop.create_task(self._port.run())
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
+    def _connect(self, _: str) -> Recorded:
+        self.connections.append(Recorded(self.site, self.audit))
+        return self.connections[-1]
+
     def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listening.accept()
-            except OSError:
-                return
-            self._client = client
-            with client, client.makefile("rb") as stream:
-                connection = self.site.connect(max_pdu=0)
-                while len(head := stream.read(8)) == 8:
-                    version, source, destination, length = struct.unpack(">HHHH", head)
-                    apdu = stream.read(length)
-                    self.asked.append((source, apdu))
-                    answer = connection.receive(source, destination, apdu, self.site.now_ns)
-                    if answer is not None:
-                        self.answered.append(answer)
-                        back = struct.pack(">HHHH", version, destination, source, len(answer))
-                        client.sendall(back + answer)
-                connection.closed()
+        try:
+            self._loop.run_until_complete(self._running)
+        except asyncio.CancelledError:
+            self._loop.close()
+
+    def port(self, transport: str) -> int:
+        """Its TCP port."""
+
+        async def listening() -> int:
+            while transport not in self._port.listening:
+                await asyncio.sleep(0.01)
+            return self._port.listening[transport]
+
+        return asyncio.run_coroutine_threadsafe(listening(), self._loop).result(20)
+
+    @property
+    def answered(self) -> list[bytes]:
+        """All answers so far."""
+        return [answer for one in self.connections for answer in one.answered]
 
     def close(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        if self._client is not None:
-            with contextlib.suppress(OSError):  # it has hung up
-                self._client.shutdown(socket.SHUT_RDWR)
+        self._loop.call_soon_threadsafe(self._running.cancel)
         self._thread.join()
 
 
 @pytest.fixture
-def wrapper(socket_enabled: None) -> Iterator[Wrapper]:
-    """A meter with a day's rows behind a port."""
+def meter(socket_enabled: None) -> Iterator[Meter]:
+    """A meter with a day's rows behind a port. At the end all that it ciphered is checked."""
     site = Site()
     site.run(minutes=26 * 60)
-    made = Wrapper(site)
+    made = Meter(site)
     yield made
     made.close()
+    made.audit.check()

@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 
-from gurux_dlms import GXByteBuffer, GXDateTime, GXDLMSException, GXReplyData, GXTime
+from gurux_dlms import GXBitString, GXByteBuffer, GXDateTime, GXDLMSException, GXReplyData, GXTime
 from gurux_dlms.enums import (
     Authentication,
     DataType,
@@ -23,6 +23,7 @@ from gurux_dlms.enums import (
 from gurux_dlms.objects import (
     GXDLMSDayProfile,
     GXDLMSDayProfileAction,
+    GXDLMSObject,
     GXDLMSSeasonProfile,
     GXDLMSWeekProfile,
 )
@@ -49,20 +50,29 @@ def plain(value):
         return [plain(one) for one in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, GXBitString):
+        return {"bits": str(value)}
     moment = getattr(value, "value", None)
     if isinstance(moment, datetime.datetime):
         return {"time": moment.isoformat()}
     return {"text": str(value)}
 
 
+HDLC_SERVER = 1
+WINDOW = 1
+"""Of HDLC: with a wider one the library loses count of the frames it has acknowledged."""
+
+
 class Client:
-    """One association over the TCP wrapper."""
+    """One association over TCP, behind the wrapper or on an HDLC link."""
 
     def __init__(self, task):
         """Connect and associate, by all passes that the security needs."""
         kind = AUTHENTICATIONS[task["authentication"]]
+        self.over_hdlc = "information" in task
+        interface = InterfaceType.HDLC if self.over_hdlc else InterfaceType.WRAPPER
         self.client = GXDLMSSecureClient(
-            True, task["sap"], 1, kind, task.get("password"), InterfaceType.WRAPPER
+            True, task["sap"], HDLC_SERVER, kind, task.get("password"), interface
         )
         self.client.maxReceivePDUSize = task.get("max_pdu", 0xFFFF)
         if "system_title" in task:
@@ -73,14 +83,15 @@ class Client:
             ciphering.authenticationKey = bytes.fromhex(task["authentication_key"])
             ciphering.invocationCounter = task["counter"]
         self.socket = socket.create_connection((task["host"], task["port"]), timeout=20)
-        reply = GXReplyData()
-        self.exchange(self.client.aarqRequest(), reply)
-        self.client.parseAareResponse(reply.data)
+        if self.over_hdlc:
+            settings = self.client.hdlcSettings
+            settings.maxInfoTX = settings.maxInfoRX = task["information"]
+            settings.windowSizeTX = settings.windowSizeRX = WINDOW
+            self.client.parseUAResponse(self.ask(self.client.snrmRequest()).data)
+        self.client.parseAareResponse(self.ask(self.client.aarqRequest()).data)
         if kind > Authentication.LOW:
-            reply.clear()
-            for frame in self.client.getApplicationAssociationRequest():
-                self.exchange(frame, reply)
-            self.client.parseApplicationAssociationResponse(reply.data)
+            proof = self.ask(self.client.getApplicationAssociationRequest())
+            self.client.parseApplicationAssociationResponse(proof.data)
 
     def exchange(self, frame, reply):
         """Send one frame and read the answer; raise where it is an error."""
@@ -91,12 +102,22 @@ class Client:
         self.socket.sendall(frame)
         received = GXByteBuffer()
         while True:
-            head = self.take(8)
-            received.set(head + self.take(struct.unpack(">HHHH", head)[3]))
+            received.set(self.frame() if self.over_hdlc else self.message())
             if self.client.getData(received, reply):
                 break
         if reply.error != 0:
             raise GXDLMSException(reply.error)
+
+    def message(self):
+        """Return a message with its wrapper."""
+        head = self.take(8)
+        return head + self.take(struct.unpack(">HHHH", head)[3])
+
+    def frame(self):
+        """Return an HDLC frame: flag, two bytes whose last 11 bits are its length, to its flag."""
+        head = self.take(3)
+        length = struct.unpack(">H", head[1:])[0] & 0x7FF
+        return head + self.take(length + 2 - len(head))
 
     def take(self, count):
         """Return so many bytes of the socket."""
@@ -128,35 +149,47 @@ class Client:
         return found
 
     def read(self, which, attribute):
-        """Return an attribute as the library understands it."""
+        """Return an attribute as it came, and as the library understands it."""
         if which.objectType == ObjectType.PROFILE_GENERIC and attribute == 2:
             which.buffer = []  # else what was read before stays in front
         reply = self.ask(self.client.read(which, attribute))
+        came = plain(reply.value)
+        if type(which) is GXDLMSObject:
+            return came, reply.value
         if which.getDataType(attribute) == DataType.NONE:
             which.setDataType(attribute, reply.valueType)
-        return self.client.updateValue(which, attribute, reply.value)
+        return came, self.client.updateValue(which, attribute, reply.value)
 
     def view(self):
         """Read the association view."""
         reply = self.ask(self.client.getObjectsRequest())
-        found = self.client.parseObjects(reply.data, True, False)
+        found = self.client.parseObjects(reply.data, False, False)
         return [[int(one.objectType), one.logicalName, one.version] for one in found]
 
     def read_all(self):
-        """Read every attribute that the view lets us read; what failed, and values by name."""
-        failed, values = [], {}
+        """Read every attribute that the view lets us read: what failed, and values by name.
+
+        ``came`` has them as the library decoded the bytes, ``values`` as its objects have them.
+        """
+        failed, came, values = [], {}, {}
         for one in self.client.objects:
+            # What the library has no class for (the arbitrator) it knows by the view alone.
+            if type(one) is GXDLMSObject:
+                numbers = [right.index for right in one.attributes]
+            else:
+                numbers = range(1, one.getAttributeCount() + 1)
             # A profile's columns come before its rows: without them the library can't read these.
-            for attribute in sorted(range(1, one.getAttributeCount() + 1), key=lambda n: n == 2):
+            for attribute in sorted(numbers, key=lambda n: n == 2):
                 access = int(one.getAccess(attribute))
                 if not access & 1:
                     continue
                 place = f"{int(one.objectType)} {one.logicalName} {attribute}"
                 try:
-                    values[place] = plain(self.read(one, attribute))
+                    came[place], value = self.read(one, attribute)
+                    values[place] = plain(value)
                 except Exception as error:
                     failed.append([place, repr(error)])
-        return {"failed": failed, "values": values}
+        return {"failed": failed, "came": came, "values": values}
 
     def range(self, task):
         """Read rows of a profile by time."""
@@ -232,6 +265,8 @@ class Client:
         """Release and hang up."""
         try:
             self.ask(self.client.releaseRequest())
+            if self.over_hdlc:
+                self.ask(self.client.disconnectRequest(True))
         finally:
             self.socket.close()
         return True
@@ -247,7 +282,7 @@ def main():
                 client = Client(task)
                 result = True
             elif task["do"] == "read":
-                result = plain(client.read(client.object(task), task["attribute"]))
+                result = plain(client.read(client.object(task), task["attribute"])[1])
             elif task["do"] in ("view", "read_all", "close"):
                 result = getattr(client, task["do"])()
             else:

@@ -51,6 +51,7 @@ class Node:
         self.device = LogicalDevice(
             Identity(self.title, "1", "382M", "0.1.0"), WHOLE, ZoneInfo("Europe/Copenhagen")
         )
+        self.knows_time = True
         self.server = head_end.serve(
             self.device,
             WHOLE,
@@ -60,6 +61,7 @@ class Node:
             floor=1000,
             links=Links(),
             commit=self.commit,
+            knows_time=lambda: self.knows_time,
         )
 
     def run(self, start_s: int, minutes: int) -> None:

@@ -1,12 +1,14 @@
 """A meter in real time with breaker and relays: what is committed is switched, and felt."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from meter_node import config, keys, store
+from meter_node.channel import hello
 from meter_node.meter.parameters import Parameters
 from meter_node.runner import MeterRunner
 
@@ -23,15 +25,58 @@ kind = "simulated"
 """
 
 
+class Announcements:
+    """The part of a broker's port that is told of a meter's greeting and pushes."""
+
+    status_topic = "meter_node/node/test/status"
+    connected = True
+
+    def __init__(self) -> None:
+        self.intervals_s: list[int] = []
+        self.pushed = 0
+
+    def announce(self, _: str, greeting: hello.Hello) -> None:
+        self.intervals_s.append(greeting.push_interval)
+
+    def push(self, _: str, __: bytes) -> None:
+        self.pushed += 1
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+async def test_a_push_interval_that_the_utility_sets_is_kept_announced_and_used(
+    tmp_path: Path,
+) -> None:
+    told = Announcements()
+    async with running(tmp_path, told) as runner:
+        async with asyncio.timeout(20):
+            while not told.pushed:
+                await asyncio.sleep(0.1)
+        assert set(told.intervals_s) == {10}
+        runner.commands.change_parameters({"push": {"interval_s": 1}}, "utility")
+        await runner.settled()
+        assert told.intervals_s[-1] == 1
+        before = told.pushed
+        await asyncio.sleep(3.5)
+        assert told.pushed - before >= 3
+    again = Announcements()
+    async with running(tmp_path, again):
+        async with asyncio.timeout(20):
+            while not again.intervals_s:
+                await asyncio.sleep(0.1)
+    assert set(again.intervals_s) == {1}, "over a restart, too"
+
+
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[MeterRunner]:
+async def running(folder: Path, port: Any = None) -> AsyncIterator[MeterRunner]:
     """The meter of a data directory, until the end."""
     path = folder / config.FILE_NAME
     path.write_text(FLAT)
     settings = config.load(path)
     own_keys = keys.load_or_make(folder, ["flat"]).meters["flat"]
     database, thread = store.Store(folder / "store.sqlite"), ThreadPoolExecutor(1)
-    runner = MeterRunner(settings.meter[0], 1, own_keys, database, None, thread)
+    runner = MeterRunner(settings.meter[0], 1, own_keys, database, port, thread)
     tasks = [asyncio.create_task(part()) for part in (runner.measure, runner.drive, runner.keep)]
     runner.begin(raised=False)
     try:

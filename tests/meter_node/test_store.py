@@ -48,6 +48,19 @@ def test_a_commit_that_fails_leaves_the_one_before(database: store.Store) -> Non
     assert database.kept(TITLE) == store.Kept(1, {"import_active_energy": 1})
 
 
+def test_of_many_bounds_the_highest_stay_and_the_others_are_one(tmp_path: Path) -> None:
+    with closing(store.Store(tmp_path / "store.sqlite")) as database:
+        for number in range(10):
+            database.reserve_counter(f"key.{number}", 100 + number)
+        database.reserve_counter("other.1", 1)
+        database.reserve_counter("key", 1)
+        database.forget_counters("key", 4, "key-floor")
+        kept = {f"key.{number}": 100 + number for number in range(6, 10)}
+        assert database.counters() == kept | {"other.1": 1, "key": 1, "key-floor": 105}
+        database.forget_counters("key", 4, "key-floor")
+        assert database.reserved_counter("key-floor") == 105
+
+
 def test_a_full_disk_is_named_and_changes_nothing(database: store.Store, tmp_path: Path) -> None:
     database.commit(TITLE, Image(1, {"import_active_energy": 1}))
     ((pages,),) = database._database.execute("PRAGMA page_count").fetchall()

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,8 @@ class House:
         )
 
 
-@pytest.fixture
-async def house(tmp_path: Path, socket_enabled: None) -> AsyncIterator[House]:
+@asynccontextmanager
+async def running(tmp_path: Path, past_days: int = 0) -> AsyncIterator[House]:
     """A node with a relay at a broker whose access list is the demonstration's."""
     data_dir = tmp_path / "data"
     data_dir.mkdir()
@@ -143,10 +144,21 @@ async def house(tmp_path: Path, socket_enabled: None) -> AsyncIterator[House]:
         f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
         f'username = "{user.name}"\npassword = "{user.password}"\n{METER}'
     )
+    if past_days:
+        days = ("--days", str(past_days), "--json")
+        command = [METER_NODE, "simulate", "--data-dir", data_dir, "--meter", "house", *days]
+        subprocess.run(command, capture_output=True, timeout=60, check=True)
     async with Children(tmp_path / "logs") as children:
         await broker.start(children, tmp_path / "broker", port, [user, reader])
         made = House(children, data_dir, port, reader)
         await made.start()
+        yield made
+
+
+@pytest.fixture
+async def house(tmp_path: Path, socket_enabled: None) -> AsyncIterator[House]:
+    """One that has just been switched on for the first time."""
+    async with running(tmp_path) as made:
         yield made
 
 

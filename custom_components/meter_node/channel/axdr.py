@@ -45,6 +45,7 @@ _FIXED: dict[int, Struct] = {
     23: Struct(">f"),
     24: Struct(">d"),
 }
+_TAGGED = {tag: Struct(f">B{fixed.format[1:]}") for tag, fixed in _FIXED.items()}
 _RAW_LENGTH = {25: 12, 26: 5, 27: 4}
 
 
@@ -151,7 +152,7 @@ def encode_length(length: int) -> bytes:
 def number(tag: int, value: float) -> bytes:
     """Return a number under its type tag. Raises AxdrError when it does not fit."""
     try:
-        return bytes((tag,)) + _FIXED[tag].pack(value)
+        return _TAGGED[tag].pack(tag, value)
     except (struct_error, OverflowError):
         raise AxdrError(f"{value} does not fit the type with tag {tag}") from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from heapq import nlargest
 from typing import Literal, NamedTuple
@@ -31,6 +31,8 @@ class IntervalMean(NamedTuple):
     power_w: int
     tariff: int
     """The tariff in force at its start: rules weigh by it."""
+    start: datetime | None = None
+    """When it began, for who shows it; no rule looks at it."""
 
 
 class PricePerKw(NamedTuple):

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, tzinfo
 from enum import IntFlag
+from struct import Struct
 
 UNSPECIFIED_DEVIATION = -0x8000
+_BYTES = Struct(">H7BhB")
 
 
 class ClockStatus(IntFlag):
@@ -75,14 +77,17 @@ class CosemDateTime:
         deviation = (
             UNSPECIFIED_DEVIATION if self.deviation_minutes is None else self.deviation_minutes
         )
-        return b"".join(
-            (
-                local.year.to_bytes(2),
-                bytes((local.month, local.day, local.isoweekday())),
-                bytes((local.hour, local.minute, local.second, local.microsecond // 10_000)),
-                deviation.to_bytes(2, signed=True),
-                bytes((0xFF if self.status is None else self.status,)),
-            )
+        return _BYTES.pack(
+            local.year,
+            local.month,
+            local.day,
+            local.isoweekday(),
+            local.hour,
+            local.minute,
+            local.second,
+            local.microsecond // 10_000,
+            deviation,
+            0xFF if self.status is None else self.status,
         )
 
     def utc(self, zone: tzinfo = UTC) -> datetime:

@@ -28,13 +28,17 @@ class ClassId(IntEnum):
     SAP_ASSIGNMENT = 17
     IMAGE_TRANSFER = 18
     ACTIVITY_CALENDAR = 20
+    ACTION_SCHEDULE = 22
     IEC_HDLC_SETUP = 23
     PUSH_SETUP = 40
     TCP_UDP_SETUP = 41
     SECURITY_SETUP = 64
+    ARBITRATOR = 68
     DISCONNECT_CONTROL = 70
     LIMITER = 71
+    ACCOUNT = 111
     CREDIT = 112
+    CHARGE = 113
     TOKEN_GATEWAY = 115
 
 
@@ -109,6 +113,8 @@ INVOCATION_COUNTERS = {
 """The highest number that was received of a client; his next must be higher."""
 IMAGE_TRANSFER = CosemObject(ClassId.IMAGE_TRANSFER, obis.parse("0.0.44.0.0.255"))
 PUSH_SETUP = CosemObject(ClassId.PUSH_SETUP, obis.parse("0.0.25.9.0.255"))
+PUSH_SCHEDULE = CosemObject(ClassId.ACTION_SCHEDULE, obis.parse("0.0.15.0.4.255"))
+"""When is pushed, as times of the day with wildcards."""
 PUSH_INTERVAL = CosemObject(ClassId.DATA, obis.parse("0.0.128.25.9.255"))
 """Seconds between two pushes."""
 IEC_HDLC_SETUP = CosemObject(ClassId.IEC_HDLC_SETUP, obis.parse("0.0.22.0.0.255"))
@@ -120,6 +126,15 @@ PARAMETERS = CosemObject(ClassId.DATA, obis.parse("0.0.128.0.0.255"))
 REFUSAL = CosemObject(ClassId.DATA, obis.parse("0.0.128.0.1.255"))
 """Why this connection's last request was refused, as a sentence; a result code alone says little.
 """
+
+ARBITRATORS = {
+    number: CosemObject(ClassId.ARBITRATOR, obis.parse(f"0.{number}.96.3.20.255"))
+    for number in (1, 2)
+}
+"""Who may have a load relay moved, who is the stronger, and what was asked for last; by relay."""
+ACCOUNT = CosemObject(ClassId.ACCOUNT, obis.parse("0.0.19.0.0.255"))
+CHARGE = CosemObject(ClassId.CHARGE, obis.parse("0.0.19.20.0.255"))
+"""Prepayment as a whole, and what uses credit up: each watt-hour one."""
 
 ACTIVITY_CALENDAR = CosemObject(ClassId.ACTIVITY_CALENDAR, obis.parse("0.0.13.0.0.255"))
 SPECIAL_DAYS = CosemObject(ClassId.SPECIAL_DAYS_TABLE, obis.parse("0.0.11.0.0.255"))

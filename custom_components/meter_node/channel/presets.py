@@ -81,6 +81,10 @@ class Preset:
 
     def price(self, day: date, minute_of_day: int) -> Decimal | None:
         """Return the grid's price of a kWh then, in the minor unit; None where it is not known."""
+        return self.price_of(tariff_at(self.calendar, day, minute_of_day), day)
+
+    def price_of(self, tariff: int, day: date) -> Decimal | None:
+        """Return what a kWh costs in a tariff that day, in the minor unit; None: not known."""
         season = self.calendar.season_on(day).name
         for prices in self.prices:
             if (
@@ -88,7 +92,7 @@ class Preset:
                 and (prices.valid_to is None or day <= prices.valid_to)
                 and prices.season in (None, season)
             ):
-                return prices.per_kwh.get(tariff_at(self.calendar, day, minute_of_day))
+                return prices.per_kwh.get(tariff)
         return None
 
 
@@ -107,6 +111,12 @@ def load(preset_id: str) -> Preset:
         raise KeyError(preset_id)
     file = files(__package__).joinpath(_FOLDER, preset_id + _SUFFIX)
     return _preset(preset_id, json.loads(file.read_text(encoding="utf-8")))
+
+
+@cache
+def load_all() -> dict[str, Preset]:
+    """Return all presets by id. The first call reads files, later ones do not."""
+    return {preset_id: load(preset_id) for preset_id in names()}
 
 
 def _preset(preset_id: str, data: dict[str, Any]) -> Preset:

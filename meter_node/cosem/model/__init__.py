@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 from meter_node.channel import objects
 from meter_node.cosem.model import (
+    arbitration,
     clock,
     connection,
     logs,
+    prepayment,
     profiles,
     registers,
     settings,
@@ -26,6 +28,7 @@ __all__ = ["Links", "Parts", "Rows", "build"]
 
 _RELAY_CHANNELS = (
     objects.RELAYS,
+    objects.ARBITRATORS,
     objects.RELAY_PENDING,
     objects.RELAY_COMMANDS,
     objects.RELAY_UTILITY_COMMANDS,
@@ -35,7 +38,18 @@ _RELAY_CHANNELS = (
 def build(parts: Parts, commit: Callable[[], None]) -> ObjectTable:
     """Return the objects of a meter. `commit`: see `ObjectTable`."""
     table = ObjectTable(lambda: parts.device.committed, commit)
-    for make in (registers, clock, tariff, supply, settings, profiles, logs):
+    parts_of_it = (
+        registers,
+        clock,
+        tariff,
+        supply,
+        arbitration,
+        prepayment,
+        settings,
+        profiles,
+        logs,
+    )
+    for make in parts_of_it:
         table.add(*make.rows(parts))
     table.add(*connection.rows(parts, table))
     # Load relays are channels 1 and 2 by themselves: never the breaker by another name.

@@ -10,11 +10,12 @@ from meter_node.channel import axdr, registers
 from meter_node.channel.axdr import Value
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.objects import ClassId
+from meter_node.channel.typed import fields, whole
 from meter_node.cosem.access import READERS, UTILITY
 from meter_node.cosem.logical_device import at
 from meter_node.cosem.model.parts import Parts, settings
 from meter_node.cosem.table import Attribute, Caller, Method, Row
-from meter_node.cosem.values import UNSPECIFIED_TIME, constant, fields, moment_ns, whole
+from meter_node.cosem.values import UNSPECIFIED_TIME, constant, moment_ns
 from meter_node.meter.snapshot import NANO
 
 QUARTER_NS, MINUTE_NS = 900 * NANO, 60 * NANO

@@ -11,6 +11,7 @@ from meter_node.channel import axdr, objects, registers
 from meter_node.channel.axdr import Value
 from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.channel.security import Keys
+from meter_node.channel.typed import fields, items, octets, whole
 from meter_node.ciphering import KeyWrapError, unwrap
 from meter_node.cosem import acse
 from meter_node.cosem.access import (
@@ -22,11 +23,11 @@ from meter_node.cosem.access import (
     DataAccessResult,
 )
 from meter_node.cosem.credentials import Credential
-from meter_node.cosem.model.parts import Parts
+from meter_node.cosem.model.parts import Parts, settings
 from meter_node.cosem.model.profiles import register_class
 from meter_node.cosem.model.registers import logical_device_name
 from meter_node.cosem.table import SIZES, Attribute, Caller, Method, ObjectTable, Row, row
-from meter_node.cosem.values import constant, fields, items, octets, whole
+from meter_node.cosem.values import constant
 
 _ASSOCIATED = 2
 _ASSOCIATION_VERSION = 1
@@ -40,6 +41,10 @@ _SUITE_0 = 0
 _SPEED_OF_THE_PORT = 5  # 9600 Bd
 _INTER_OCTET_MS = 25
 _SEGMENT = 1280
+_PUSH_SCRIPTS = bytes((0, 0, 10, 0, 108, 255))
+_TIMES_MAY_DIFFER = 5
+_ANY, _ANY_DAY = 0xFF, b"\xff" * 5
+_MINUTE_S, _HOUR_MIN = 60, 60
 _TCP = 0
 """Transport of a push: what MQTT goes over, since it has no number of its own."""
 
@@ -175,8 +180,13 @@ _MECHANISMS = {
 
 
 def _saps(parts: Parts) -> Row:
-    name = axdr.octet_string(logical_device_name(parts.device.identity.system_title))
-    listed = axdr.array(axdr.structure(axdr.long_unsigned(1), name))
+    meters = parts.links.logical_devices or ((1, parts.device.identity.system_title),)
+    listed = axdr.array(
+        *(
+            axdr.structure(axdr.long_unsigned(sap), axdr.octet_string(logical_device_name(title)))
+            for sap, title in meters
+        )
+    )
     return row(objects.SAP_ASSIGNMENT, {2: Attribute(IDENTITY_READERS, constant(listed))})
 
 
@@ -311,13 +321,51 @@ def _links(parts: Parts) -> list[Row]:
         5: axdr.unsigned(links.most_connections),
         6: axdr.long_unsigned(links.inactivity_s),
     }
-    interval = {2: axdr.double_long_unsigned(links.push_interval_s)}
     return [
         _read_only(objects.PUSH_SETUP, push),
-        _read_only(objects.PUSH_INTERVAL, interval),
+        _push_interval(parts),
+        _push_schedule(),
         _read_only(objects.IEC_HDLC_SETUP, hdlc, version=1),
         _read_only(objects.TCP_UDP_SETUP, tcp),
     ]
+
+
+def _push_interval(parts: Parts) -> Row:
+    def get(caller: Caller) -> bytes:
+        return axdr.double_long_unsigned(settings(caller).parameters.push.interval_s)
+
+    def put(caller: Caller, value: Value) -> None:
+        changes = {"push": {"interval_s": whole(value, "the interval")}}
+        parts.commands.change_parameters(changes, caller.name)
+
+    return row(objects.PUSH_INTERVAL, {2: Attribute(READERS, get, UTILITY, put)})
+
+
+def _push_schedule() -> Row:
+    """The interval as times of the day, as far as wildcards can say it: by the minute or hour."""
+
+    def times(caller: Caller) -> bytes:
+        moments = _moments(settings(caller).parameters.push.interval_s)
+        any_day = axdr.octet_string(_ANY_DAY)
+        return axdr.array(*(axdr.structure(axdr.octet_string(one), any_day) for one in moments))
+
+    script = axdr.structure(axdr.octet_string(_PUSH_SCRIPTS), axdr.long_unsigned(1))
+    values = {
+        2: constant(script),
+        3: constant(axdr.enum(_TIMES_MAY_DIFFER)),
+        4: times,
+    }
+    return row(objects.PUSH_SCHEDULE, {n: Attribute(READERS, get) for n, get in values.items()})
+
+
+def _moments(interval_s: int) -> list[bytes]:
+    """Return times with wildcards, none where they can't say it."""
+    if _MINUTE_S % interval_s == 0:
+        return [bytes((_ANY, _ANY, second, 0)) for second in range(0, _MINUTE_S, interval_s)]
+    minutes, rest = divmod(interval_s, _MINUTE_S)
+    if rest or _HOUR_MIN % minutes:
+        return []
+    return [bytes((_ANY, minute, 0, 0)) for minute in range(0, _HOUR_MIN, minutes)]
 
 
 def _image_transfer() -> Row:

@@ -5,8 +5,6 @@ Must not know how an event comes about.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from meter_node.channel import axdr, registers
 from meter_node.channel.axdr import Value
 from meter_node.channel.event_codes import LOGS, LogKind
@@ -20,8 +18,8 @@ from meter_node.channel.objects import (
     event_code,
 )
 from meter_node.cosem.access import READERS, UTILITY
-from meter_node.cosem.model.buffers import Buffer, Column, Entries
-from meter_node.cosem.model.parts import Parts, Stamps
+from meter_node.cosem.model.buffers import Buffer, Column, FewRows
+from meter_node.cosem.model.parts import Parts
 from meter_node.cosem.table import Attribute, Caller, Method, Row, row
 from meter_node.cosem.values import date_time
 from meter_node.meter.rows import LogRow
@@ -47,15 +45,11 @@ def _log(parts: Parts, kind: LogKind) -> list[Row]:
         Column(column(name, CHAIN), lambda one: axdr.octet_string(one.chain)),
     ]
 
-    def kept(entries: Entries, stamps: Stamps) -> Sequence[LogRow]:
-        (first, last), (from_s, to_s) = entries, stamps
-        return [
-            one
-            for one in parts.rows.log_rows(kind.log)
-            if first <= one.entry <= (one.entry if last is None else last)
-            and (from_s is None or one.time_s >= from_s)
-            and (to_s is None or one.time_s <= to_s)
-        ]
+    kept = FewRows(
+        lambda: parts.rows.log_rows(kind.log),
+        number=lambda one: one.entry,
+        time_s=lambda one: one.time_s,
+    )
 
     def clear(caller: Caller, _: Value) -> None:
         parts.commands.clear_log(kind.log, caller.name)

@@ -6,7 +6,7 @@ Must not know any object.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from meter_node.channel.event_codes import Log
 from meter_node.cosem.access import READERS, AccessError, DataAccessResult
@@ -35,8 +35,10 @@ class Rows(Protocol):
         *,
         entries: tuple[int, int | None] = ...,
         stamps_s: Stamps = ...,
+        most: int | None = ...,
+        skip: int = ...,
     ) -> list[ProfileRow]:
-        """Return rows of a profile by number and by stamp."""
+        """Return rows of a profile by number and by stamp, `most` of them after `skip`."""
 
     def billing_rows(
         self,
@@ -44,16 +46,29 @@ class Rows(Protocol):
         *,
         entries: tuple[int, int | None] = ...,
         stamps_s: Stamps = ...,
+        most: int | None = ...,
+        skip: int = ...,
     ) -> list[BillingRow]:
-        """Return rows of billing by number and by stamp."""
+        """Return rows of billing by number and by stamp, `most` of them after `skip`."""
+
+    def count_rows(
+        self,
+        kind: Literal["profile", "billing"],
+        name: str,
+        *,
+        entries: tuple[int, int | None] = ...,
+        stamps_s: Stamps = ...,
+    ) -> int:
+        """Return how many rows there are, by number and by stamp."""
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
     """How the meter is reached, for the set-up objects: what the transports were given."""
 
-    push_interval_s: int = 10
     push_destination: str = ""
+    logical_devices: tuple[tuple[int, bytes], ...] = ()
+    """Server SAP and system title of each meter behind the same address; empty: this one alone."""
     tcp_port: int = 4059
     inactivity_s: int = 180
     hdlc_address: int = 16

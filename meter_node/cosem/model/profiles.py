@@ -6,17 +6,28 @@ Must not know when a row is made, nor where it is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from meter_node.channel import axdr, objects, registers
 from meter_node.channel.axdr import Value
 from meter_node.channel.objects import DETAIL, ENTRY, ClassId, CosemObject, column
 from meter_node.channel.registers import BY_KEY, BY_LOGICAL_NAME
+from meter_node.channel.typed import fields, items, octets, whole
 from meter_node.cosem.access import READERS, UTILITY
-from meter_node.cosem.model.buffers import ALL_ENTRIES, EVERYTHING, Buffer, Column, Entries
+from meter_node.cosem.model.buffers import (
+    ALL_ENTRIES,
+    EVERYTHING,
+    Buffer,
+    Column,
+    Entries,
+    FewRows,
+    newest,
+)
+from meter_node.cosem.model.buffers import Rows as BufferRows
 from meter_node.cosem.model.parts import Parts, Stamps, settings
 from meter_node.cosem.table import Attribute, Caller, Row, row
-from meter_node.cosem.values import date_time, fields, items, octets, of_quantity, whole
+from meter_node.cosem.values import date_time, of_quantity
 from meter_node.meter.profile import ANALYSIS_LOG, LOAD_PROFILE, Layout
 from meter_node.meter.quality import FAILURES_KEPT
 from meter_node.meter.rows import BillingKind, BillingRow, ProfileRow
@@ -76,8 +87,7 @@ def _profile(parts: Parts, name: str, which: CosemObject) -> list[Row]:
             *(_captured(key, place) for place, key in enumerate(layout(caller).captures)),
         ]
 
-    def kept(entries: Entries, stamps: Stamps) -> Sequence[ProfileRow]:
-        return parts.rows.profile_rows(name, entries=entries, stamps_s=stamps)
+    kept = _ProfileRows(parts, name)
 
     def set_period(caller: Caller, value: Value) -> None:
         minutes, rest = divmod(whole(value, "capture_period"), _MINUTE_S)
@@ -101,8 +111,27 @@ def _profile(parts: Parts, name: str, which: CosemObject) -> list[Row]:
     attributes[4] = _writable(attributes[4], set_period)
     return [
         row(which, attributes, version=1),
-        *(_last(one, lambda: kept(ALL_ENTRIES, EVERYTHING)[-1:]) for one in fixed[1:]),
+        *(_last(one, kept) for one in fixed[1:]),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _ProfileRows:
+    parts: Parts
+    name: str
+
+    def count(self, entries: Entries = ALL_ENTRIES, stamps: Stamps = EVERYTHING) -> int:
+        return self.parts.rows.count_rows("profile", self.name, entries=entries, stamps_s=stamps)
+
+    def fetch(
+        self, entries: Entries, stamps: Stamps, most: int | None = None, skip: int = 0
+    ) -> Sequence[ProfileRow]:
+        return self.parts.rows.profile_rows(
+            self.name, entries=entries, stamps_s=stamps, most=most, skip=skip
+        )
+
+    def number(self, one: ProfileRow) -> int:
+        return one.entry
 
 
 def _writable(attribute: Attribute, put: Callable[[Caller, Value], None]) -> Attribute:
@@ -140,12 +169,12 @@ def _captures(value: Value, fixed: Sequence[Column[ProfileRow]]) -> tuple[str, .
     return tuple(keys)
 
 
-def _last[R](one: Column[R], newest: Callable[[], Sequence[R]]) -> Row:
+def _last[R](one: Column[R], rows: BufferRows[R]) -> Row:
     """The object behind a column: what it was in the newest row."""
 
     def get(_: Caller) -> bytes:
-        found = newest()
-        return one.value(found[0]) if found else axdr.null_data()
+        found = newest(rows)
+        return axdr.null_data() if found is None else one.value(found)
 
     return row(one.object, {2: Attribute(READERS, get)})
 
@@ -166,8 +195,7 @@ def _billing(parts: Parts, kind: BillingKind, which: CosemObject) -> list[Row]:
         keys = [one.key for one in parts.device.registers if one.key in captured]
         return [*fixed, *map(_billed, keys)]
 
-    def kept(entries: Entries, stamps: Stamps) -> Sequence[BillingRow]:
-        return parts.rows.billing_rows(kind, entries=entries, stamps_s=stamps)
+    kept = _BillingRows(parts, kind)
 
     buffer = Buffer(
         columns,
@@ -178,8 +206,27 @@ def _billing(parts: Parts, kind: BillingKind, which: CosemObject) -> list[Row]:
     )
     return [
         row(which, buffer.attributes(), version=1),
-        *(_last(one, lambda: kept(ALL_ENTRIES, EVERYTHING)[-1:]) for one in fixed[1:]),
+        *(_last(one, kept) for one in fixed[1:]),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _BillingRows:
+    parts: Parts
+    kind: BillingKind
+
+    def count(self, entries: Entries = ALL_ENTRIES, stamps: Stamps = EVERYTHING) -> int:
+        return self.parts.rows.count_rows("billing", self.kind, entries=entries, stamps_s=stamps)
+
+    def fetch(
+        self, entries: Entries, stamps: Stamps, most: int | None = None, skip: int = 0
+    ) -> Sequence[BillingRow]:
+        return self.parts.rows.billing_rows(
+            self.kind, entries=entries, stamps_s=stamps, most=most, skip=skip
+        )
+
+    def number(self, one: BillingRow) -> int:
+        return one.entry
 
 
 def _billed(key: str) -> Column[BillingRow]:
@@ -191,20 +238,18 @@ def _billed(key: str) -> Column[BillingRow]:
 
 
 def _failures(parts: Parts) -> Row:
-    """From the image itself: there are ten at most."""
+    """From the image itself: there are ten at most. They have no numbers but their places."""
     zone = parts.device.zone
     columns: list[Column[tuple[int, int]]] = [
         Column(CosemObject(ClassId.CLOCK, registers.CLOCK), lambda one: date_time(one[0], zone)),
         Column(_DURATION_OF_ANY, lambda one: axdr.double_long_unsigned(one[1])),
     ]
 
-    def kept(entries: Entries, stamps: Stamps) -> Sequence[tuple[int, int]]:
-        first, last = stamps
-        return [
-            one
-            for one in parts.device.committed.long_failures
-            if (first is None or one[0] >= first) and (last is None or one[0] <= last)
-        ]
+    kept = FewRows(
+        lambda: parts.device.committed.long_failures,
+        number=lambda one: parts.device.committed.long_failures.index(one) + 1,
+        time_s=lambda one: one[0],
+    )
 
     buffer = Buffer(lambda _: columns, kept, lambda _: FAILURES_KEPT, lambda _: 0, zone)
     return row(objects.POWER_FAILURES, buffer.attributes(), version=1)

@@ -11,11 +11,11 @@ from meter_node.channel import axdr, obis, objects
 from meter_node.channel.axdr import Value
 from meter_node.channel.objects import ClassId
 from meter_node.channel.registers import Unit
+from meter_node.channel.typed import text, whole
 from meter_node.cosem.access import READERS, UTILITY
 from meter_node.cosem.model.parts import Parts, settings
 from meter_node.cosem.model.registers import scaler_unit
 from meter_node.cosem.table import Attribute, Caller, Row, row
-from meter_node.cosem.values import text, whole
 from meter_node.meter.quality import QualitySettings
 from meter_node.meter.status_word import StatusWord
 

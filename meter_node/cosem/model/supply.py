@@ -8,20 +8,11 @@ from typing import Literal
 from meter_node.channel import axdr, obis, objects
 from meter_node.channel.axdr import Value
 from meter_node.channel.objects import ClassId
+from meter_node.channel.typed import fields, items, octets, text, truth, whole
 from meter_node.cosem.access import CONSUMER, READERS, UTILITY, Client
 from meter_node.cosem.model.parts import Parts, settings
 from meter_node.cosem.table import Attribute, Caller, Method, Row, Setter, row
-from meter_node.cosem.values import (
-    constant,
-    date_time,
-    fields,
-    items,
-    moment_ns,
-    octets,
-    text,
-    truth,
-    whole,
-)
+from meter_node.cosem.values import constant, date_time, moment_ns
 from meter_node.meter.limiter import LimiterSettings
 from meter_node.meter.relays import Command
 from meter_node.meter.snapshot import NANO

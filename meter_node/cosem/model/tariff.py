@@ -11,24 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from meter_node.channel import axdr, objects, registers
+from meter_node.channel import axdr, calendar_data, objects, registers
 from meter_node.channel.axdr import Value
+from meter_node.channel.calendar_data import Json
 from meter_node.channel.objects import ClassId, CosemObject
+from meter_node.channel.typed import fields, octets, whole
 from meter_node.cosem.access import READERS, UTILITY
-from meter_node.cosem.model import calendar_data
-from meter_node.cosem.model.calendar_data import Json
 from meter_node.cosem.model.parts import Parts, settings
 from meter_node.cosem.table import Attribute, Caller, Getter, Method, Row, Setter, row
-from meter_node.cosem.values import (
-    UNSPECIFIED_TIME,
-    constant,
-    date_time,
-    fields,
-    moment_ns,
-    octets,
-    text,
-    whole,
-)
+from meter_node.cosem.values import UNSPECIFIED_TIME, constant, date_time, moment_ns
 from meter_node.meter.snapshot import NANO
 
 _WRITE = 1
@@ -135,11 +126,9 @@ class _Piece:
         return put
 
 
-_PIECES = (
-    _Piece("name", calendar_data.name, lambda value: text(value, "the calendar's name"), ""),
-    _Piece("seasons", calendar_data.seasons, calendar_data.read_seasons, ()),
-    _Piece("weeks", calendar_data.weeks, calendar_data.read_weeks, ()),
-    _Piece("days", calendar_data.days, calendar_data.read_days, ()),
+_PIECES = tuple(
+    _Piece(piece.key, piece.write, piece.read, "" if piece.key == "name" else ())
+    for piece in calendar_data.PIECES
 )
 
 

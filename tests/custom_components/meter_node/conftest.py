@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 from homeassistant.core import HomeAssistant
-from integration_home import NOON, STATUS_TOPIC, Broker, Home, Meter, RealFrame
+from integration_home import NOON, STATUS_TOPIC, AskedMeter, Broker, Home, Meter, RealFrame
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meter_node.channel import kamstrup_v0001
@@ -42,7 +42,9 @@ def _no_waiting() -> Iterator[None]:
         patch(f"{client}.MQTT._async_start_misc_periodic"),  # paho's keep-alive: nothing to keep
         patch(f"{ours}.config_flow.HEAR_S", 0.1),
         patch(f"{ours}.proof.INTERVALS", 0.02),
+        patch(f"{ours}.allowance.AT_ONCE", 1000),
         patch(f"{ours}.proof.AT_LEAST_S", 0.2),
+        patch(f"{ours}.proof.ANSWER_S", 0.5),
     ):
         yield
 
@@ -58,12 +60,25 @@ async def broker(hass: HomeAssistant, mqtt_client_mock: Any, mqtt_mock: Any) -> 
     """Home Assistant's MQTT, connected to a broker."""
     broker = Broker(hass)
     acknowledge = mqtt_client_mock.subscribe.side_effect
+    publish = mqtt_client_mock.publish.side_effect
+    end = mqtt_client_mock.unsubscribe.side_effect
+
+    def unsubscribe(topics: list[str]) -> Any:
+        broker.topics.difference_update(topics)
+        return end(topics)
+
+    def published(topic: str, payload: Any, *args: Any, **kwargs: Any) -> Any:
+        acknowledged = publish(topic, payload, *args, **kwargs)
+        broker.published(topic, payload, *args[:2])
+        return acknowledged
 
     def subscribe(topics: Any, *args: Any, **kwargs: Any) -> Any:
         broker.subscribed(topics)
         return acknowledge(topics, *args, **kwargs)
 
     mqtt_client_mock.subscribe.side_effect = subscribe
+    mqtt_client_mock.publish.side_effect = published
+    mqtt_client_mock.unsubscribe.side_effect = unsubscribe
     return broker
 
 
@@ -95,6 +110,29 @@ async def home(
     freezer.move_to(NOON)
     broker.keep(meter.hello_topic, meter.hello())
     return Home(hass, broker, meter, entry, freezer)
+
+
+@pytest.fixture
+def asked(meter: Meter, broker: Broker) -> Iterator[AskedMeter]:
+    """The meter's other side, which answers whoever has its control keys.
+
+    It is asked for what a test wants alone: the calendar, that is wanted unasked, has other tests.
+    """
+    asked = AskedMeter(meter, broker)
+    broker.listeners.append(asked.take)
+    with patch("custom_components.meter_node.tariff.Tariffs.ask_if_due"):
+        yield asked
+
+
+@pytest.fixture
+async def paired(
+    hass: HomeAssistant, asked: AskedMeter, entry: MockConfigEntry, home: Home
+) -> Home:
+    """A home that has control keys, and has heard the meter say that all is well."""
+    hass.config_entries.async_update_entry(entry, data=asked.entry_data)
+    await home.set_up()
+    await home.push(home.meter.saying())
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,19 @@ from custom_components.meter_node.channel import (
     meter_node_v1,
     objects,
     registers,
+    requests,
     security,
+    services,
 )
 from custom_components.meter_node.channel.cosem_time import CosemDateTime
 from custom_components.meter_node.channel.event_codes import BY_NAME, LOGS
-from custom_components.meter_node.channel.hello import Hello, hello_topic, push_topic
+from custom_components.meter_node.channel.hello import (
+    Hello,
+    hello_topic,
+    push_topic,
+    request_topic,
+    response_topic,
+)
 from custom_components.meter_node.channel.objects import CosemObject
 from custom_components.meter_node.channel.pairing import Pairing
 from custom_components.meter_node.channel.reading import LoggedEvent, LogHead
@@ -115,6 +123,17 @@ class Broker:
 
     hass: HomeAssistant
     retained: dict[str, bytes] = field(default_factory=dict)
+    topics: set[str] = field(default_factory=set)
+    """What Home Assistant is subscribed to."""
+    listeners: list[Callable[[str, bytes], None]] = field(default_factory=list)
+    """Who else is connected, and hears what Home Assistant sends."""
+
+    def published(self, topic: str, payload: bytes | str, qos: int, retain: bool) -> None:
+        """Hand on what Home Assistant has sent."""
+        if isinstance(payload, bytes):
+            assert (qos, retain) == (1, False), topic
+            for listener in self.listeners:
+                listener(topic, payload)
 
     def keep(self, topic: str, payload: bytes | str) -> None:
         """Have a message kept from before Home Assistant was there."""
@@ -129,6 +148,7 @@ class Broker:
     def subscribed(self, topics: str | list[tuple[str, int]]) -> None:
         """Hand over what is kept, as a broker does after each SUBSCRIBE."""
         wanted = [topics] if isinstance(topics, str) else [topic for topic, _ in topics]
+        self.topics.update(wanted)
         for topic, payload in self.retained.items():
             head, _, tail = topic.partition("/")
             any_meter = f"{head}/+/{tail.partition('/')[2]}"
@@ -239,6 +259,146 @@ class Meter:
     def telling(self, *events: LoggedEvent, heads: Sequence[LogHead] | None = None) -> bytes:
         """One sealed push with new log entries."""
         return self.seal(self.body(THREE_PHASES, said=ALL_IS_WELL, events=events, heads=heads))
+
+
+CONTROL = Keys(bytes(range(32, 48)), bytes(range(48, 64)))
+PAIRING_NAME = "home-assistant"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One service as the meter understood it."""
+
+    service: int
+    which: CosemObject
+    number: int
+    rest: bytes
+
+    @classmethod
+    def of(cls, plaintext: bytes) -> Asked:
+        which = CosemObject(objects.ClassId(int.from_bytes(plaintext[3:5])), bytes(plaintext[5:11]))
+        return cls(plaintext[0], which, plaintext[11], plaintext[12:])
+
+
+type Serve = Callable[[Asked], bytes | services.Result]
+
+
+@dataclass
+class AskedMeter:
+    """The meter's other side: it opens requests, and seals what ``serve`` answers to them."""
+
+    meter: Meter
+    broker: Broker
+    control: Keys = CONTROL
+    silent: bool = False
+    asked: list[Asked] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
+    requesters: list[str] = field(default_factory=list)
+    values: dict[tuple[CosemObject, int], bytes] = field(default_factory=lambda: dict(ALL_IS_WELL))
+    refuses: dict[CosemObject, services.Result] = field(default_factory=dict)
+    sentence: str = ""
+    ahead: timedelta = timedelta(0)
+    """What its clock is ahead of Home Assistant's."""
+    number: int = 0
+    serve: Serve | None = None
+
+    @property
+    def entry_data(self) -> dict[str, str]:
+        return self.meter.entry_data | {
+            "control_encryption_key": self.control.encryption.hex(),
+            "control_authentication_key": self.control.authentication.hex(),
+            "pairing_name": PAIRING_NAME,
+        }
+
+    @property
+    def pairing_text(self) -> str:
+        meter = self.meter
+        return Pairing(meter.system_title, meter.keys, self.control, PAIRING_NAME).to_text()
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """Take what was sent, and answer it at once."""
+        requester = topic.rpartition("/")[2]
+        if topic != request_topic(self.meter.title, requester):
+            return
+        self.received.append(payload)
+        self.requesters.append(requester)
+        answer = self.answer(payload)
+        if not self.silent:
+            self.send(answer)
+
+    def send(self, payload: bytes, requester: str | None = None) -> None:
+        """Send a response to who asked last, or to another."""
+        topic = response_topic(self.meter.title, requester or self.requesters[-1])
+        self.broker.send(topic, payload, keep=False)
+
+    def answer(self, payload: bytes, *, keys: Keys | None = None) -> bytes:
+        """Answer one request as the meter would."""
+        envelope = apdu.decode_general_ciphering(payload)
+        try:
+            plaintext = requests.unseal(AesGcm(), self.control, envelope)
+        except security.InvalidTagError:
+            return bytes((services.EXCEPTION, 1, services.Fault.DECIPHERING))
+        now = dt_util.utcnow() + self.ahead
+        sent = CosemDateTime.from_bytes(envelope.date_time).utc()
+        if abs(now - sent) > timedelta(seconds=requests.LONGEST_AGE_S):
+            inside = bytes((services.EXCEPTION, 1, services.Fault.OTHER))
+        else:
+            inside = self._serve(Asked.of(plaintext))
+        return self.seal(inside, envelope, keys or self.control, now)
+
+    def seal(
+        self, inside: bytes, request: apdu.GeneralCiphering, keys: Keys, now: datetime
+    ) -> bytes:
+        """Cipher an answer to a request."""
+        self.number += 1
+        answer = replace(
+            request,
+            originator=self.meter.system_title,
+            recipient=request.originator,
+            date_time=CosemDateTime.at(now, UTC).to_bytes(),
+            invocation_counter=self.number,
+        )
+        return requests.seal(AesGcm(), keys, answer, inside)
+
+    def _serve(self, asked: Asked) -> bytes:
+        self.asked.append(asked)
+        given = self.refuses.get(asked.which)
+        if given is None:
+            given = (self.serve or self.do)(asked)
+        if asked.service == services.GET:
+            head = b"\xc4\x01\xc1"
+            if isinstance(given, services.Result):
+                return head + bytes((1, given))
+            return head + b"\x00" + given
+        result = given if isinstance(given, services.Result) else 0
+        if asked.service == services.SET:
+            return b"\xc5\x01\xc1" + bytes((result,))
+        return b"\xc7\x01\xc1" + bytes((result, 0))
+
+    def do(self, asked: Asked) -> bytes | services.Result:
+        """Read and write plain values; a relay follows what the consumer chooses."""
+        if asked.which == objects.REFUSAL:
+            return axdr.utf8_string(self.sentence)
+        if asked.which == objects.PUSH_INTERVAL:
+            return axdr.double_long_unsigned(self.meter.push_interval)
+        place = (asked.which, asked.number)
+        if asked.service == services.GET:
+            return self.values.get(place, services.Result.OBJECT_UNDEFINED)
+        if asked.service == services.SET:
+            value = asked.rest[1:]
+            self.values[place] = value
+            for number, commands in objects.RELAY_COMMANDS.items():
+                if asked.which == commands:
+                    self.values[objects.RELAYS[number], 2] = axdr.boolean(value == axdr.enum(1))
+        return b""
+
+    def commands(self) -> list[Asked]:
+        """What it was asked to change."""
+        return [one for one in self.asked if one.service != services.GET]
+
+    def push(self) -> bytes:
+        """One sealed push of how its values stand now."""
+        return self.meter.saying(self.values)
 
 
 @dataclass

@@ -71,7 +71,8 @@ async def test_all_is_well(home: Home) -> None:
     shown = {
         key: state for key in BY_KEY if (state := home.state(key, "binary_sensor")) is not None
     }
-    expected = set(BY_KEY) - home.disabled()
+    # Which tariff is the peak tells a calendar, which nobody asked this meter for.
+    expected = set(BY_KEY) - home.disabled() - {"peak_tariff"}
     assert {key for key, state in shown.items() if state == "on"} == USUALLY_ON
     assert {key for key, state in shown.items() if state == "off"} == expected - USUALLY_ON
 
@@ -141,6 +142,7 @@ async def test_a_relay_is_followed(home: Home) -> None:
 def test_each_has_the_class_that_home_assistant_gives_it() -> None:
     classes = {sensor.key: sensor.device_class for sensor in BINARY_SENSORS}
     assert classes.pop("exporting") is None  # there is none for a direction
+    assert classes.pop("peak_tariff") is None  # nor for a time of day
     assert {key for key, kind in classes.items() if kind is BinarySensorDeviceClass.POWER} == {
         "relay_1",
         "relay_2",

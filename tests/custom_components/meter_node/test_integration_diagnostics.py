@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from integration_home import Home, logged
+from integration_home import AskedMeter, Home, logged
 
 from custom_components.meter_node.diagnostics import async_get_config_entry_diagnostics
 
@@ -15,6 +15,16 @@ async def test_keys_and_numbers_are_left_out(home: Home) -> None:
     text = json.dumps(await async_get_config_entry_diagnostics(home.hass, home.entry))
     for secret in (*home.meter.entry_data.values(), "98764711", "attic"):
         assert secret not in text.lower()
+
+
+async def test_control_keys_are_left_out_and_that_it_can_be_asked_is_told(
+    paired: Home, asked: AskedMeter
+) -> None:
+    told = await async_get_config_entry_diagnostics(paired.hass, paired.entry)
+    text = json.dumps(told).lower()
+    for key, secret in asked.entry_data.items():
+        assert (secret in text) is (key == "pairing_name")
+    assert told["can_be_asked"] is True
 
 
 async def test_what_helps_is_in_it(home: Home) -> None:
@@ -42,6 +52,19 @@ async def test_states_and_logs_are_in_it(home: Home) -> None:
     assert told["reading"]["states"]["0.0.96.3.10.255 3"] == "1"
     assert told["reading"]["states"]["0.1.128.3.10.255 2"] == "None"
     assert told["reading"]["logs"] == {"0.0.99.98.0.255": 7}
+
+
+async def test_tariff_costs_and_capacity_are_in_it(home: Home) -> None:
+    options = {"tariff_preset": "norway_elvia", "capacity_preset": "norway_elvia"}
+    home.hass.config_entries.async_update_entry(home.entry, options=options)
+    await home.set_up()
+    await home.push()
+    told = await async_get_config_entry_diagnostics(home.hass, home.entry)
+    json.dumps(told)
+    assert told["calendar"]["name"] == "Elvia"
+    assert told["tariff"] in (1, 2)
+    assert told["costs"]["currency"] == "NOK"
+    assert told["capacity"]["preset"] == "norway_elvia"
 
 
 async def test_it_can_be_had_before_the_first_frame(home: Home) -> None:

@@ -13,14 +13,15 @@ from homeassistant.config_entries import SOURCE_MQTT, SOURCE_USER, ConfigFlowRes
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers.service_info.mqtt import MqttServiceInfo
-from integration_home import STATUS_TOPIC, Broker, Meter, RealFrame
+from integration_home import STATUS_TOPIC, AskedMeter, Broker, Meter, RealFrame
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.meter_node.channel import hdlc
+from custom_components.meter_node.channel import hdlc, objects, services
 from custom_components.meter_node.channel.hello import Hello, hello_topic, push_topic
 from custom_components.meter_node.channel.security import Keys
-from custom_components.meter_node.const import DOMAIN
+from custom_components.meter_node.const import DOMAIN, PAIRING_REVOKED
 from custom_components.meter_node.proof import AT_LEAST_S, wait_s
+from custom_components.meter_node.reader import MeterReader, Verified
 from custom_components.meter_node.store import MeterRecord, async_get_store, fingerprint
 
 OTHER = Keys(b"\xaa" * 16, b"\xbb" * 16)
@@ -697,6 +698,9 @@ def real_entry(hass: HomeAssistant, danish: RealFrame) -> MockConfigEntry:
 async def test_keys_left_empty_stay_as_they_are(
     real_flow: Flow, real_entry: MockConfigEntry, danish: RealFrame, set_up_entry: AsyncMock
 ) -> None:
+    real_flow.hass.config_entries.async_update_entry(
+        real_entry, options={**real_entry.options, "main_fuse": 25}
+    )
     before = dict(real_entry.data)
     await real_flow.go_on(await real_entry.start_reconfigure_flow(real_flow.hass))
     assert real_flow.shows("reconfigure")
@@ -706,7 +710,7 @@ async def test_keys_left_empty_stay_as_they_are(
     await real_flow.wait(push_topic(danish.title), danish.payload)
     assert real_flow.ended("reconfigure_successful")
     assert real_entry.data == before
-    assert real_entry.options == {"scaler_profile": "energy_1_wh"}
+    assert real_entry.options == {"scaler_profile": "energy_1_wh", "main_fuse": 25}
 
 
 async def test_a_reconfiguration_under_the_same_keys_leaves_the_counter_where_it_is(
@@ -753,20 +757,128 @@ async def test_a_plain_meters_reconfiguration_asks_for_no_keys(
     assert entry.data == {"system_title": number}
 
 
-async def test_the_scale_is_an_option_where_the_list_does_not_bring_it(
-    hass: HomeAssistant, real_entry: MockConfigEntry
-) -> None:
-    assert real_entry.supports_options
-    result = await hass.config_entries.options.async_init(real_entry.entry_id)
-    assert result["type"] is FlowResultType.FORM
-    result = await hass.config_entries.options.async_configure(
-        result["flow_id"], {"scaler_profile": "energy_1_wh"}
-    )
-    assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert real_entry.options == {"scaler_profile": "energy_1_wh"}
+# --- control keys --------------------------------------------------------------------------------
 
 
-async def test_a_self_describing_meter_has_no_options(
-    hass: HomeAssistant, entry: MockConfigEntry
+@pytest.fixture
+def paired_entry(entry: MockConfigEntry, asked: AskedMeter, hass: HomeAssistant) -> MockConfigEntry:
+    """The meter's entry, made with a text that has control keys."""
+    hass.config_entries.async_update_entry(entry, data=asked.entry_data)
+    return entry
+
+
+async def test_a_text_with_control_keys_lets_the_meter_be_asked(
+    flow: Flow, meter: Meter, asked: AskedMeter, set_up_entry: AsyncMock
 ) -> None:
-    assert not entry.supports_options
+    await flow.discover(meter.hello_topic, meter.hello())
+    await flow.submit(pairing_text=asked.pairing_text)
+    await flow.wait(meter.push_topic, meter.push())
+    assert flow.result["type"] is FlowResultType.CREATE_ENTRY
+    assert flow.result["data"] == asked.entry_data
+    assert [one.service for one in asked.asked] == [services.GET], "it was tried, and reads only"
+    assert not [topic for topic in flow.broker.topics if "/response/" in topic]
+
+
+async def test_by_hand_a_text_with_control_keys_does_too(
+    flow: Flow, meter: Meter, asked: AskedMeter, set_up_entry: AsyncMock
+) -> None:
+    await flow.begin()
+    await flow.submit(pairing_text=asked.pairing_text)
+    await flow.wait(meter.push_topic, meter.push())
+    assert flow.result["data"] == asked.entry_data
+
+
+async def test_a_pairing_that_the_meter_does_not_know_makes_no_entry(
+    flow: Flow, meter: Meter, asked: AskedMeter, set_up_entry: AsyncMock
+) -> None:
+    text, asked.control = asked.pairing_text, OTHER
+    await flow.discover(meter.hello_topic, meter.hello())
+    await flow.submit(pairing_text=text)
+    with patch("custom_components.meter_node.asking.AFTER_HINT_S", 0.05):
+        await flow.wait(meter.push_topic, meter.push())
+    assert flow.shows("keys", base="control_keys_refused")
+    await flow.submit(pairing_text=meter.pairing_text)
+    await flow.wait(meter.push_topic, meter.push())
+    assert flow.result["data"] == meter.entry_data, "without control keys it is read only"
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_silence_or_a_refusal_keeps_nobody_from_setting_it_up(
+    flow: Flow, meter: Meter, asked: AskedMeter, set_up_entry: AsyncMock, answers: bool
+) -> None:
+    asked.silent = not answers
+    asked.refuses[objects.PUSH_INTERVAL] = services.Result.READ_WRITE_DENIED
+    await flow.discover(meter.hello_topic, meter.hello())
+    await flow.submit(pairing_text=asked.pairing_text)
+    await flow.wait(meter.push_topic, meter.push())
+    assert flow.result["data"] == asked.entry_data
+    assert asked.received
+
+
+async def test_a_frame_that_does_not_tell_the_time_keeps_nobody_from_it_either(
+    flow: Flow, meter: Meter, asked: AskedMeter, set_up_entry: AsyncMock
+) -> None:
+    read = MeterReader.read
+
+    def timeless(self: MeterReader, payload: bytes, *, retained: bool) -> Verified:
+        verified = read(self, payload, retained=retained)
+        return replace(verified, reading=replace(verified.reading, time=None))
+
+    await flow.discover(meter.hello_topic, meter.hello())
+    await flow.submit(pairing_text=asked.pairing_text)
+    with patch.object(MeterReader, "read", timeless):
+        await flow.wait(meter.push_topic, meter.push())
+    assert flow.result["data"] == asked.entry_data
+
+
+async def test_a_revoked_pairing_is_replaced_by_another(
+    flow: Flow,
+    meter: Meter,
+    asked: AskedMeter,
+    paired_entry: MockConfigEntry,
+    set_up_entry: AsyncMock,
+) -> None:
+    paired_entry.async_start_reauth(flow.hass, data={PAIRING_REVOKED: True})
+    await flow.hass.async_block_till_done()
+    (begun,) = flow.hass.config_entries.flow.async_progress()
+    await flow.go_on(await flow.hass.config_entries.flow.async_configure(begun["flow_id"]))
+    assert flow.shows("reauth_pairing")
+    assert set(flow.fields) == {"pairing_text"}
+    await flow.submit()
+    assert flow.shows("reauth_pairing", pairing_text="pairing_text_missing")
+    asked.control = OTHER
+    await flow.submit(pairing_text=asked.pairing_text)
+    await flow.wait(meter.push_topic, meter.push())
+    assert flow.ended("reauth_successful")
+    assert paired_entry.data == asked.entry_data
+    assert paired_entry.data["control_encryption_key"] == OTHER.encryption.hex()
+
+
+async def test_keys_that_are_left_empty_stay_with_those_for_control(
+    flow: Flow,
+    meter: Meter,
+    asked: AskedMeter,
+    paired_entry: MockConfigEntry,
+    set_up_entry: AsyncMock,
+) -> None:
+    await flow.go_on(await paired_entry.start_reconfigure_flow(flow.hass))
+    await flow.submit()
+    await flow.wait(meter.push_topic, meter.push())
+    assert flow.ended("reconfigure_successful")
+    assert paired_entry.data == asked.entry_data
+
+
+@pytest.mark.parametrize("kind", ["text", "keys"])
+async def test_what_has_no_control_keys_takes_them_away(
+    flow: Flow,
+    meter: Meter,
+    paired_entry: MockConfigEntry,
+    set_up_entry: AsyncMock,
+    kind: str,
+) -> None:
+    await flow.go_on(await paired_entry.start_reconfigure_flow(flow.hass))
+    typed = {"pairing_text": meter.pairing_text} if kind == "text" else hexadecimal(meter.keys)
+    await flow.submit(**typed)
+    await flow.wait(meter.push_topic, meter.push())
+    assert flow.ended("reconfigure_successful")
+    assert paired_entry.data == meter.entry_data

@@ -163,9 +163,10 @@ async def test_another_scale_begins_its_totals_anew(danish_home: Home, danish: R
     assert danish_home.state("import_active_energy") == "8666.36"
 
     flow = await danish_home.hass.config_entries.options.async_init(danish_home.entry.entry_id)
-    result = await danish_home.hass.config_entries.options.async_configure(
-        flow["flow_id"], {"scaler_profile": "energy_1_wh"}
-    )
+    configure = danish_home.hass.config_entries.options.async_configure
+    scale = {"scale": {"scaler_profile": "energy_1_wh"}, "tariff": {}, "capacity": {}}
+    await configure(flow["flow_id"], scale)
+    result = await configure(flow["flow_id"], {"import": {}, "export": {}})
     assert result["type"] == "create_entry"
     await danish_home.settle()
     assert danish_home.state("import_active_energy") == "866.636"

@@ -12,6 +12,8 @@ import pytest
 
 from custom_components.meter_node import proof, reader
 from custom_components.meter_node.binary_sensor import BINARY_SENSORS
+from custom_components.meter_node.button import BUTTONS
+from custom_components.meter_node.calendar import CALENDARS
 from custom_components.meter_node.channel.event_codes import BY_NAME
 from custom_components.meter_node.channel.hello import DISCOVERY_FILTER
 from custom_components.meter_node.channel.kamstrup_v0001 import SCALER_PROFILES
@@ -19,15 +21,22 @@ from custom_components.meter_node.channel.security import Refusal
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.entity import MeterNodeDescription
 from custom_components.meter_node.event import EVENTS
+from custom_components.meter_node.select import SELECTS
 from custom_components.meter_node.sensor import SENSORS
+from custom_components.meter_node.switch import SWITCHES
 
 FOLDER = Path(__file__).parents[3] / "custom_components" / DOMAIN
 LANGUAGES = ("da", "en")
 TABLES: dict[str, tuple[MeterNodeDescription, ...]] = {
     "binary_sensor": BINARY_SENSORS,
+    "button": BUTTONS,
+    "calendar": CALENDARS,
     "event": EVENTS,
+    "select": SELECTS,
     "sensor": SENSORS,
+    "switch": SWITCHES,
 }
+RAISING = ("actions.py", "asking.py", "control.py", "coordinator.py", "verdicts.py")
 # Never shown: a repeated frame is waited past.
 UNTOLD = {Refusal.DUPLICATE, Refusal.REPLAY}
 
@@ -74,11 +83,14 @@ def test_every_entity_has_a_name_of_its_own(language: str, platform: str) -> Non
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_state_of_a_sensor_with_a_few_is_put_into_words(language: str) -> None:
-    names = texts(language)["entity"]["sensor"]
-    for sensor in SENSORS:
-        told = names[str(sensor.translation_key)].get("state", {})
-        assert set(told) == set(sensor.options or ()), sensor.key
+def test_every_state_of_an_entity_with_a_few_is_put_into_words(language: str) -> None:
+    names = texts(language)["entity"]
+    for platform, row in (
+        *(("sensor", row) for row in SENSORS),
+        *(("select", row) for row in SELECTS),
+    ):
+        told = names[platform][str(row.translation_key)].get("state", {})
+        assert set(told) == set(row.options or ()), row.key
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -104,7 +116,7 @@ def test_every_way_to_fail_is_put_into_words(language: str) -> None:
         and isinstance(call.args[1], ast.Constant)
     }
     frames = {reader.FOREIGN, reader.CIPHERED, reader.UNKNOWN_LIST, *Refusal}
-    frames |= {proof.NO_FRAME, proof.KEPT_NOT_OPENED}
+    frames |= {proof.NO_FRAME, proof.KEPT_NOT_OPENED, proof.CONTROL_KEYS_REFUSED}
     errors = set(texts(language)["config"]["error"])
     pairing = {"no_pairing_text", "pairing_text_mistyped"}
     assert errors == fields | pairing | {str(reason) for reason in frames - UNTOLD}
@@ -116,11 +128,44 @@ def test_every_step_abort_and_option_is_put_into_words(language: str) -> None:
     source = (FOLDER / "config_flow.py").read_text()
     assert set(re.findall(r'async_abort\(reason="(\w+)"', source)) <= set(config["abort"])
     assert {"already_configured", "already_in_progress"} <= set(config["abort"])
-    assert set(re.findall(r'async_show_form\(\s*step_id="(\w+)"', source)) == {"user", "init"}
+    assert set(re.findall(r'async_show_form\(\s*step_id="(\w+)"', source)) == {"user"}
     assert set(config["step"]) == {"user"} | set(re.findall(r'_async_ask\("(\w+)"', source))
     assert set(texts(language)["selector"]["scaler_profile"]["options"]) == set(SCALER_PROFILES)
-    source = (FOLDER / "coordinator.py").read_text()
-    assert set(re.findall(r'translation_key="(\w+)"', source)) == set(texts(language)["exceptions"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_exception_is_put_into_words(language: str) -> None:
+    sources = "".join((FOLDER / name).read_text() for name in RAISING)
+    raised = set(re.findall(r'(?:translation_key=|Failure\([\w.]+, )"(\w+)"', sources))
+    raised |= set(re.findall(r'"(ask_\w+)"', sources))
+    raised |= set(re.findall(r'_bad\("(\w+)"', sources))
+    assert raised == set(texts(language)["exceptions"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_option_and_what_is_wrong_with_one_is_put_into_words(language: str) -> None:
+    options = texts(language)["options"]
+    fields = {
+        "init": {
+            "scale": {"scaler_profile"},
+            "tariff": {"tariff_preset"},
+            "capacity": {"capacity_preset", "capacity_limit", "main_fuse"},
+        },
+        "prices": {
+            way: {f"{way}_spot", *(f"price_t{tariff}" for tariff in range(1, 9))}
+            for way in ("import", "export")
+        },
+    }
+    assert set(options["step"]) == set(fields)
+    for step, sections in fields.items():
+        told = options["step"][step]["sections"]
+        assert set(told) == set(sections)
+        for name, keys in sections.items():
+            assert set(told[name]["data"]) == set(told[name]["data_description"]) == keys
+    wrong = {"prices_incomplete", "spot_currency", "spot_missing", "spot_unit"}
+    assert set(options["error"]) == {"limit_without_rule"} | {
+        f"{way}_{why}" for way in ("import", "export") for why in wrong
+    }
 
 
 @pytest.mark.parametrize("platform", TABLES)

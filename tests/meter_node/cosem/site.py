@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -54,12 +54,20 @@ class Store:
         self.profiles: list[ProfileRow] = []
         self.billing: list[BillingRow] = []
         self.commits = 0
+        self.fetched: list[int] = []
+        """How many rows of profiles each fetch gave."""
 
     def reserved_counter(self, key_name: str, /) -> int:
         return self.numbers.get(key_name, 0)
 
     def reserve_counter(self, key_name: str, bound: int, /) -> None:
         self.numbers[key_name] = max(bound, self.numbers.get(key_name, 0))
+
+    def forget_counters(self, group: str, most: int, floor_name: str, /) -> None:
+        own = [name for name in self.numbers if name.startswith(f"{group}.")]
+        gone = sorted(own, key=lambda name: self.numbers[name])[: max(len(own) - most, 0)]
+        for name in gone:
+            self.reserve_counter(floor_name, self.numbers.pop(name))
 
     def log_rows(self, log: Log) -> list[LogRow]:
         rows = [row for row in self.logs if row.log is log]
@@ -72,10 +80,14 @@ class Store:
         *,
         entries: tuple[int, int | None] = (1, None),
         stamps_s: tuple[int | None, int | None] = (None, None),
+        most: int | None = None,
+        skip: int = 0,
     ) -> list[ProfileRow]:
-        return [
+        found = [
             row for row in self.profiles if row.profile == profile and _in(row, entries, stamps_s)
-        ]
+        ][skip : None if most is None else skip + most]
+        self.fetched.append(len(found))
+        return found
 
     def billing_rows(
         self,
@@ -83,8 +95,23 @@ class Store:
         *,
         entries: tuple[int, int | None] = (1, None),
         stamps_s: tuple[int | None, int | None] = (None, None),
+        most: int | None = None,
+        skip: int = 0,
     ) -> list[BillingRow]:
-        return [row for row in self.billing if row.kind == kind and _in(row, entries, stamps_s)]
+        found = [row for row in self.billing if row.kind == kind and _in(row, entries, stamps_s)]
+        return found[skip : None if most is None else skip + most]
+
+    def count_rows(
+        self,
+        kind: Literal["profile", "billing"],
+        name: str,
+        *,
+        entries: tuple[int, int | None] = (1, None),
+        stamps_s: tuple[int | None, int | None] = (None, None),
+    ) -> int:
+        if kind == "profile":
+            return sum(one.profile == name and _in(one, entries, stamps_s) for one in self.profiles)
+        return sum(one.kind == name and _in(one, entries, stamps_s) for one in self.billing)
 
 
 def _in(row: Any, entries: tuple[int, int | None], stamps_s: tuple[int | None, int | None]) -> bool:
@@ -102,6 +129,7 @@ class Site:
         variant: Variant = WHOLE,
         parameters: Parameters | None = None,
         store: Store | None = None,
+        links: model.Links | None = None,
     ) -> None:
         self.store = store or Store()
         self.meter = Meter(
@@ -132,7 +160,12 @@ class Site:
         self.counted: list[tuple[str, str]] = []
         self.table = model.build(
             model.Parts(
-                self.device, variant, self.commands, self.store, self.security, model.Links()
+                self.device,
+                variant,
+                self.commands,
+                self.store,
+                self.security,
+                links or model.Links(),
             ),
             self.commit,
         )

@@ -7,6 +7,7 @@ import pytest
 from meter_node.channel import axdr, objects
 from meter_node.channel.event_codes import Log
 from meter_node.channel.security import Keys
+from meter_node.cosem.credentials import MOST_KEPT
 from tests.meter_node.cosem.site import (
     CONSUMER,
     HOME_TITLE,
@@ -249,6 +250,47 @@ def test_a_paired_program_asks_without_associating_and_is_answered_alike(site: S
         content[5:],
     )
     assert plain[:4] == bytes.fromhex("c401c100")
+
+
+def test_before_the_meter_knows_the_time_nothing_is_taken_without_an_association(
+    site: Site,
+) -> None:
+    site.server.knows_time = lambda: False
+    connection = site.connect()
+    # held back, or sent again: by a clock that stands still both would be fresh
+    assert connection.receive(20, 1, general(REGISTER, 1), site.now_ns) == b"\xd8\x01\x01"
+    site.server.knows_time = lambda: True
+    # no number was used up by that
+    answer = connection.receive(20, 1, general(REGISTER, 1), site.now_ns)
+    assert answer is not None
+    assert answer[0] == 0xDD
+
+
+def test_of_many_requesters_the_latest_are_kept_and_nothing_is_taken_twice(site: Site) -> None:
+    connection = site.connect()
+    requests = [
+        general(action(70, "0.1.96.3.10.255", 1, axdr.integer(0)), 1000 + n, title=b"H%07d" % n)
+        for n in range(MOST_KEPT + 20)
+    ]
+    for one in requests:
+        answer = connection.receive(20, 1, one, site.now_ns)
+        assert answer is not None
+        assert answer[0] == 0xDD
+    assert len([name for name in site.store.numbers if "." in name]) == MOST_KEPT
+    # repeated, with what the meter has in memory and with what it has kept alone
+    for again in (site, Site(store=site.store)):
+        connection = again.connect()
+        for n, one in enumerate(requests):
+            answer = connection.receive(20, 1, one, site.now_ns)
+            assert answer is not None
+            assert answer[:3] == b"\xd8\x01\x06", n
+    # 20 are forgotten, the last of them with 1019: who comes new begins above that
+    fresh = Site(store=site.store).connect()
+    low = fresh.receive(20, 1, general(REGISTER, 5, title=b"NEWCOMER"), site.now_ns)
+    assert low == b"\xd8\x01\x06" + (1020).to_bytes(4)
+    high = fresh.receive(20, 1, general(REGISTER, 1020, title=b"NEWCOMER"), site.now_ns)
+    assert high is not None
+    assert high[0] == 0xDD
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from meter_node.channel import axdr, objects
+from meter_node.channel.axdr import BitString
 from meter_node.channel.event_codes import LOGS, Log
 from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.channel.registers import CLOCK
+from meter_node.cosem.model import Links
 from meter_node.meter.credit import CreditSettings
 from meter_node.meter.limiter import LimiterSettings
 from meter_node.meter.parameters import Parameters
@@ -375,3 +377,95 @@ def test_errors_neutral_and_trips_are_seen_to_by_writing_what_is_true_again(site
     assert peer.write(objects.NEUTRAL_FAULT, axdr.boolean(True)) == OTHER_REASON
     assert peer.write(objects.LIMITER_TRIPPED, axdr.boolean(False)) == 0
     assert peer.write(objects.LIMITER_TRIPPED, axdr.boolean(True)) == OTHER_REASON
+
+
+# --- what the standard's classes say of the same functions ----------------------------------------
+
+
+def test_an_arbitrator_says_who_may_move_a_relay_and_what_he_asked_for() -> None:
+    site = Site()
+    home, office = consumer(site), utility(site)
+    which = objects.ARBITRATORS[1]
+    script = bytes((0, 1, 10, 0, 106, 255))
+    assert home.read(which, 2) == [(script, 1), (script, 2)]
+    # the utility before the consumer: both may do both
+    both = BitString(0b11, 2)
+    assert home.read(which, 3) == [both, both]
+    assert home.read(which, 4) == [[2, 2], [1, 1]]
+    nothing, off, on = (BitString(bits, 2) for bits in (0b00, 0b10, 0b01))
+    assert home.read(which, 5) == [nothing, nothing]
+    assert home.write(objects.RELAY_COMMANDS[1], axdr.enum(1)) == 0
+    assert home.read(which, 5) == [nothing, on]
+    assert home.read(which, 6) == 2
+    assert office.write(objects.RELAY_UTILITY_COMMANDS[1], axdr.enum(2)) == 0
+    assert home.read(which, 5) == [off, on]
+    assert home.read(which, 6) == 1
+    may_not = axdr.utf8_string('{"relays": [{"consumer_may_command": false}, {}]}')
+    assert office.write(objects.PARAMETERS, may_not) == 0
+    assert home.read(which, 3) == [both, nothing]
+
+
+def test_an_account_says_what_is_left_and_what_uses_it_up() -> None:
+    site = Site()
+    office = utility(site)
+    assert office.read(objects.ACCOUNT, 2) == (1, 2)  # credit mode: he pays later
+    enabled = axdr.utf8_string('{"credit": {"enabled": true, "low_credit_wh": 20000}}')
+    assert office.write(objects.PARAMETERS, enabled) == 0
+    assert office.read(objects.ACCOUNT, 2) == (2, 2)
+    assert office.read(objects.ACCOUNT, 16) == 20_000
+    assert office.read(objects.ACCOUNT, 5) == office.read(objects.CREDIT, 2)
+    credit, emergency, charge = (
+        one.logical_name for one in (objects.CREDIT, objects.EMERGENCY_CREDIT, objects.CHARGE)
+    )
+    assert office.read(objects.ACCOUNT, 9) == [credit, emergency]
+    assert office.read(objects.ACCOUNT, 10) == [charge]
+    # nothing of it was bought yet: low, and not in credit
+    status = office.read(objects.ACCOUNT, 4)
+    assert status.length == 8
+    assert status.bits >> 6 == 0b01
+    # a watt-hour of 1.8.0 takes one
+    assert office.read(objects.CHARGE, 5) == (
+        (0, 0),
+        (3, bytes((1, 0, 1, 8, 0, 255)), 2),
+        [(b"", 1)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "times"),
+    [
+        (10, [bytes((255, 255, second, 0)) for second in (0, 10, 20, 30, 40, 50)]),
+        (60, [bytes((255, 255, 0, 0))]),
+        (120, [bytes((255, minute, 0, 0)) for minute in range(0, 60, 2)]),
+        (900, [bytes((255, minute, 0, 0)) for minute in (0, 15, 30, 45)]),
+        (3600, [bytes((255, 0, 0, 0))]),
+        (45, []),  # no minute and no hour is so divided alike by wildcards
+    ],
+)
+def test_the_push_interval_is_set_and_stands_in_the_schedule(
+    interval_s: int, times: list[bytes]
+) -> None:
+    office = utility(Site())
+    raw = axdr.double_long_unsigned(interval_s)
+    assert office.write(objects.PUSH_INTERVAL, raw) == 0
+    assert office.read(objects.PUSH_INTERVAL) == interval_s
+    assert [time for time, _ in office.read(objects.PUSH_SCHEDULE, 4)] == times
+
+
+@pytest.mark.parametrize("interval_s", [0, 7, 3601, 7200])
+def test_an_interval_that_can_not_be_is_refused_and_the_old_one_stays(interval_s: int) -> None:
+    office = utility(Site())
+    assert office.write(objects.PUSH_INTERVAL, axdr.double_long_unsigned(interval_s)) == 250
+    assert office.read(objects.PUSH_INTERVAL) == 10
+
+
+def test_the_sap_assignment_names_every_meter_of_the_node() -> None:
+    alone = utility(Site())
+    ((sap, name),) = alone.read(objects.SAP_ASSIGNMENT)
+    assert (sap, name) == (1, alone.read(objects.LOGICAL_DEVICE_NAME))
+    other = b"MTN\x00\x00\x00\x00\x2b"
+    together = utility(Site(links=Links(logical_devices=((1, TITLE), (2, other)))))
+    (first, second) = together.read(objects.SAP_ASSIGNMENT)
+    assert first == (1, name)
+    assert second[0] == 2
+    assert second[1] != name

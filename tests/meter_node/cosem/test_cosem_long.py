@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from meter_node.channel import axdr, objects
+from meter_node.cosem.access import IDENTITY_READERS
+from meter_node.cosem.model.buffers import PAGE
+from meter_node.cosem.table import Method, row
 from tests.meter_node.cosem.site import (
     Peer,
     Site,
@@ -317,3 +321,126 @@ def test_three_hundred_rows_are_read_ciphered(site: Site) -> None:
     peer: Peer = consumer(made)
     rows = peer.read(objects.LOAD_PROFILE)
     assert len(rows) == 304
+
+
+# --- a value is made as it is sent ----------------------------------------------------------------
+
+
+def filled(rows: int) -> Site:
+    """A meter whose load profile has so many rows more than its first one."""
+    site = Site()
+    site.run(minutes=20)
+    (first,) = site.store.profile_rows("load_profile")
+    site.store.profiles += [
+        replace(first, entry=first.entry + n, time_s=first.time_s + n * 900)
+        for n in range(1, rows + 1)
+    ]
+    return site
+
+
+def test_no_answer_waits_for_more_than_two_pages_of_a_profile() -> None:
+    site = filled(2000)
+    peer = consumer(site)
+    site.store.fetched.clear()
+    most = 0
+
+    def ask(plaintext: bytes) -> bytes:
+        nonlocal most
+        answer = peer.exchange(plaintext)
+        most = max(most, sum(site.store.fetched))
+        site.store.fetched.clear()
+        return answer
+
+    rows = got(ask, get(7, "1.0.99.1.0.255", 2))
+    assert [row[2] for row in rows] == [
+        row.entry for row in site.store.profile_rows("load_profile")
+    ]
+    assert most <= 2 * PAGE
+
+
+def test_a_list_of_profiles_is_made_as_it_is_sent() -> None:
+    site = filled(500)
+    peer = consumer(site)
+    site.store.fetched.clear()
+    asked = (descriptor(7, "1.0.99.1.0.255", 2) + b"\x00") * 64
+    assert peer.exchange(b"\xc0\x03\xc1\x40" + asked)[:2] == b"\xc4\x02"
+    assert sum(site.store.fetched) <= PAGE
+
+
+def test_rows_by_place_end_where_the_profile_does() -> None:
+    site = filled(200)
+    peer = consumer(site)
+
+    def places(first: int, last: int) -> list[int]:
+        chosen = axdr.structure(
+            axdr.double_long_unsigned(first),
+            axdr.double_long_unsigned(last),
+            axdr.long_unsigned(3),
+            axdr.long_unsigned(3),
+        )
+        return [row[0] for row in peer.get(7, "1.0.99.1.0.255", 2, b"\x01\x02" + chosen)]
+
+    entries = [row.entry for row in site.store.profile_rows("load_profile")]
+    assert places(1, 0) == entries  # 201 of them
+    assert places(100, 180) == entries[99:180]
+    assert places(200, 1000) == entries[199:]
+    assert places(202, 0) == []
+
+
+def test_rows_that_go_while_they_are_read_end_the_transfer() -> None:
+    site = filled(500)
+    peer = consumer(site)
+    answer = peer.exchange(get(7, "1.0.99.1.0.255", 2))
+    site.store.profiles.clear()
+    for _ in range(PAGE):
+        answer = peer.exchange(b"\xc0\x02\xc1" + answer[4:8])
+        if answer[8]:
+            break
+    assert answer[3] == 1  # the last one
+    assert answer[8:] == b"\x01\x0f"  # long get aborted
+    # 16: no long get in progress
+    assert peer.exchange(b"\xc0\x02\xc1" + answer[4:8])[-1] == 16
+
+
+def test_what_is_too_long_to_be_made_at_once_is_not_made_without_blocks() -> None:
+    # 10 000 rows of more than 50 bytes are more than the 256 KiB that are made at once
+    site = filled(10_000)
+    peer = utility(site, conformance=bytes.fromhex("60401d"))
+    site.store.fetched.clear()
+    assert peer.send(peer.seal(get(7, "1.0.99.1.0.255", 2))) == b"\xd8\x01\x04"
+    assert sum(site.store.fetched) < 10_000
+    assert peer.read(objects.LOAD_PROFILE, 7) == 10_001
+
+
+def test_an_action_that_returns_much_answers_in_blocks() -> None:
+    site = Site()
+    returned = axdr.octet_string(bytes(range(256)) * 4)
+    which = objects.CosemObject(objects.ClassId.DATA, bytes((0, 0, 128, 99, 0, 255)))
+    method = Method(IDENTITY_READERS, lambda _, value: returned, changes=False)
+    site.table.add(row(which, {}, {1: method}))
+    ask = plain(site)
+    answer, raw, number = ask(action(1, "0.0.128.99.0.255", 1, NOTHING)), b"", 0
+    while True:
+        assert len(answer) <= 256
+        assert answer[:3] == b"\xc7\x02\xc1"
+        number += 1
+        assert int.from_bytes(answer[4:8]) == number
+        length, start = axdr.decode_length(answer, 8)
+        assert len(answer) == start + length
+        raw += answer[start:]
+        if answer[3]:
+            break
+        answer = ask(b"\xc3\x02\xc1" + answer[4:8])
+    # success, a value follows, and it is data
+    assert raw == b"\x00\x01\x00" + returned
+    # 16: no long action in progress
+    assert ask(b"\xc3\x02\xc1" + answer[4:8])[:4] == b"\xc7\x01\xc1\x10"
+
+
+def test_a_list_of_actions_has_no_longer_answer_than_the_client_takes() -> None:
+    ask = plain(Site(), max_pdu=128)
+    called = descriptor(1, "0.0.128.98.0.255", 1)
+    answer = ask(b"\xc3\x03\xc1\x40" + called * 64 + b"\x40" + NOTHING * 64)
+    # 64 refusals of two bytes do not go into 128
+    assert len(answer) <= 128
+    assert answer[:2] == b"\xc7\x02"

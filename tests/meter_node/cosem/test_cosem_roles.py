@@ -45,6 +45,7 @@ UTILITY_WRITES = {
     ("0.0.128.3.13.255", 2),
     ("0.0.128.14.0.255", 2),
     ("0.0.128.17.0.255", 2),
+    ("0.0.128.25.9.255", 2),
     ("0.0.128.19.0.255", 2),
     ("0.1.128.3.12.255", 2),
     ("0.2.128.3.12.255", 2),
@@ -210,6 +211,39 @@ def test_each_client_calls_what_is_declared_and_is_denied_all_else(client: Clien
             answer = asker.ask(action(row.class_id, name, number, axdr.integer(0)))
             assert answer[3] == DENIED, (name, number)
             assert changed(site) == before
+
+
+@pytest.mark.parametrize("client", Client)
+def test_each_client_is_let_through_to_every_method_that_is_declared(client: Client) -> None:
+    declared_to_call = sorted(declared(Site(), client)[2])
+    site = Site()
+    asker = Asker(site, client)
+    for name, number in declared_to_call:
+        (row,) = [one for one in site.table if obis.text(one.logical_name) == name]
+        # What a method makes of a value that it has no use for is its own; it was reached.
+        answer = asker.ask(action(row.class_id, name, number, axdr.number(24, 0.5)))
+        assert answer[:2] == b"\xc7\x01", (name, number)
+        assert answer[3] != DENIED, (name, number)
+        if (name, number) == ("0.0.40.0.0.255", 1):
+            asker = Asker(site, client)  # who fails to prove himself is out
+
+
+@pytest.mark.parametrize("client", Client)
+def test_what_no_object_has_and_no_class_names_is_refused(client: Client) -> None:
+    site = Site()
+    asker = Asker(site, client)
+    before = changed(site)
+    for class_id, name in ((3, "1.0.99.99.0.255"), (70, "0.0.96.3.11.255"), (1, "1.0.1.8.0.255")):
+        for number in (-128, -1, 0, 2, 127):
+            for request in (
+                get(class_id, name, number),
+                set_request(class_id, name, number, axdr.unsigned(0)),
+                action(class_id, name, number, axdr.integer(0)),
+            ):
+                answer = asker.ask(request)
+                # 4: no such object, 9: of another class
+                assert answer[-1] in (4, 9) or answer[3] in (4, 9), (name, number, answer.hex())
+    assert changed(site) == before
 
 
 def changed(site: Site) -> tuple[Snapshot, int]:

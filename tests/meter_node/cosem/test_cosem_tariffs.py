@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from custom_components.meter_node.tariff import async_read_calendar
 from meter_node.channel import axdr, objects, presets
+from meter_node.channel import calendar_data as data
 from meter_node.channel.activity_calendar import ActivityCalendar
+from meter_node.channel.axdr import Value
 from meter_node.channel.event_codes import Log
-from meter_node.cosem.model import calendar_data as data
 from meter_node.meter.parameters import Parameters
-from tests.meter_node.cosem.site import START_S, Site, utility
+from meter_node.meter.tariff import TariffSettings
+from tests.meter_node.cosem.site import START_S, Site, consumer, got, utility
 
 NOTHING = axdr.integer(0)
 OTHER_REASON, TYPE_UNMATCHED = 250, 12
@@ -197,3 +200,17 @@ def test_a_calendar_of_every_preset_comes_back_as_it_was_sent() -> None:
             ),
         }
         assert ActivityCalendar.from_json(read) == presets.load(name).calendar
+
+
+@pytest.mark.parametrize("preset", presets.names())
+async def test_home_assistant_reads_the_calendar_with_a_consumers_keys(preset: str) -> None:
+    calendar = presets.load(preset).calendar
+    peer = consumer(Site(parameters=Parameters(tariff=TariffSettings(calendar=calendar))))
+
+    class Asker:
+        async def async_ask(self, service: bytes) -> Value:
+            value: Value = got(peer.exchange, service)
+            return value
+
+    # The same files under two names: their classes are two.
+    assert (await async_read_calendar(Asker())).to_json() == calendar.to_json()

@@ -388,3 +388,16 @@ async def test_a_serial_line_that_goes_is_opened_again_when_it_comes(
             os.close(slave)
             os.close(master)
             await until(lambda: clients.made["serial"][-1].closed_times == 1)
+
+
+async def test_a_silent_link_on_a_serial_line_ends_and_the_line_stays() -> None:
+    master, slave = pseudo_terminal()
+    clients = Clients()
+    async with running(clients, serial=SerialLine(os.ttyname(slave), 9600), inactivity_s=1):
+        await asyncio.sleep(0.3)
+        for times in (1, 2):
+            os.write(master, SNRM)
+            assert (await read(master, b"\x7e"))[8] == 0x73
+            await until(lambda times=times: clients.made["serial"][times - 1].closed_times == 1)
+    os.close(master)
+    os.close(slave)

@@ -392,3 +392,33 @@ async def test_a_modem_that_refuses_is_told_once_and_tried_again(
     assert [record.getMessage() for record in caplog.records] == [
         f"modem {device}: the modem answers ERROR to ATS0; next attempt in 0 s"
     ]
+
+
+async def test_a_caller_who_says_nothing_is_hung_up_and_the_next_is_answered(quick: None) -> None:
+    connection = Echo()
+    async with pseudo_terminal() as (scripted, device):
+        settings = AmiSettings(modem=SerialLine(device, 9600), inactivity_s=1)
+        port = AmiPort(settings, lambda _: connection)
+        async with running(port):
+            await scripted.until(lambda: len(scripted.commands) == 4)
+            for calls in (1, 2):
+                scripted.say("RING")
+                await scripted.until(lambda calls=calls: scripted.commands.count("ATA") == calls)
+                await scripted.until(lambda calls=calls: scripted.commands.count("ATH") == calls)
+                await scripted.until(lambda: scripted.commands[-1] == "ATS0=0")
+    assert connection.asked == []
+
+
+async def test_a_caller_who_falls_silent_is_hung_up_and_his_link_closed(quick: None) -> None:
+    connection = Echo()
+    async with pseudo_terminal() as (scripted, device):
+        settings = AmiSettings(modem=SerialLine(device, 9600), inactivity_s=1)
+        port = AmiPort(settings, lambda _: connection)
+        async with running(port):
+            await scripted.until(lambda: len(scripted.commands) == 4)
+            scripted.say("RING")
+            await scripted.until(lambda: scripted.commands[-1] == "ATA")
+            scripted.send(frame(0x93))
+            await scripted.until(lambda: scripted.data.endswith(b"\x7e"))
+            await scripted.until(lambda: scripted.commands[5:7] == ["+++", "ATH"])
+            assert connection.closed_times == 1

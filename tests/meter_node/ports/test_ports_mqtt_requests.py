@@ -28,6 +28,7 @@ from meter_node.ciphering import PycryptodomeAead
 from meter_node.cosem import credentials
 from meter_node.cosem.access import Client
 from meter_node.cosem.credentials import Credential
+from meter_node.cosem.server import MOST_REFUSALS
 from meter_node.meter.parameters import Parameters
 from meter_node.meter.relays import RelaySettings
 from meter_node.ports import mqtt_requests
@@ -148,6 +149,35 @@ async def test_a_consumer_reads_his_register_and_commands_his_relay(house: House
     assert await house.ask(home, RELAY_ON) is None
     assert house.chosen == "on"
     assert house.settled == 2, "each answer waits until what it tells of is committed"
+
+
+FORBIDDEN = services.put(objects.RELAY_COMMANDS[2], ON)
+
+
+async def test_who_was_refused_is_told_why_and_nobody_else(house: House) -> None:
+    home = house.requester()
+    with pytest.raises(services.RefusedError):
+        await house.ask(home, FORBIDDEN)
+    for _ in range(2):
+        told = await house.ask(home, services.get(objects.REFUSAL))
+        assert told == "the utility does not let the consumer command relay 2"
+    stranger = house.requester(b"NEIGHBOR")
+    told = await house.ask(stranger, services.get(objects.REFUSAL))
+    assert told == ""
+
+
+async def test_refusals_of_more_titles_than_any_home_has_do_not_pile_up(house: House) -> None:
+    titles = [number.to_bytes(8) for number in range(MOST_REFUSALS + 1)]
+    homes = {title: house.requester(title) for title in titles}
+    for home in homes.values():
+        house.now_s += 1
+        with pytest.raises(services.RefusedError):
+            await house.ask(home, FORBIDDEN)
+    told = [
+        await house.ask(homes[title], services.get(objects.REFUSAL))
+        for title in (titles[0], titles[1], titles[-1])
+    ]
+    assert [bool(one) for one in told] == [False, True, True]
 
 
 async def test_a_profile_is_read_by_range(house: House) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,16 +99,16 @@ def test_exported_keys_are_private_and_serve_the_utility(tmp_path: Path) -> None
     keyring = Keyring.from_file(tmp_path / "keys.json")
     path = tmp_path / "utility.json"
 
-    export(keyring, "main", path)
-    export(keyring, "flat", path)
+    export(keyring, "main", path, 1)
+    export(keyring, "flat", path, 2)
 
     assert mode(path) == 0o600
-    assert Keyring.from_file(path).choose("flat") == keyring.choose("flat")
+    assert Keyring.from_file(path).choose("flat") == replace(keyring.choose("flat"), server=2)
     assert "push" not in path.read_text()
     with pytest.raises(KeyFileError, match="keys of main in it already"):
-        export(keyring, "main", path)
+        export(keyring, "main", path, 1)
     with pytest.raises(KeyFileError, match="a node's own"):
-        export(keyring, "main", tmp_path / "keys.json")
+        export(keyring, "main", tmp_path / "keys.json", 1)
 
 
 # --- numbers --------------------------------------------------------------------------------------

@@ -5,13 +5,15 @@ Must not know which calendar is active, nor who sends one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from meter_node.channel import axdr
-from meter_node.channel.activity_calendar import DAYS_A_WEEK, SpecialDay
-from meter_node.channel.axdr import Value
-from meter_node.channel.objects import TARIFF_SCRIPTS
-from meter_node.cosem.values import fields, items, octets, text, whole
+from . import axdr
+from .activity_calendar import DAYS_A_WEEK, SpecialDay
+from .axdr import Value
+from .objects import TARIFF_SCRIPTS
+from .typed import fields, items, octets, text, whole
 
 _EVERY_YEAR = 0xFFFF
 _ANY = 0xFF
@@ -158,3 +160,23 @@ def read_special_days(value: Value) -> list[Json]:
 def tariffs(listed_days: list[Json]) -> int:
     """Return how many tariffs a calendar with these days has: the highest that it names."""
     return max((switch["tariff"] for one in listed_days for switch in one["switches"]), default=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One part of a calendar as JSON has it, and the attribute of class 20 that holds it."""
+
+    key: str
+    number: int
+    """Of the active calendar's; the passive one's is four higher."""
+    write: Callable[[Any], bytes]
+    read: Callable[[Value], Any]
+
+
+PIECES = (
+    Piece("name", 2, name, lambda value: text(value, "the calendar's name")),
+    Piece("seasons", 3, seasons, read_seasons),
+    Piece("weeks", 4, weeks, read_weeks),
+    Piece("days", 5, days, read_days),
+)
+"""All but the special days, which are an object of their own."""

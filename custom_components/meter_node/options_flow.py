@@ -1,0 +1,286 @@
+"""The options of a meter: scale, tariff, prices, capacity and fuse; nothing is kept half.
+
+Two forms, since how many prices are asked for depends on the tariff that was chosen. Must not know
+what prices and rules are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import probatio as vol
+from homeassistant.config_entries import (
+    ConfigEntryState,
+    ConfigFlowResult,
+    OptionsFlowWithReload,
+)
+from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, UnitOfElectricCurrent, UnitOfPower
+from homeassistant.data_entry_flow import section
+from homeassistant.helpers.selector import (
+    EntitySelector,
+    EntitySelectorConfig,
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+)
+from homeassistant.util import dt as dt_util
+
+from .channel import presets
+from .channel.activity_calendar import ActivityCalendar
+from .channel.kamstrup_v0001 import SCALER_PROFILES
+from .channel.presets import Preset
+from .channel.registers import TARIFFS
+from .choices import Choices
+from .const import (
+    CONF_CAPACITY_LIMIT,
+    CONF_CAPACITY_PRESET,
+    CONF_EXPORT_PRICES,
+    CONF_EXPORT_SPOT,
+    CONF_IMPORT_PRICES,
+    CONF_IMPORT_SPOT,
+    CONF_MAIN_FUSE,
+    CONF_SCALER_PROFILE,
+    CONF_TARIFF_PRESET,
+)
+from .coordinator import MeterNodeCoordinator
+from .pricing import MINOR_UNITS, UnitError, unit_factor
+
+SECTION_SCALE = "scale"
+SECTION_TARIFF = "tariff"
+SECTION_CAPACITY = "capacity"
+SECTION_IMPORT = "import"
+SECTION_EXPORT = "export"
+
+TARIFFS_WITHOUT_CALENDAR = 4
+"""So many prices are asked for while the meter's calendar is not known: few have more tariffs."""
+
+_DIRECTIONS = (
+    (SECTION_IMPORT, CONF_IMPORT_PRICES, CONF_IMPORT_SPOT),
+    (SECTION_EXPORT, CONF_EXPORT_PRICES, CONF_EXPORT_SPOT),
+)
+
+PROFILE = SelectSelector(
+    SelectSelectorConfig(
+        options=list(SCALER_PROFILES),
+        mode=SelectSelectorMode.LIST,
+        translation_key=CONF_SCALER_PROFILE,
+    )
+)
+_SENSOR = EntitySelector(EntitySelectorConfig(domain=["sensor", "input_number", "number"]))
+
+
+def _number(least: float, most: float, step: float | Literal["any"], unit: str) -> NumberSelector:
+    return NumberSelector(
+        NumberSelectorConfig(
+            min=least,
+            max=most,
+            step=step,
+            mode=NumberSelectorMode.BOX,
+            unit_of_measurement=unit,
+        )
+    )
+
+
+_LIMIT = _number(0.1, 100, "any", UnitOfPower.KILO_WATT)
+_FUSE = _number(1, 100, 1, UnitOfElectricCurrent.AMPERE)
+
+
+class MeterNodeOptionsFlow(OptionsFlowWithReload):
+    """Changes what a user may choose of a meter; the entry is loaded anew with it."""
+
+    def __init__(self) -> None:
+        """Have chosen nothing yet."""
+        self._chosen: dict[str, Any] = {}
+
+    # --- scale, tariff, capacity ---------------------------------------------------------------
+
+    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for all but the prices."""
+        await self.hass.async_add_executor_job(presets.load_all)
+        errors: dict[str, str] = {}
+        typed: Mapping[str, Any] = self.config_entry.options
+        if user_input is not None:
+            typed = _flat(user_input)
+            if CONF_CAPACITY_LIMIT in typed and CONF_CAPACITY_PRESET not in typed:
+                errors[SECTION_CAPACITY] = "limit_without_rule"
+            else:
+                self._chosen = dict(typed)
+                return await self.async_step_prices()
+        if CONF_MAIN_FUSE not in typed and user_input is None and self._limit_a is not None:
+            typed = {**typed, CONF_MAIN_FUSE: self._limit_a}
+        return self.async_show_form(
+            step_id="init", data_schema=self._schema_of_init(typed), errors=errors
+        )
+
+    def _schema_of_init(self, typed: Mapping[str, Any]) -> vol.Schema:
+        sections: dict[vol.Marker, Any] = {}
+        if CONF_SCALER_PROFILE in self.config_entry.options:
+            default = typed[CONF_SCALER_PROFILE]
+            scale = {vol.Required(CONF_SCALER_PROFILE, default=default): PROFILE}
+            sections[vol.Required(SECTION_SCALE)] = section(vol.Schema(scale))
+        tariff = {
+            _optional(CONF_TARIFF_PRESET, typed): self._presets(
+                lambda preset: preset.calendar.tariffs > 1
+            )
+        }
+        capacity = {
+            _optional(CONF_CAPACITY_PRESET, typed): self._presets(
+                lambda preset: preset.capacity is not None
+            ),
+            _optional(CONF_CAPACITY_LIMIT, typed): _LIMIT,
+            _optional(CONF_MAIN_FUSE, typed): _FUSE,
+        }
+        sections[vol.Required(SECTION_TARIFF)] = section(vol.Schema(tariff))
+        sections[vol.Required(SECTION_CAPACITY)] = section(vol.Schema(capacity))
+        return vol.Schema(sections)
+
+    def _presets(self, serves: Callable[[Preset], bool]) -> SelectSelector:
+        """Return the choice of presets, those of this country first."""
+        country = self.hass.config.country
+        found = [preset for preset in presets.load_all().values() if serves(preset)]
+        found.sort(key=lambda preset: (preset.country != country, preset.name.en))
+        is_danish = self.hass.config.language == "da"
+        options = [
+            SelectOptionDict(value=preset.id, label=preset.name.da if is_danish else preset.name.en)
+            for preset in found
+        ]
+        return SelectSelector(
+            SelectSelectorConfig(options=options, mode=SelectSelectorMode.DROPDOWN)
+        )
+
+    # --- prices --------------------------------------------------------------------------------
+
+    async def async_step_prices(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for what a kWh costs and earns, tariff by tariff."""
+        choices = Choices.of(self._chosen)
+        currency = choices.currency(self.hass.config.currency)
+        tariffs = self._tariffs(choices)
+        errors: dict[str, str] = {}
+        typed: Mapping[str, Any] = self.config_entry.options
+        if user_input is not None:
+            typed = _prices_from(user_input)
+            errors = self._errors(typed, choices, tariffs, currency)
+            if not errors:
+                return self.async_create_entry(data={**self._chosen, **typed})
+        return self.async_show_form(
+            step_id="prices",
+            data_schema=_schema_of_prices(typed, tariffs, currency),
+            errors=errors,
+            description_placeholders={
+                "currency": currency,
+                "tariffs": ", ".join(self._described(tariff, choices) for tariff in tariffs),
+            },
+        )
+
+    def _errors(
+        self, typed: Mapping[str, Any], choices: Choices, tariffs: range, currency: str
+    ) -> dict[str, str]:
+        """Return by section what does not serve: its text says which field."""
+        errors: dict[str, str] = {}
+        for name, prices, spot in _DIRECTIONS:
+            may_lack = name == SECTION_IMPORT and choices.has_preset_prices
+            if 0 < len(typed[prices]) < len(tariffs) and not may_lack:
+                errors[name] = f"{name}_prices_incomplete"
+            elif (why := self._why_no_price(typed.get(spot), currency)) is not None:
+                errors[name] = f"{name}_{why}"
+        return errors
+
+    def _why_no_price(self, entity_id: str | None, currency: str) -> str | None:
+        if entity_id is None:
+            return None
+        if (state := self.hass.states.get(entity_id)) is None:
+            return "spot_missing"
+        try:
+            unit_factor(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT), currency)
+        except UnitError as error:
+            return str(error)
+        return None
+
+    def _tariffs(self, choices: Choices) -> range:
+        """Return the tariffs that have a price: those of the calendar in force."""
+        calendar = self._calendar(choices)
+        if calendar is not None:
+            return range(1, calendar.tariffs + 1)
+        return range(1, 2 if choices.is_bridged else TARIFFS_WITHOUT_CALENDAR + 1)
+
+    def _calendar(self, choices: Choices) -> ActivityCalendar | None:
+        if choices.tariff_preset is not None:
+            return choices.tariff_preset.calendar
+        # What a running meter goes by is a preset's only where one had been chosen before.
+        was_preset = CONF_TARIFF_PRESET in self.config_entry.options
+        return None if self._meter is None or was_preset else self._meter.calendar
+
+    def _described(self, tariff: int, choices: Choices) -> str:
+        """Return a tariff with its name and what the preset knows of its price."""
+        preset = choices.tariff_preset
+        if preset is None:
+            label = f"T{tariff}" if self._meter is None else self._meter.tariffs.label(tariff)
+            return f"T{tariff}" if label == f"T{tariff}" else f"T{tariff} {label}"
+        text = preset.label(tariff).label
+        name = f"T{tariff} {text.da if self.hass.config.language == 'da' else text.en}"
+        price = preset.price_of(tariff, dt_util.now().date())
+        return name if price is None else f"{name} ({price / MINOR_UNITS})"
+
+    # --- the meter as it runs ------------------------------------------------------------------
+
+    @property
+    def _meter(self) -> MeterNodeCoordinator | None:
+        if self.config_entry.state is not ConfigEntryState.LOADED:
+            return None
+        meter: MeterNodeCoordinator = self.config_entry.runtime_data
+        return meter
+
+    @property
+    def _limit_a(self) -> float | None:
+        return None if self._meter is None else self._meter.data.limit_a
+
+
+def _optional(name: str, typed: Mapping[str, Any]) -> vol.Optional:
+    """Return a field that may be emptied, with what it has now."""
+    return vol.Optional(name, description={"suggested_value": typed.get(name)})
+
+
+def _flat(user_input: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the fields of all sections, without those that were left empty."""
+    return {
+        name: value
+        for fields in user_input.values()
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def _schema_of_prices(typed: Mapping[str, Any], tariffs: range, currency: str) -> vol.Schema:
+    price = _number(-100, 1000, "any", f"{currency}/kWh")
+    sections: dict[vol.Marker, Any] = {}
+    for name, prices, spot in _DIRECTIONS:
+        given = typed.get(prices, {})
+        fields: dict[vol.Marker, Any] = {
+            vol.Optional(
+                f"price_t{tariff}", description={"suggested_value": given.get(str(tariff))}
+            ): price
+            for tariff in tariffs
+        }
+        fields[_optional(spot, typed)] = _SENSOR
+        sections[vol.Required(name)] = section(vol.Schema(fields))
+    return vol.Schema(sections)
+
+
+def _prices_from(user_input: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the options that the form of prices stands for."""
+    found: dict[str, Any] = {}
+    for name, prices, spot in _DIRECTIONS:
+        fields = user_input[name]
+        found[prices] = {
+            str(tariff): fields[f"price_t{tariff}"]
+            for tariff in TARIFFS
+            if fields.get(f"price_t{tariff}") is not None
+        }
+        if fields.get(spot):
+            found[spot] = fields[spot]
+    return found
