@@ -51,18 +51,16 @@ class MbusSettings(ModuleSettings):
 
 async def run(view: MeterView, settings: MbusSettings) -> None:
     """Answer masters until cancelled."""
-    slave = Slave(
-        SecondaryAddress(
-            settings.identification or identification_of(view.identity.meter_number),
-            settings.manufacturer,
-        ),
-        await _address(view, settings),
-        lambda group: _read(view, group),
+    who = SecondaryAddress(
+        settings.identification or identification_of(view.identity.meter_number),
+        settings.manufacturer,
     )
+    slave = Slave(who, await _address(view, settings), lambda group: _read(view, group))
+    address = _KeptAddress(view, settings, slave)
     bearer = bearers.of(settings.bearer, f"{view.name}: M-Bus", baudrate=BAUDRATE, parity="E")
 
     async def talk(line: Line, who: str) -> str:
-        return await _Talk(view, settings, slave, line, who).carry()
+        return await _Talk(slave, address, line, who).carry()
 
     await bearer.carry(talk)
 
@@ -70,12 +68,8 @@ async def run(view: MeterView, settings: MbusSettings) -> None:
 class _Talk:
     """One line with a master."""
 
-    def __init__(
-        self, view: MeterView, settings: MbusSettings, slave: Slave, line: Line, who: str
-    ) -> None:
-        self._view = view
-        self._settings = settings
-        self._slave = slave
+    def __init__(self, slave: Slave, address: _KeptAddress, line: Line, who: str) -> None:
+        self._address = address
         self._line = line
         self._who = who
         self._conversation = Conversation(slave)
@@ -101,16 +95,14 @@ class _Talk:
 
     async def _answer(self, data: bytes) -> None:
         now_s = asyncio.get_running_loop().time()
-        heard, address = self._conversation.heard, self._slave.address
+        heard = self._conversation.heard
         for answer in self._conversation.feed(data, now_s):
             if self._line.baudrate is not None:
                 await asyncio.sleep(_PAUSE_BITS / self._line.baudrate)
-            if self._slave.address != address:
-                address = self._slave.address
-                await _keep(self._view, self._settings, address)
-                _LOGGER.info("%s: its primary address is %d from now on", self._who, address)
+            await self._address.keep(self._who)
             await self._line.write(answer)
             await asyncio.sleep(0)  # many requests in one chunk don't hold up the metering
+        await self._address.keep(self._who)  # a broadcast has no answer
         if self._conversation.heard != heard:
             self._heard_s, self._before = now_s, None
         await self._change_baudrate(now_s)
@@ -152,5 +144,20 @@ async def _address(view: MeterView, settings: MbusSettings) -> int:
     return int(found) if found and configured == str(settings.address) else settings.address
 
 
-async def _keep(view: MeterView, settings: MbusSettings, address: int) -> None:
-    await view.keeping.keep(_name(settings), f"{settings.address} {address}")
+class _KeptAddress:
+    """Keeps the address that a master gives, whichever line it comes over."""
+
+    def __init__(self, view: MeterView, settings: MbusSettings, slave: Slave) -> None:
+        self._view = view
+        self._settings = settings
+        self._slave = slave
+        self._kept = slave.address
+
+    async def keep(self, who: str) -> None:
+        """Keep it where it is another one. Raises StoreError."""
+        address = self._slave.address
+        if address == self._kept:
+            return
+        await self._view.keeping.keep(_name(self._settings), f"{self._settings.address} {address}")
+        self._kept = address
+        _LOGGER.info("%s: its primary address is %d from now on", who, address)

@@ -164,6 +164,17 @@ async def test_the_address_that_a_master_set_stays_while_the_configuration_does(
         assert await ask(await connected(number), Frame(0x40, 3).to_bytes()) == OK
 
 
+async def test_an_address_for_everybody_is_kept_too() -> None:
+    house, number = House(), free_port()
+    bearer = f"listen://127.0.0.1:{number}"
+    async with running(house, bearer):
+        master = await connected(number)
+        master[1].write(Frame(0x53, 255, 0x51, bytes.fromhex("017a2b")).to_bytes())
+        assert await ask(master, Frame(0x40, 43).to_bytes()) == OK
+    async with running(house, bearer):
+        assert await ask(await connected(number), Frame(0x40, 43).to_bytes()) == OK
+
+
 # --- a serial line --------------------------------------------------------------------------------
 
 
