@@ -28,11 +28,11 @@ class Audience:
     def __init__(self) -> None:
         """Nobody yet."""
         self._next: asyncio.Future[bytes] | None = None
-        self.size = 0
+        self.listeners = 0
 
-    async def talk(self, line: Line, _who: str) -> str:
+    async def talk(self, line: Line, who: str) -> str:
         """Send to one of them until he is gone; return why. Raises OSError."""
-        self.size += 1
+        self.listeners += 1
         hearing: asyncio.Future[Any] = asyncio.ensure_future(_hear_out(line))
         try:
             while True:
@@ -44,7 +44,7 @@ class Audience:
                     return str(hearing.result())
                 await line.write(message.result())
         finally:
-            self.size -= 1
+            self.listeners -= 1
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)
 
@@ -69,5 +69,5 @@ async def broadcast(view: MeterView, bearer: Bearer, make: Make) -> None:
         tasks.create_task(bearer.carry(audience.talk))
         while True:
             await view.committed()
-            if audience.size and (message := await make(view.second)):
+            if audience.listeners and (message := await make(view.second)):
                 audience.send(message)

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from meter_node.channel import registers
 from meter_node.ports import bearers
+from meter_node.ports.broadcast import Audience
 from meter_node.ports.conversation import Line
 from meter_node.ports.mbus import table
 from meter_node.ports.mbus.address import MANUFACTURER, SecondaryAddress, identification_of
@@ -133,37 +134,19 @@ def line_of(view: MeterView, settings: WmbusSettings, body: bytes) -> bytes:
 # --- sending --------------------------------------------------------------------------------------
 
 
-class _Ether:
+class _Ether(Audience):
     """Whoever listens gets each line once, at the same time; who is busy misses it, as in radio."""
 
     def __init__(self) -> None:
-        self._next: asyncio.Future[bytes] | None = None
-        self.listeners = 0
+        super().__init__()
         self.somebody_new = False
         """Who came must have a long telegram before it understands the others."""
 
-    async def talk(self, line: Line, _who: str) -> str:
+    @override
+    async def talk(self, line: Line, who: str) -> str:
         """Send until the other side is gone."""
-        self.listeners += 1
         self.somebody_new = True
-        try:
-            while True:
-                await line.write(await self._line())
-                if await line.read(0) == b"":
-                    return "the other side closed it"
-        finally:
-            self.listeners -= 1
-
-    async def _line(self) -> bytes:
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._next)
-
-    def send(self, line: bytes) -> None:
-        """Let everyone who listens have it."""
-        if self._next is not None:
-            self._next.set_result(line)
-            self._next = None
+        return await super().talk(line, who)
 
 
 async def run(view: MeterView, settings: WmbusSettings) -> None:
