@@ -187,6 +187,7 @@ def _maximum(view: MeterView) -> Iterator[str]:
 
 
 def _switches(view: MeterView) -> Iterator[str]:
+    """Breaker and limiter. Not the relays: readers take 0-1:96.3.10 for another meter's valve."""
     breaker = view.state(objects.BREAKER, CONTROL_STATE)
     if isinstance(breaker, int):
         yield f"0-0:96.3.10({breaker})"
@@ -200,10 +201,6 @@ def _switches(view: MeterView) -> Iterator[str]:
                 fuse = f"{_scaled(Decimal(threshold), _KILO, 3, 0)}*A"
     yield f"0-0:17.0.0({limit})"
     yield f"1-0:31.4.0({fuse})"
-    for number, relay in objects.RELAYS.items():
-        on = view.state(relay)
-        if isinstance(on, bool):
-            yield f"0-{number}:96.3.10({on:d})"
 
 
 def _each_phase(
