@@ -6,7 +6,7 @@ A new way out is a file of its own and a row here. Must not know what any of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,10 +73,11 @@ class Modules:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _again_and_again(
-        self, name: str, settings: ModuleSettings, before: Iterable[asyncio.Task[None]]
+        self, name: str, settings: ModuleSettings, before: Collection[asyncio.Task[None]]
     ) -> None:
         # One with changed settings wants the same port or line, and what the other has kept.
-        await asyncio.gather(*before, return_exceptions=True)
+        if before:
+            await asyncio.wait(before)
         kind: str = settings.kind  # type: ignore[attr-defined]
 
         async def once() -> str:

@@ -401,3 +401,59 @@ async def test_a_silent_link_on_a_serial_line_ends_and_the_line_stays() -> None:
             await until(lambda times=times: clients.made["serial"][times - 1].closed_times == 1)
     os.close(master)
     os.close(slave)
+
+
+# --- a head-end that is dialled ------------------------------------------------------------------
+
+
+async def test_a_head_end_that_is_dialled_asks_and_is_dialled_again_when_it_hung_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[int] = []
+
+    def back_off(attempt: int) -> float:
+        waits.append(attempt)
+        return 0.05
+
+    monkeypatch.setattr(bearers, "back_off", back_off)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = probe.getsockname()[1]
+    answers: list[bytes] = []
+
+    async def head_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers.append(await ask(reader, writer, f"call {len(answers)}".encode()))
+        writer.close()
+
+    clients = Clients()
+    port = AmiPort(AmiSettings(dial=Endpoint("127.0.0.1", number)), clients)
+    task = asyncio.create_task(port.run())
+    await until(lambda: len(waits) > 1)  # nobody is there yet
+    server = await asyncio.start_server(head_end, "127.0.0.1", number)
+    await until(lambda: len(answers) == 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    server.close()
+    assert answers == [b"call 0", b"call 1", b"call 2"]
+    assert waits[:3] == [0, 1, 2], "each pause is longer than the one before"
+    assert all("dial to 127.0.0.1" in name for name in clients.made)
+    assert all(echo.closed_times == 1 for echo in clients.all()[:3])
+
+
+async def test_a_head_end_that_says_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bearers, "back_off", lambda _: 0.05)
+    ends: list[bool] = []
+
+    async def head_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(await ended(reader))
+        writer.close()
+
+    server = await asyncio.start_server(head_end, "127.0.0.1", 0)
+    here = Endpoint("127.0.0.1", server.sockets[0].getsockname()[1])
+    port = AmiPort(AmiSettings(dial=here, inactivity_s=1), Clients())
+    task = asyncio.create_task(port.run())
+    await until(lambda: len(ends) == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    server.close()
+    assert all(ends)

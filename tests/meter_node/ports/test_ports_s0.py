@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,7 @@ async def test_no_pulse_and_no_pause_is_cut_short(tmp_path: Path) -> None:
         await until(lambda: path.exists() and len(pulses_in(path)) >= 15)
     pulses = pulses_in(path)
     assert all(off - on >= 30_000_000 for on, off in pulses)
-    following = zip(pulses, pulses[1:], strict=False)
-    assert all(later[0] - before[1] >= 30_000_000 for before, later in following)
+    assert all(later[0] - before[1] >= 30_000_000 for before, later in pairwise(pulses))
 
 
 async def test_energy_of_before_the_module_came_is_not_pulsed(tmp_path: Path) -> None:

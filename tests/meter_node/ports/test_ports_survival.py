@@ -117,12 +117,15 @@ async def test_two_readers_get_the_same_at_once(
 ) -> None:
     house = house_in_mid_hour()
     wanted = settings(kind, chosen, f"listen://127.0.0.1:{port}")
-    async with running(KINDS[kind].run(house.view, wanted)) as task:
-        async with reader_of(port) as (one, _), reader_of(port) as (other, _):
-            await house.play(20)
-            await asyncio.sleep(0.1)
-            task.cancel()
-            got = await asyncio.gather(one.read(-1), other.read(-1))
+    async with (
+        running(KINDS[kind].run(house.view, wanted)) as task,
+        reader_of(port) as (one, _),
+        reader_of(port) as (other, _),
+    ):
+        await house.play(20)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        got = await asyncio.gather(one.read(-1), other.read(-1))
     assert got[0] == got[1]
     assert count(got[0]) == 20
 
@@ -136,27 +139,29 @@ async def test_an_hour_of_noise_on_the_line_changes_nothing(
     total = HOUR_S * baudrate // 10
     house = house_in_mid_hour()
     wanted = settings(kind, chosen, f"listen://127.0.0.1:{port}")
-    async with running(KINDS[kind].run(house.view, wanted)) as task:
-        async with reader_of(port) as (reader, writer):
+    async with (
+        running(KINDS[kind].run(house.view, wanted)) as task,
+        reader_of(port) as (reader, writer),
+    ):
 
-            async def shout() -> None:
-                left = total
-                while left > 0:
-                    writer.write(noise[:left])
-                    left -= len(noise)
-                    await writer.drain()
+        async def shout() -> None:
+            left = total
+            while left > 0:
+                writer.write(noise[:left])
+                left -= len(noise)
+                await writer.drain()
 
-            shouting = asyncio.create_task(shout())
-            got = bytearray()
-            collected = asyncio.create_task(all_of(reader, got))
-            for _ in range(HOUR_S // 10):
-                house.later(10)
-                await asyncio.sleep(0.002)
-            async with asyncio.timeout(60):
-                await shouting
-            await asyncio.sleep(0.3)
-            task.cancel()
-            await collected
+        shouting = asyncio.create_task(shout())
+        got = bytearray()
+        collected = asyncio.create_task(all_of(reader, got))
+        for _ in range(HOUR_S // 10):
+            house.later(10)
+            await asyncio.sleep(0.002)
+        async with asyncio.timeout(60):
+            await shouting
+        await asyncio.sleep(0.3)
+        task.cancel()
+        await collected
     # A plain list has an hourly one, too.
     assert count(bytes(got)) == 360 + (kind == "han" and not chosen)
 
@@ -216,7 +221,7 @@ async def test_who_never_reads_is_closed_and_costs_no_memory(
             got = await collected
     sleeper.close()
     assert count(got) > 100, "who reads gets on"
-    # 1000 lists are a third of a megabyte, as many telegrams one; the other reader's own copy is in it.
+    # What the other reader has got, and no more than a little.
     assert peak - before < len(got) + 1_000_000
 
 
