@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benches import dlms, fuzz, metrology, powercut, stateful
+from scripts.benches import dlms, fuzz, metrology, ports, powercut, stateful
 from scripts.benches.result import Result
 
 
@@ -30,6 +30,7 @@ BENCHES: dict[str, Bench] = {
         "kill -9 of the store at 1000 random points and of nodes at 200, files torn at every "
         "offset: what is lost and repeated",
     ),
+    "ports": Bench(ports.run, "a node in real time with every port on: share of a core and memory"),
     "dlms": Bench(
         dlms.run, "300 rows of the load profile over the ciphered association, beside a plain read"
     ),
