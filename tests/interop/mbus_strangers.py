@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.interop.met import meet
+
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / "build" / "strangers"
 METERBUS_VERSION = "0.8.5"
@@ -46,7 +48,7 @@ def meterbus_python() -> Path:
             done = _run(command)
             if done.returncode:
                 pytest.fail(f"{wanted} can't be had: {done.stderr.strip()}")
-    print(f"reader: pyMeterBus {METERBUS_VERSION}")
+    meet(f"pyMeterBus {METERBUS_VERSION}, in a process of its own")
     return python
 
 
@@ -126,7 +128,7 @@ def _version(command: Iterable[str]) -> str:
 
 
 def _told(command: tuple[str, ...]) -> Wmbusmeters:
-    print(f"reader: wmbusmeters {_version(command)}")
+    meet(f"wmbusmeters {_version(command)}, in a process of its own")
     return Wmbusmeters(command)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.interop.met import meet
+
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / "build" / "strangers"
 HERE = Path(__file__).parent
@@ -33,7 +35,7 @@ def environment_of(requirement: str) -> Path:
     if not python.exists() or _run(_UV, "pip", "show", "--python", str(python), name).returncode:
         _make("venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
         _make("pip", "install", "--quiet", "--python", str(python), requirement)
-    print(f"reader: {requirement}")
+    meet(f"{requirement.replace('==', ' ')}, in a process of its own")
     return python
 
 
@@ -45,7 +47,7 @@ def overlay_of(requirements: tuple[str, ...]) -> Path:
         target = ("--target", str(folder), "--python", sys.executable)
         _make("pip", "install", "--quiet", "--no-deps", *target, *requirements)
         done.touch()
-    print(f"in Home Assistant: {requirements[0]}")
+    meet(f"Home Assistant's own dsmr, with {requirements[0].replace('==', ' ')}")
     return folder
 
 
