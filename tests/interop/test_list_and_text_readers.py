@@ -26,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "meter_node" / "ports"))
 from module_house import LIST_KEYS, ONE_PHASE, ModuleHouse, running
 
 from custom_components.meter_node.channel import kamstrup_v0001
+from custom_components.meter_node.reader import MeterReader
+from meter_node.bridge import Bridge
 from meter_node.channel import registers
 from meter_node.meter.snapshot import LimiterState
 from meter_node.meter.variant import Variant
@@ -228,8 +230,46 @@ async def test_a_second_decoder_opens_the_ciphered_list(phases: int, items: int)
     assert len(said) == len(wanted) + 2
 
 
-def test_the_integration_has_the_layouts_that_it_reads() -> None:
-    assert {layout.elements for layout in kamstrup_v0001.LAYOUTS.values()} == {25, 35, 37, 65}
+# --- the integration's own reader -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ciphered", [False, True])
+async def test_the_integration_takes_either_list_by_way_of_a_bridge(ciphered: bool) -> None:
+    meter = house()
+    async with port_of(meter, "han", ciphered=ciphered) as port:
+        line, writer = await asyncio.open_connection("127.0.0.1", port)
+        heard = Heard()
+        bridge = Bridge(heard, 10)  # type: ignore[arg-type]
+        while len(heard.pushes) < 2:
+            for _ in bridge.feed(await line.read(4096)):
+                pass
+        writer.close()
+    title = b"MTN12345".hex() if ciphered else "5706567326590407"
+    profile = kamstrup_v0001.SCALER_PROFILES["energy_1_wh"]
+    reader = MeterReader(title, LIST_KEYS if ciphered else None, profile)
+    values: dict[str, float] = {}
+    for topic, push in heard.pushes[:2]:
+        assert topic == title
+        values |= reader.read(push, retained=False).reading.values
+    assert len(values) >= 14
+    for key, value in values.items():
+        step = "0.01" if "current" in key or "factor" in key else "1"
+        assert Decimal(str(value)) == abs(register(meter, key, step)), key
+
+
+class Heard:
+    """Stands in for the MQTT port."""
+
+    status_topic = "meter_node/node/n1/status"
+
+    def __init__(self) -> None:
+        self.pushes: list[tuple[str, bytes]] = []
+
+    def announce(self, title: str, greeting: Any) -> None:
+        pass
+
+    def push(self, title: str, data: bytes) -> None:
+        self.pushes.append((title, data))
 
 
 # --- dsmr-parser ----------------------------------------------------------------------------------

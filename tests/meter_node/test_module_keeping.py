@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -17,6 +19,7 @@ from meter_node.ciphering import (
     time_floor,
     wireless_floor,
 )
+from meter_node.meter.local_time import LocalTime
 from meter_node.module_keeping import ModuleKeeping
 from meter_node.store import Store
 
@@ -116,3 +119,32 @@ def test_renewed_keys_have_a_new_wireless_one(site: Site) -> None:
     renewed = keys.renew(site.folder, {"house": site.meter.system_title}).meters["house"]
     assert renewed.wireless not in (None, site.meter.wireless)
     assert keys.wireless_counter(renewed) != keys.wireless_counter(site.meter)
+
+
+async def test_the_serial_lists_numbers_rise_and_never_come_again_over_a_kill(site: Site) -> None:
+    given: list[int] = []
+    for _ in range(3):
+        keeping = site.keeping()
+        given += [await keeping.list_number() for _ in range(5)]
+    assert given == sorted(set(given))
+    assert given[0] >= time_floor(datetime.now(UTC)) - 10
+    assert site.keeping().list_keys == site.meter.serial_list
+
+
+async def test_what_follows_a_register_is_forgotten_where_the_registers_were_put_back(
+    site: Site,
+) -> None:
+    keeping = site.keeping()
+    await keeping.keep("counted import_active_energy pulses.csv", "17")
+    await keeping.keep("address", "5")
+    copy = site.folder.with_name("copy")
+    titles = {site.meter.system_title: LocalTime(ZoneInfo("UTC"))}
+    backup.claim(site.folder, site.store, 1_800_000_000, titles)
+    assert await keeping.kept("counted import_active_energy pulses.csv") == "17"
+    shutil.copytree(site.folder, copy)
+    copied = Store(copy / "store.sqlite")
+    assert backup.claim(copy, copied, 1_800_000_000, titles), "it is a copy"
+    there = ModuleKeeping(copied, site.meter, site.thread)
+    assert await there.kept("counted import_active_energy pulses.csv") is None
+    assert await there.kept("address") == "5"
+    copied.close()
