@@ -59,6 +59,9 @@ async def run(
 
     Raises DataDirectoryInUseError, StoreError, KeyFileError or ConfigError before anything runs.
     """
+    if reread is not None:
+        # Until there are modules: what is being started has just read it.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
     with store.lock(data_dir):
         node_keys = own_keys(settings, data_dir)
         database = _open_store(data_dir / DATABASE)
