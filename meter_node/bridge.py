@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +18,8 @@ from meter_node import __version__
 from meter_node.channel import apdu, frames, hdlc, kamstrup_v0001, lists
 from meter_node.channel.hello import Hello
 from meter_node.channel.reading import ListError
+from meter_node.kept_frames import KeptFrames
+from meter_node.ports.kept_requests import KeptRequestPort
 from meter_node.ports.mqtt import MqttPort, back_off
 
 _LOGGER = logging.getLogger(__name__)
@@ -29,12 +32,26 @@ _TCP_PORT_TIMEOUT_S = 10.0
 
 
 class Bridge:
-    """Forwards the frames of one line to the MQTT port."""
+    """Forwards the frames of one line to the MQTT port, and keeps some of them."""
 
-    def __init__(self, port: MqttPort, push_interval_s: int) -> None:
-        """``push_interval_s`` is announced to displays; a real port can't be asked for it."""
+    def __init__(
+        self,
+        port: MqttPort,
+        push_interval_s: int,
+        kept: KeptFrames | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``push_interval_s`` is announced to displays; a real port can't be asked for it.
+
+        ``kept``: where frames are kept and given again to who asks; ``clock`` tells UTC.
+        """
         self._port = port
         self.push_interval_s = push_interval_s
+        self._kept = kept
+        self._clock = clock
+        if kept is not None:
+            known = kept.titles()
+            KeptRequestPort(port, kept.of, lambda title: title in known | self._announced)
         self._reader = hdlc.FrameReader()
         self._announced: set[str] = set()
         self._complaints: set[str] = set()
@@ -66,6 +83,8 @@ class Bridge:
             _LOGGER.info("meter %s: forwarding its pushes", title)
         self._port.push(title, data)
         self.forwarded += 1
+        if self._kept is not None:
+            self._kept.add(title, data, int(self._clock()))
 
     def _identify(self, data: bytes) -> tuple[str, Hello]:
         if data[:1] == bytes((apdu.GENERAL_GLO_CIPHERING,)):
@@ -90,6 +109,7 @@ class Bridge:
             push_interval=self.push_interval_s,
             status_topic=self._port.status_topic,
             ciphered=ciphered,
+            keeps=None if self._kept is None else self._kept.days,
         )
 
     def _complain(self, text: str) -> None:

@@ -32,6 +32,7 @@ from meter_node import (
     replay,
     store,
 )
+from meter_node.channel.axdr import AxdrError
 from meter_node.ciphering import (
     COUNTS_PER_SECOND,
     CounterExhaustedError,
@@ -39,6 +40,7 @@ from meter_node.ciphering import (
     time_floor,
 )
 from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
+from meter_node.kept_frames import KeptFrames
 from meter_node.ports import mqtt
 from meter_node.sources import SourceError
 from meter_node.utility.errors import UtilityError
@@ -118,9 +120,9 @@ def bridge_command(
     if settings.mqtt is None:
         raise config.ConfigError(f"{path}: mqtt: a bridge needs a broker")
     if source is not None:
-        interval = settings.bridge.push_interval_s if settings.bridge else 10
+        others = settings.bridge.model_dump(exclude={"source"}) if settings.bridge else {}
         try:
-            chosen = config.BridgeConfig(source=source, push_interval_s=interval)
+            chosen = config.BridgeConfig(source=source, **others)
         except ValueError:
             raise config.ConfigError(
                 f"--source: {source!r} is none of tcp://host:port, "
@@ -248,6 +250,13 @@ def main() -> None:
     ) as error:
         _errors.print(f"meter-node: {error}", markup=False, soft_wrap=True)
         sys.exit(1)
+    except (AxdrError, OverflowError) as error:
+        _errors.print(
+            f"meter-node: a number or time is beyond what can be sent: {error}",
+            markup=False,
+            soft_wrap=True,
+        )
+        sys.exit(1)
 
 
 def _settings(data_dir: Path, config_file: Path | None) -> config.Config:
@@ -265,13 +274,17 @@ async def _bridge(settings: config.MqttConfig, chosen: config.BridgeConfig, data
     with store.lock(data_dir):
         own_keys = keys.load_or_make(data_dir, [])
         port = mqtt.MqttPort(node.broker(settings), own_keys.node)
+        kept = KeptFrames(data_dir, chosen.keep_days) if chosen.keep_days else None
+        forwarding = bridge.Bridge(port, chosen.push_interval_s, kept)
         running = asyncio.ensure_future(node.never_ending("the MQTT port", port.run))
         try:
-            await bridge.forward(bridge.Bridge(port, chosen.push_interval_s), port, chosen.source)
+            await bridge.forward(forwarding, port, chosen.source)
             await port.sent()
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+            if kept is not None:
+                kept.close()
 
 
 def _until_stopped(work: Coroutine[None, None, None]) -> None:

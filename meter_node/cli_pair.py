@@ -1,4 +1,4 @@
-"""`meter-node pair`: pairings made, listed and revoked.
+"""`meter-node pair`: pairings made, listed and revoked, and new push keys.
 
 Must not know what a pairing may do: the object model says that.
 """
@@ -34,6 +34,14 @@ def pair(
     revoke: Annotated[
         str | None, typer.Option(metavar="NAME", help="Let this pairing ask no more.")
     ] = None,
+    new_push_keys: Annotated[
+        bool,
+        typer.Option(
+            "--new-push-keys",
+            help="Make new keys for the pushes: all pairings end, and every display must be "
+            "paired anew.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="For programs: one JSON document.")
     ] = False,
@@ -42,8 +50,10 @@ def pair(
 
     Whoever has the text can read and ask the meter: treat it like a key. It is shown once.
     """
-    if [name is not None, show_list, revoke is not None].count(True) > 1:
-        raise config.ConfigError("--name, --list and --revoke: one of them at a time")
+    if [name is not None, show_list, revoke is not None, new_push_keys].count(True) > 1:
+        raise config.ConfigError(
+            "--name, --list, --revoke and --new-push-keys: one of them at a time"
+        )
     chosen_name, chosen = _choose(keys.load(data_dir), meter)
     if show_list:
         _list(chosen_name, chosen, as_json=as_json)
@@ -56,6 +66,17 @@ def pair(
             _print(
                 f"Meter {chosen_name}: {revoke} may ask no more. It still opens what the meter "
                 "pushes to everyone that is paired."
+            )
+        return
+    if new_push_keys:
+        keys.renew_push(data_dir, chosen_name)
+        ended = list(chosen.consumers)
+        if as_json:
+            _write({"meter": chosen_name, "new_push_keys": True, "ended": ended})
+        else:
+            _print(
+                f"Meter {chosen_name} has new push keys. Nobody is paired with it any more: "
+                "pair every display anew (meter-node pair)."
             )
         return
     chosen, name = keys.pair(data_dir, chosen_name, name, DEFAULT_NAME)

@@ -386,11 +386,31 @@ def moment(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(
             f"{option}: {text!r} is no time like 2026-06-01T12:00 or 2026-06-01T12:00+02:00"
         ) from None
+    if found.year not in _YEARS:
+        raise ConfigError(f"{option}: {text!r}: from {_YEARS[0]} to {_YEARS[-1]}")
+    return found
+
+
+_YEARS = range(2000, 2200)
+"""A meter's clock has no others."""
+
+
+def _range(first: int | None, last: int | None, begin: str | None, end: str | None) -> rows.Range:
+    wanted = rows.Range(first, last, moment("--from", begin), moment("--to", end))
+    if first is not None and last is not None and first > last:
+        raise ConfigError("--from-entry is behind --to-entry")
+    if wanted.begin is None or wanted.end is None:
+        return wanted
+    # A time with a zone and one without can only be told apart by the meter.
+    alike = (wanted.begin.tzinfo is None) == (wanted.end.tzinfo is None)
+    if alike and wanted.begin > wanted.end:
+        raise ConfigError("--from is later than --to")
+    return wanted
 
 
 Begin = Annotated[str | None, typer.Option("--from", help="The first time, e.g. 2026-06-01T00:00.")]
@@ -416,7 +436,7 @@ def logs(
 
     Examples: logs; logs fraud --json; logs status --from 2026-06-01; logs fraud --clear
     """
-    wanted = rows.Range(first, last, moment("--from", begin), moment("--to", end))
+    wanted = _range(first, last, begin, end)
     is_whole = wanted == rows.EVERYTHING
     if clear and (log is None or not is_whole):
         raise ConfigError("--clear: it empties one log, which is named, and the whole of it")
@@ -424,6 +444,8 @@ def logs(
         there = {one.logical_name for one in reading.listed(session)}
         if log is not None and LOGS[log].logical_name not in there:
             raise UtilityError(f"the meter shows this client no log {log}")
+        if not any(one.logical_name in there for one in LOGS.values()):
+            raise UtilityError("the meter shows this client no event log: this client may not")
         chosen = [one for one in Log if LOGS[one].logical_name in there and log in (None, one)]
         read_in = {one: rows.read_log(session, one, wanted) for one in chosen}
         wrong = [fault for one in read_in.values() for fault in rows.faults(one, whole=is_whole)]
@@ -487,7 +509,7 @@ def profile(
         raise ConfigError(f"no profile {name!r}; there are: {', '.join(rows.PROFILES)}")
     if csv_file is not None:
         check_writable("--csv", csv_file)
-    wanted = rows.Range(first, last, moment("--from", begin), moment("--to", end))
+    wanted = _range(first, last, begin, end)
     with session_of(context) as session, _bar(name) as progress:
         columns, found = rows.read(session, rows.PROFILES[name], wanted, progress)
     if csv_file is not None:

@@ -6,9 +6,11 @@ Must not know DLMS nor the node, as `cli_utility`, whose options say which meter
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,6 +43,10 @@ from meter_node.utility.session import Attribute, Session
 
 __all__ = ["app"]
 
+_MOST_S = 0xFFFF_FFFF
+_MOST_MIN = _MOST_S // 60
+"""What travels as seconds; a meter takes less of most."""
+
 
 def _group(name: str, told: str, epilog: str) -> typer.Typer:
     group = typer.Typer(help=told, no_args_is_help=True, rich_markup_mode=None, epilog=epilog)
@@ -67,6 +73,14 @@ def _show(title: str, found: dict[str, Any], as_json: bool) -> None:
         return
     body = [[name, shown(value)] for name, value in found.items()]
     console().print(table_of(title, ["", "value"], body))
+
+
+def _done(as_json: bool, sentence: str, **did: Any) -> None:
+    """Say what was done, to a person or as one document."""
+    if as_json:
+        as_document({**did, "result": "done"})
+    else:
+        say(sentence)
 
 
 def _states(context: typer.Context, prefix: str, title: str, as_json: bool) -> None:
@@ -138,6 +152,7 @@ def upload_tariff(
         str | None, typer.Option(help="When it comes into force, e.g. 2026-10-01T00:00.")
     ] = None,
     now: Annotated[bool, typer.Option("--now", help="It comes into force at once.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send a calendar. Without --now or --activate-at it waits for `tariff activate`."""
     if now and activate_at is not None:
@@ -146,11 +161,9 @@ def upload_tariff(
     calendar = _calendar(source)
     with _acting(context) as session:
         tariff.upload(session, calendar, activate_at=at, now=now)
-    if now:
-        say(f"{calendar.name}: in force")
-    else:
-        when = "waits for tariff activate" if at is None else f"comes into force {shown(at)}"
-        say(f"{calendar.name}: {when}")
+    when = "waits for tariff activate" if at is None else f"comes into force {shown(at)}"
+    when = "in force" if now else when
+    _done(as_json, f"{calendar.name}: {when}", calendar=calendar.name, in_force=now, activate_at=at)
 
 
 def _calendar(source: str) -> ActivityCalendar:
@@ -171,26 +184,28 @@ def _calendar(source: str) -> ActivityCalendar:
 
 
 @_tariff.command("activate")
-def activate_tariff(context: typer.Context) -> None:
+def activate_tariff(context: typer.Context, as_json: AsJson = False) -> None:
     """Put the calendar that waits in force at once."""
     with _acting(context) as session:
         tariff.activate(session)
-    say("The calendar that waited is in force")
+    _done(as_json, "The calendar that waited is in force", in_force=True)
 
 
 @_tariff.command("override")
 def override_tariff(
     context: typer.Context,
     number: Annotated[int | None, typer.Argument(min=1, max=8, help="Which tariff.")] = None,
-    minutes: Annotated[int, typer.Option(min=1, help="For how long.")] = 60,
+    minutes: Annotated[int, typer.Option(min=1, max=_MOST_MIN, help="For how long.")] = 60,
     end: Annotated[bool, typer.Option("--end", help="Back to the calendar at once.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Force a tariff for a while, whatever the calendar says; or end that."""
     if end == (number is not None):
         raise ConfigError("tariff override: a tariff, or --end")
     with _acting(context) as session:
         tariff.override(session, number or 1, 0 if end else minutes * 60)
-    say("The calendar decides again" if end else f"Tariff {number} for {minutes} min")
+    sentence = "The calendar decides again" if end else f"Tariff {number} for {minutes} min"
+    _done(as_json, sentence, tariff=number, minutes=0 if end else minutes)
 
 
 # --- breaker and relays ---------------------------------------------------------------------------
@@ -223,38 +238,39 @@ def show_breaker(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @_breaker.command("off")
-def breaker_off(context: typer.Context) -> None:
+def breaker_off(context: typer.Context, as_json: AsJson = False) -> None:
     """Disconnect the supply."""
     with _acting(context) as session:
         supply.switch_breaker(session, close=False)
-        _say_breaker(session)
+        _say_breaker(session, "off", as_json)
 
 
 @_breaker.command("on")
-def breaker_on(context: typer.Context) -> None:
+def breaker_on(context: typer.Context, as_json: AsJson = False) -> None:
     """Connect the supply, or let the button do so, as the control mode says."""
     with _acting(context) as session:
         supply.switch_breaker(session, close=True)
-        _say_breaker(session)
+        _say_breaker(session, "on", as_json)
 
 
-def _say_breaker(session: Session) -> None:
+def _say_breaker(session: Session, told: str, as_json: bool) -> None:
     names = ["breaker_control_state", "breaker_open_because"]
     found = reading.states_of(session, reading.listed(session), names)
     why = found.get("breaker_open_because")
     text = f"The meter says: {found.get('breaker_control_state')}"
-    say(text + (f" ({why})" if why else ""))
+    _done(as_json, text + (f" ({why})" if why else ""), breaker=told, **found)
 
 
 @_breaker.command("mode")
 def breaker_mode(
     context: typer.Context,
     mode: Annotated[int, typer.Argument(min=0, max=6, help="control_mode of class 70.")],
+    as_json: AsJson = False,
 ) -> None:
     """Set who may disconnect and reconnect."""
     with _acting(context) as session:
         supply.set_breaker_mode(session, mode)
-    say(f"Control mode {mode}")
+    _done(as_json, f"Control mode {mode}", control_mode=mode)
 
 
 class RelayCommand(StrEnum):
@@ -280,7 +296,7 @@ def relay(
     if command is not RelayCommand.SHOW:
         with _acting(context) as session:
             supply.command_relay(session, number, command.value)
-        say(f"Relay {number}: {command.value}")
+        _done(as_json, f"Relay {number}: {command.value}", relay=number, command=command.value)
         return
     _states(context, f"relay_{number}", f"relay {number}", as_json)
 
@@ -306,66 +322,86 @@ def show_limiter(context: typer.Context, as_json: AsJson = False) -> None:
 @_limiter.command("set")
 def set_limiter(
     context: typer.Context,
-    normal: Annotated[str | None, typer.Option(help="Threshold in W or A, or none.")] = None,
-    emergency: Annotated[str | None, typer.Option(help="In an emergency, or none.")] = None,
-    over: Annotated[int | None, typer.Option(min=0, help="Seconds over it until it acts.")] = None,
-    under: Annotated[int | None, typer.Option(min=0, help="Seconds under it to be over.")] = None,
-    group: Annotated[
-        list[int] | None, typer.Option(help="Emergency profiles that the meter belongs to.")
+    normal: Annotated[
+        str | None, typer.Option(help="Threshold in W or A (4000, 4kW, 16A), or none.")
     ] = None,
+    emergency: Annotated[str | None, typer.Option(help="In an emergency, or none.")] = None,
+    over: Annotated[
+        int | None, typer.Option(min=0, max=_MOST_S, help="Seconds over it until it acts.")
+    ] = None,
+    under: Annotated[
+        int | None, typer.Option(min=0, max=_MOST_S, help="Seconds under it to be over.")
+    ] = None,
+    group: Annotated[
+        list[int] | None,
+        typer.Option(min=0, max=0xFFFF, help="Emergency profiles that the meter belongs to."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Set thresholds and times."""
     given = {
-        "normal": _threshold("--normal", normal),
-        "emergency": _threshold("--emergency", emergency),
+        which: _amount(f"--{which}", text)
+        for which, text in (("normal", normal), ("emergency", emergency))
+        if text is not None
     }
-    if normal is None and emergency is None and over is None and under is None and not group:
+    if not given and over is None and under is None and not group:
         raise ConfigError("limiter set: what? --normal, --emergency, --over, --under, --group")
     with _acting(context) as session:
-        for which, text in (("normal", normal), ("emergency", emergency)):
-            if text is not None:
-                supply.set_threshold(session, which, given[which])
+        unit = supply.limited_unit(session)
+        # All of them are looked at before the first is set.
+        raw = {which: supply.raw_threshold(which, one, unit) for which, one in given.items()}
+        for which, threshold in raw.items():
+            supply.set_threshold(session, which, threshold)
         for which, seconds in (("over", over), ("under", under)):
             if seconds is not None:
                 supply.set_duration(session, which, seconds)
         if group:
             supply.set_groups(session, group)
         found = supply.limiter(session)
-    _show("limiter", found, as_json=False)
+    _show("limiter", {**found, "result": "done"} if as_json else found, as_json)
 
 
-def _threshold(option: str, text: str | None) -> float | None:
-    if text is None or text == "none":
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(W|kW|A)?")
+
+
+def _amount(option: str, text: str) -> supply.Amount | None:
+    if text == "none":
         return None
-    try:
-        found = float(text)
-    except ValueError:
-        found = -1.0
-    if not 0 < found < 4e9:
-        raise ConfigError(f"{option}: {text!r} is neither a number above 0 nor none")
-    return found
+    found = _AMOUNT.fullmatch(text)
+    amount = None if found is None else supply.Amount(Decimal(found[1]), found[2])
+    if amount is None or not amount.value:
+        raise ConfigError(
+            f"{option}: {text!r} is neither none nor a number above 0, as 4000 or 4kW"
+        )
+    return amount
 
 
 @_limiter.command("emergency")
 def emergency(
     context: typer.Context,
     group: Annotated[int, typer.Argument(min=0, max=0xFFFF, help="Of which profile.")],
-    minutes: Annotated[int, typer.Option(min=0, help="For how long; 0 ends it.")] = 60,
+    minutes: Annotated[
+        int, typer.Option(min=0, max=_MOST_MIN, help="For how long; 0 ends it.")
+    ] = 60,
     at: Annotated[str | None, typer.Option(help="From when; now without.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let the emergency threshold hold for a while."""
     begin = moment("--at", at)
     with _acting(context) as session:
         supply.begin_emergency(session, group, begin, minutes * 60)
-    say(f"Emergency profile {group} for {minutes} min" if minutes else "The emergency is over")
+    sentence = (
+        f"Emergency profile {group} for {minutes} min" if minutes else "The emergency is over"
+    )
+    _done(as_json, sentence, group=group, minutes=minutes, at=begin)
 
 
 @_limiter.command("forgive")
-def forgive(context: typer.Context) -> None:
+def forgive(context: typer.Context, as_json: AsJson = False) -> None:
     """Forget that the limiter has opened the breaker."""
     with _acting(context) as session:
         supply.forgive_trips(session)
-    say("The limiter's trips are forgiven")
+    _done(as_json, "The limiter's trips are forgiven", tripped=False)
 
 
 _neutral = _group("neutral", "The neutral guard.", "For example: neutral show; neutral clear")
@@ -378,11 +414,11 @@ def show_neutral(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @_neutral.command("clear")
-def clear_neutral(context: typer.Context) -> None:
+def clear_neutral(context: typer.Context, as_json: AsJson = False) -> None:
     """Say that the neutral is mended: the breaker may close again."""
     with _acting(context) as session:
         supply.clear_neutral(session)
-    say("The neutral fault is cleared")
+    _done(as_json, "The neutral fault is cleared", neutral_fault=False)
 
 
 # --- credit ---------------------------------------------------------------------------------------
@@ -433,12 +469,17 @@ def vend(
 
 
 @_credit.command("top-up")
-def top_up(context: typer.Context, text: Annotated[str, typer.Argument(metavar="TOKEN")]) -> None:
+def top_up(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(metavar="TOKEN")],
+    as_json: AsJson = False,
+) -> None:
     """Enter a token at the meter."""
     with _acting(context) as session:
         supply.enter_token(session, text)
         found = supply.credit(session)
-    say(f"The token is accepted: {shown(found['credit_wh'])} Wh")
+    sentence = f"The token is accepted: {shown(found['credit_wh'])} Wh"
+    _done(as_json, sentence, entered=True, **found)
 
 
 @_credit.command("allow")
@@ -448,6 +489,7 @@ def allow(
         int | None,
         typer.Argument(min=0, max=token.HIGHEST, help="The last token that is spent."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say which tokens are spent, so that a meter restored from a back-up takes later ones.
 
@@ -461,7 +503,7 @@ def allow(
         raise UtilityError("no token was made with these keys: say which is the last one spent")
     with _acting(context) as session:
         supply.allow_tokens(session, sequence)
-    say(f"Tokens above {sequence} are taken")
+    _done(as_json, f"Tokens above {sequence} are taken", spent_up_to=sequence)
 
 
 # --- clock ----------------------------------------------------------------------------------------
@@ -491,23 +533,24 @@ def show_clock(context: typer.Context, as_json: AsJson = False) -> None:
 def set_clock(
     context: typer.Context,
     to: Annotated[str, typer.Argument(help="2026-06-01T12:00, with +02:00 or the meter's own.")],
+    as_json: AsJson = False,
 ) -> None:
     """Set the clock to a time."""
     wanted = moment("clock set", to)
     assert wanted is not None
     with _acting(context) as session:
         upkeep.set_clock(session, wanted)
-        found = upkeep.read_clock(session)
-    say(f"The meter's time: {reading.time_text(found.time.to_bytes())}")
+        now = reading.time_text(upkeep.read_clock(session).time.to_bytes())
+    _done(as_json, f"The meter's time: {now}", time=now)
 
 
 @_clock.command("sync")
-def sync_clock(context: typer.Context) -> None:
+def sync_clock(context: typer.Context, as_json: AsJson = False) -> None:
     """Set the clock to this machine's."""
     with _acting(context) as session:
         upkeep.synchronise(session)
-        found = upkeep.read_clock(session)
-    say(f"The meter's time: {reading.time_text(found.time.to_bytes())}")
+        now = reading.time_text(upkeep.read_clock(session).time.to_bytes())
+    _done(as_json, f"The meter's time: {now}", time=now)
 
 
 # --- parameters -----------------------------------------------------------------------------------
@@ -548,6 +591,7 @@ def show_parameters(
 def set_parameters(
     context: typer.Context,
     changes: Annotated[list[str], typer.Argument(help="section.field=value, all or none.")],
+    as_json: AsJson = False,
 ) -> None:
     """Change parameters: values as in JSON, other words as text."""
     wanted: dict[str, Any] = {}
@@ -559,7 +603,7 @@ def set_parameters(
         wanted.setdefault(section, {})[field] = _json(text)
     with _acting(context) as session:
         upkeep.change_parameters(session, wanted)
-    say("The meter has taken: " + ", ".join(changes))
+    _done(as_json, "The meter has taken: " + ", ".join(changes), changed=wanted)
 
 
 def _json(text: str) -> Any:
@@ -573,10 +617,13 @@ def _json(text: str) -> Any:
 def set_profile(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="load_profile or analysis_log.")],
-    interval: Annotated[int | None, typer.Option(min=1, help="Minutes of an interval.")] = None,
+    interval: Annotated[
+        int | None, typer.Option(min=1, max=1440, help="Minutes of an interval.")
+    ] = None,
     capture: Annotated[
         list[str] | None, typer.Option(help="A register to capture; again for each.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Set a profile's interval or registers. Its rows are deleted then: read them first."""
     if name not in PROFILES:
@@ -585,14 +632,16 @@ def set_profile(
         raise ConfigError("parameters profile: --interval or --capture")
     with _acting(context) as session:
         upkeep.set_profile(session, name, interval, capture or [])
-    say(f"{name} is set")
+    _done(as_json, f"{name} is set", profile=name, interval_min=interval, captures=capture)
 
 
 @_parameters.command("threshold")
 def set_threshold(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help=", ".join(THRESHOLDS))] = None,
-    value: Annotated[float | None, typer.Argument(min=0, help="V, or s of a time.")] = None,
+    value: Annotated[
+        str | None, typer.Argument(help="V to a hundredth, or whole s of a time.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the thresholds of the supply's quality, or set one."""
@@ -601,9 +650,13 @@ def set_threshold(
     if (name is None) != (value is None):
         raise ConfigError("parameters threshold: a name and a value, or neither")
     if name is not None and value is not None:
+        try:
+            raw = upkeep.raw_threshold(name, value)
+        except ValueError as error:
+            raise ConfigError(f"parameters threshold: {error}") from None
         with _acting(context) as session:
-            upkeep.set_threshold(session, name, value)
-        say(f"{name}: {value:g}")
+            upkeep.set_threshold(session, name, raw)
+        _done(as_json, f"{name}: {value}", threshold=name, value=Decimal(value))
         return
     with session_of(context) as session:
         there = upkeep.thresholds(reading.listed(session))
@@ -633,11 +686,12 @@ def show_push(context: typer.Context, as_json: AsJson = False) -> None:
 def set_push_interval(
     context: typer.Context,
     seconds: Annotated[int, typer.Argument(min=1, max=3600, help="They must divide a day.")],
+    as_json: AsJson = False,
 ) -> None:
     """Set how often the meter pushes. Events are pushed at once besides."""
     with _acting(context) as session:
         upkeep.set_push_interval(session, seconds)
-    say(f"The meter pushes every {seconds} s")
+    _done(as_json, f"The meter pushes every {seconds} s", interval_s=seconds)
 
 
 # --- keys and firmware ----------------------------------------------------------------------------
@@ -658,6 +712,7 @@ def _manager(context: typer.Context) -> Manager:
 def rotate(
     context: typer.Context,
     master: Annotated[bool, typer.Option("--master", help="A new master key as well.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Give the meter fresh keys, and keep them in the key file.
 
@@ -666,7 +721,8 @@ def rotate(
     """
     manager = _manager(context)
     upkeep.rotate(manager, master=master)
-    say(f"{manager.meter.name}: the meter has new keys, and has proved it")
+    name = manager.meter.name
+    _done(as_json, f"{name}: the meter has new keys, and has proved it", meter=name, master=master)
 
 
 @_keys.command("status")
@@ -690,7 +746,11 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 @_keys.command("export")
 def export(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="Written with mode 0600, or added to.")],
+    file: Annotated[Path, typer.Argument(help="Written with mode 0600.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also into a file that holds keys of other meters.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a meter's management and vending keys into a key file for the utility's machine."""
     reach = _reach(context)
@@ -699,8 +759,8 @@ def export(
         raise UtilityError("there are no keys to export: --data-dir on the node's machine")
     check_writable("keys export", file)
     name = ring.choose(reach.meter).name
-    keyring.export(ring, name, file, reach.server_sap())
-    say(f"{file}: the keys of {name} (mode 0600)")
+    keyring.export(ring, name, file, reach.server_sap(), force=force)
+    _done(as_json, f"{file}: the keys of {name} (mode 0600)", meter=name, file=str(file))
 
 
 @app.command()

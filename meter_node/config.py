@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from meter_node.channel import presets
+from meter_node.channel.hello import MOST_KEPT_DAYS
 from meter_node.meter import parameters
 from meter_node.meter.meter import Meter
 from meter_node.meter.parameters import Parameters
@@ -425,6 +426,7 @@ class BridgeConfig(_Section):
 
     source: Annotated[str, AfterValidator(_line)]
     push_interval_s: int = Field(default=10, ge=1, le=3600)
+    keep_days: int = Field(default=130, ge=0, le=MOST_KEPT_DAYS)
 
 
 class DisplayConfig(_Section):
@@ -433,6 +435,27 @@ class DisplayConfig(_Section):
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8162, ge=1, le=65535)
     names: tuple[str, ...] = ()
+
+
+_ADAPTERS = ("hci-socket", "usb", "serial", "tcp-client")
+
+
+def _adapter(transport: str) -> str:
+    scheme, _, rest = transport.partition(":")
+    if scheme in _ADAPTERS and rest:
+        return transport
+    raise ValueError(
+        f"{transport!r} is none of hci-socket:0, usb:0, serial:/dev/ttyUSB0,1000000, "
+        "tcp-client:host:port"
+    )
+
+
+class BluetoothConfig(_Section):
+    """The Bluetooth adapter, which the node then has for itself."""
+
+    enabled: bool = False
+    transport: Annotated[str, AfterValidator(_adapter)] = "hci-socket:0"
+    most_connections: int = Field(default=4, ge=1, le=16)
 
 
 def _endpoint(text: str) -> str:
@@ -528,6 +551,7 @@ class Config(_Section):
     meter: tuple[MeterConfig, ...] = ()
     bridge: BridgeConfig | None = None
     ami: AmiConfig | None = None
+    bluetooth: BluetoothConfig | None = None
 
     @model_validator(mode="after")
     def _unique_names(self) -> Self:
@@ -656,6 +680,11 @@ port = 1883
 # username = "meter"
 # password_file = "/etc/meter-node/mqtt-password"
 # tls = true
+
+# A Bluetooth adapter, by which Home Assistant can read the meters without a broker.
+# [bluetooth]
+# enabled = true
+# transport = "hci-socket:0"
 
 [[meter]]
 name = "house"

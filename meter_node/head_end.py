@@ -184,16 +184,18 @@ def serve(
     links: model.Links,
     commit: Callable[[], None],
     knows_time: Callable[[], bool],
+    look: Callable[[], None],
 ) -> Server:
     """Return a meter's server.
 
-    `floor`: see `ciphering.time_floor`; `commit`: see `ObjectTable`; `knows_time`: see `Server`.
+    `floor`: see `ciphering.time_floor`; `commit`: see `ObjectTable`; `knows_time` and `look`: see
+    `Server`.
     """
     title = device.identity.system_title
     security = Security(title, PycryptodomeAead(), known, Numbers(kept, title, floor))
     parts = model.Parts(device, variant, commands, kept, security, links)
     table = model.build(parts, commit)
-    return Server(table, security, lambda: device.committed, commands.count, knows_time)
+    return Server(table, security, lambda: device.committed, commands.count, knows_time, look)
 
 
 class Switchboard:
@@ -212,6 +214,11 @@ class Switchboard:
         if not 0 <= place < len(self._connections):
             return None
         return self._connections[place].receive(client_sap, 1, apdu, self._clocks_ns[place]())
+
+    @property
+    def proven(self) -> bool:
+        """Whether the client has proved to one of them who he is."""
+        return any(connection.proven for connection in self._connections)
 
     def closed(self) -> None:
         """The client is gone."""

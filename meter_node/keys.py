@@ -21,7 +21,7 @@ from typing import Any
 from meter_node.channel.apdu import TITLE_LENGTH
 from meter_node.channel.pairing import is_name
 from meter_node.channel.security import Keys
-from meter_node.ciphering import make_keys
+from meter_node.ciphering import make_keys, own_proof
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ class MeterKeys:
 
     `wireless` is under which wireless M-Bus telegrams are, and nothing else is; `serial_list` is
     the pair of the ciphered serial list, whose numbers thus rise by one a list.
-    `consumers` has a pair of control keys (client 20) for each pairing, by its name.
+    `consumers` has a pair of control keys (client 20) for each pairing, by its name. `own` is the
+    meter's alone, by which it knows its own pushes: no display is ever given it.
     """
 
     system_title: bytes
@@ -75,6 +76,13 @@ class MeterKeys:
     consumers: Mapping[str, Keys] = field(default_factory=dict)
     wireless: bytes | None = None
     serial_list: Keys | None = None
+    own: bytes | None = field(default=None, repr=False)
+
+    def prove(self, number: int, text: bytes) -> bytes:
+        """Return what proves one of the meter's own pushes to itself. Raises KeyFileError."""
+        if self.own is None:
+            raise KeyFileError("this meter has no secret of its own yet: the node makes it")
+        return own_proof(self.own, number, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ def _load_or_make(path: Path, names: list[str]) -> NodeKeys:
         for name in names
         if name not in keys.meters
     }
-    # A meter of a version that knew no prepayment, management, radio or list gets those keys now.
+    # A meter of a version that knew no prepayment, management, radio, list or proof gets those now.
     made |= {
         name: complete
         for name in names
@@ -119,6 +127,7 @@ def _complete(meter: MeterKeys) -> MeterKeys:
     return replace(
         meter,
         vending=meter.vending or secrets.token_bytes(16),
+        own=meter.own or secrets.token_bytes(32),
         management=meter.management or Management(make_keys(), secrets.token_bytes(16)),
         wireless=meter.wireless or secrets.token_bytes(16),
         serial_list=meter.serial_list or make_keys(),
@@ -172,18 +181,30 @@ def revoke(data_dir: Path, name: str, who: str) -> None:
         _save_meter(data_dir, keys, name, replace(meter, consumers=left))
 
 
+def renew_push(data_dir: Path, name: str) -> MeterKeys:
+    """Make new push keys and forget all pairings, whose displays can't read them; return all keys.
+
+    Raises KeyFileError, OSError.
+    """
+    with _alone(data_dir):
+        keys = load(data_dir)
+        meter = replace(keys.meters[name], push=make_keys(), consumers={})
+        _save_meter(data_dir, keys, name, meter)
+        return meter
+
+
 class PairingWatch:
-    """Looks whether somebody has paired or revoked while the node runs."""
+    """Looks whether somebody has paired or revoked, or made new push keys, while the node runs."""
 
     def __init__(self, data_dir: Path, name: str) -> None:
-        """Watch one meter's pairings."""
+        """Watch one meter's keys."""
         self._path = data_dir / FILE_NAME
         self._name = name
         self._seen: tuple[int, int, int] | None = None
         self._told = ""
 
-    def changed(self) -> Mapping[str, Keys] | None:
-        """Return the pairings where the file is another one than at the last look, else None.
+    def changed(self) -> MeterKeys | None:
+        """Return the keys where the file is another one than at the last look, else None.
 
         A file that can't be used is told once, and changes nothing.
         """
@@ -192,7 +213,7 @@ class PairingWatch:
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if stamp == self._seen:
                 return None
-            found = _load(self._path).meters[self._name].consumers
+            found = _load(self._path).meters[self._name]
         except (OSError, KeyFileError, KeyError) as error:
             if str(error) != self._told:
                 self._told = str(error)
@@ -300,6 +321,7 @@ def _load(path: Path) -> NodeKeys:
                 {who: _read_pair(pair) for who, pair in entry.get("consumers", {}).items()},
                 bytes.fromhex(entry["wireless"]) if "wireless" in entry else None,
                 _read_pair(entry["serial_list"]) if "serial_list" in entry else None,
+                bytes.fromhex(entry["own"]) if "own" in entry else None,
             )
             for name, entry in data["meters"].items()
         }
@@ -312,9 +334,20 @@ def _load(path: Path) -> NodeKeys:
         return NodeKeys(data["node"], meters)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KeyFileError(
-            f"{path}: the key file is broken ({error!r}); put back a copy of it. Without it "
-            "every display must be paired anew"
+            f"{path}: the key file is broken: {what_is_wrong(error)}; put back a copy of it. "
+            "Without it every display must be paired anew"
         ) from None
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Return in words why a key file could not be read."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno} is no JSON"
+    if isinstance(error, (TypeError, AttributeError)):
+        return "something in it is of another kind than it should be"
+    return "a key or a title is not hexadecimal" if "hexadecimal" in str(error) else str(error)
 
 
 def _read_pair(entry: Mapping[str, str]) -> Keys:
@@ -348,6 +381,8 @@ def _entry(meter: MeterKeys) -> dict[str, Any]:
         entry["wireless"] = meter.wireless.hex()
     if meter.serial_list is not None:
         entry["serial_list"] = _pair(meter.serial_list)
+    if meter.own is not None:
+        entry["own"] = meter.own.hex()
     if meter.consumers:
         entry["consumers"] = {who: _pair(pair) for who, pair in meter.consumers.items()}
     return entry

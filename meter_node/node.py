@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiomqtt
 
@@ -27,8 +28,11 @@ from meter_node.ports.ami import AmiPort
 from meter_node.ports.module import ModuleSettings
 from meter_node.ports.modules import Modules
 from meter_node.ports.retained import retained
-from meter_node.published import Published, published
+from meter_node.published import Published, UnprovedError, published
 from meter_node.runner import MeterRunner
+
+if TYPE_CHECKING:
+    from meter_node.ports.ble import BlePort
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -75,6 +79,7 @@ async def run(
             if settings.mqtt is not None
             else None
         )
+        radio = _radio(settings.bluetooth)
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         runners: list[MeterRunner] = []
         modules = Modules()
@@ -88,11 +93,13 @@ async def run(
                     database,
                     port,
                     thread,
-                    _links(settings, node_keys),
+                    _links(settings, node_keys, sap),
                     partial(keys.change_management, data_dir, meter.name),
                     keys.PairingWatch(data_dir, meter.name),
+                    status_topic=hello.node_status_topic(node_keys.node),
+                    radio=radio,
                 )
-                for meter in settings.meter
+                for sap, meter in enumerate(settings.meter, 1)
             ]
             async with asyncio.TaskGroup() as tasks:
                 # What is measured while the broker is asked waits to be booked.
@@ -115,11 +122,17 @@ async def run(
                 for runner in runners:
                     runner.begin(raised=runner.system_title in raised)
                     tasks.create_task(runner.keep())
-                if port is not None:
-                    # Now that it is known which requests are listened for.
-                    ports = [port.run, *(runner.answer for runner in runners)]
+                # Now that it is known which requests are listened for.
+                ways = {"the MQTT port": port, "the Bluetooth port": radio}
+                talking |= {
+                    asyncio.create_task(never_ending(what, way.run))
+                    for what, way in ways.items()
+                    if way is not None
+                }
+                if port is not None or radio is not None:
                     talking |= {
-                        asyncio.create_task(never_ending("the MQTT port", one)) for one in ports
+                        asyncio.create_task(never_ending("the answering of requests", one.answer))
+                        for one in runners
                     }
                 if settings.ami is not None:
                     ami = AmiPort(
@@ -176,19 +189,37 @@ def _without_modules(settings: config.Config) -> config.Config:
     return settings.model_copy(update={"meter": meters})
 
 
-def _links(settings: config.Config, node_keys: keys.NodeKeys) -> Links:
+def _radio(settings: config.BluetoothConfig | None) -> BlePort | None:
+    """Return the Bluetooth port where one is wanted. Raises ConfigError without its library."""
+    if settings is None or not settings.enabled:
+        return None
+    # It brings a whole Bluetooth stack, and few nodes have an adapter.
+    try:
+        from meter_node.ports.ble import BlePort
+    except ImportError:
+        raise config.ConfigError(
+            "bluetooth: needs the bumble package: pip install meter-node[bluetooth]"
+        ) from None
+    return BlePort(settings.transport, settings.most_connections)
+
+
+def _links(settings: config.Config, node_keys: keys.NodeKeys, sap: int = 1) -> Links:
     """What the set-up objects tell of how the meter is reached."""
     pushed_to = f"{settings.mqtt.host}:{settings.mqtt.port}" if settings.mqtt else ""
+    devices = tuple(
+        (number, node_keys.meters[meter.name].system_title)
+        for number, meter in enumerate(settings.meter, 1)
+    )
     if settings.ami is None:
-        return Links(pushed_to)
+        return Links(push_destination=pushed_to, server_sap=sap, logical_devices=devices)
     ami = settings.ami.settings()
-    titles = [node_keys.meters[meter.name].system_title for meter in settings.meter]
     return Links(
-        pushed_to,
-        tuple(enumerate(titles, start=1)),
+        push_destination=pushed_to,
         tcp_port=ami.tcp.port if ami.tcp else 0,
         inactivity_s=ami.inactivity_s,
         most_connections=ami.most_connections,
+        server_sap=sap,
+        logical_devices=devices,
     )
 
 
@@ -225,6 +256,12 @@ async def last_published(
     for topic, payload in (await retained(broker(settings), meters)).items():
         try:
             found[meters[topic].system_title] = published(payload, meters[topic])
+        except UnprovedError:
+            _LOGGER.warning(
+                "%s: what the broker retains as its last push was not made by this meter, or by a "
+                "version that did not prove its pushes: nothing is taken from it",
+                meters[topic].system_title.hex(),
+            )
         except (security.RefusedError, ListError, ValueError):
             continue  # under other keys, or not ours: no floor
     return found

@@ -13,6 +13,7 @@ from meter_node.channel import apdu, lists, security
 from meter_node.channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
 from meter_node.channel.registers import BY_KEY
 from meter_node.ciphering import PycryptodomeAead
+from meter_node.cosem import push
 from meter_node.meter import restored
 from meter_node.meter.snapshot import NANO
 
@@ -31,13 +32,20 @@ class Published:
         return {key: energy * NANO for key, energy in self.energies_wh.items()}
 
 
+class UnprovedError(ValueError):
+    """A push under the push keys that the meter did not make: every display has those."""
+
+
 def published(payload: bytes, meter: keys.MeterKeys) -> Published:
     """Open a meter's own push.
 
-    Raises security.RefusedError, ListError or ValueError for any other frame.
+    Raises security.RefusedError, ListError or ValueError for any other frame, UnprovedError where
+    somebody else with the push keys made it.
     """
     receiver = security.Receiver(PycryptodomeAead(), meter.system_title, meter.push)
     accepted = receiver.accept(payload, retained=True)
+    if meter.own is None or not push.is_proved(accepted.plaintext, accepted.counter, meter.prove):
+        raise UnprovedError("the meter has not made it")
     reading = lists.read(
         apdu.decode_data_notification(accepted.plaintext), SCALER_PROFILES[DEFAULT_SCALER_PROFILE]
     )

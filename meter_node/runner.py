@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from meter_node import (
     __version__,
@@ -51,11 +52,11 @@ from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.meter.variant import Variant
 from meter_node.metrology import DigitalInputs, Engine, Measurement, SampleBlock, StreamError
 from meter_node.module_keeping import ModuleKeeping
-from meter_node.ports import mqtt
+from meter_node.ports import mqtt, mqtt_requests
 from meter_node.ports.display.screen import Screen, TokenAnswer
 from meter_node.ports.module import MeterView
-from meter_node.ports.mqtt_requests import SOURCE, RequestPort
 from meter_node.ports.outputs import BREAKER, RELAYS, GpioLines, Lines, OutputsPort, SimulatedLines
+from meter_node.ports.requests import Requests
 from meter_node.sources import Break, Damage, Item, LiveSource, SourceError
 
 _LOGGER = logging.getLogger(__name__)
@@ -70,6 +71,22 @@ def meter_number(settings: config.MeterConfig, system_title: bytes) -> str:
     return settings.meter_number or str(int.from_bytes(system_title[3:]))
 
 
+@dataclass(frozen=True, slots=True)
+class _Sealing:
+    """The keys that pushes go under, and the numbers of just these: they change together."""
+
+    keys: keys.MeterKeys
+    counter: InvocationCounter
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What came of a commit: the ciphered push where one is due, or why it can't be sent."""
+
+    ciphered: bytes | None = None
+    fault: Exception | None = None
+
+
 @dataclass(slots=True)
 class _Offer:
     """The newest image that waits for the store, how it shows, and whether a push is due."""
@@ -78,6 +95,23 @@ class _Offer:
     snapshot: Snapshot
     push: bool
     number: int
+
+
+class Radio(Protocol):
+    """A port without a broker: whoever is near reads and asks there."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether somebody reads there now."""
+
+    def announce(self, title: str, greeting: hello.Hello) -> None:
+        """Show a meter's hello to whoever asks for it."""
+
+    def push(self, title: str, ciphered: bytes) -> None:
+        """Send a meter's push to those that read."""
+
+    def listen(self, title: str, requests: Requests) -> None:
+        """Have requests to a meter answered."""
 
 
 class MeterRunner:
@@ -94,20 +128,26 @@ class MeterRunner:
         links: Links | None = None,
         change_management: Callable[[keys.Management], None] | None = None,
         pairings: keys.PairingWatch | None = None,
+        *,
+        status_topic: str = "",
+        radio: Radio | None = None,
     ) -> None:
         """Make ready to go on from what the store has; nothing is booked before ``begin``.
 
         `links`: how head-ends reach the meter; `change_management` keeps the utility's new keys;
-        `pairings` tells who is paired where that changes. Raises StoreError, ConfigError for a
+        `pairings` tells who is paired where that changes; `status_topic` is where the node says on
+        a broker whether it is there. Raises StoreError, ConfigError for a
         source or lines of no use.
         """
         self.name = settings.name
         self.system_title = own_keys.system_title
         self._settings = settings
         self._commit_interval_s = commit_interval_s
-        self._keys = own_keys
+        self._own_keys = own_keys
         self._store = database
         self._port = port
+        self._radio = radio
+        self._status_topic = status_topic
         self._thread = thread
         self.title = hello.topic_title(own_keys.system_title)
         variant = settings.variant()
@@ -141,7 +181,7 @@ class MeterRunner:
         self._links = links
         self._change_management = change_management
         self._pairings = pairings
-        self._requests: RequestPort | None = None
+        self._requests: Requests | None = None
         self._begun = self._awake = False
         self._booked_ns = time.monotonic_ns()
         self._waiting: list[Measurement] = []
@@ -160,15 +200,19 @@ class MeterRunner:
 
     def _go_on_from_the_store(self) -> None:
         kept = self._store.kept(self.system_title)
-        self._meter = self._settings.meter(kept, self.system_title, self._keys.vending)
+        self._meter = self._settings.meter(kept, self.system_title, self._own_keys.vending)
         self.commands = Commands(self._meter)
         self._was_metered = kept.time_ns > 0
-        key_name = keys.push_counter(self._keys)
-        self._counter = InvocationCounter(
+        self._sealing = self._sealing_with(self._own_keys)
+
+    def _sealing_with(self, own_keys: keys.MeterKeys) -> _Sealing:
+        key_name = keys.push_counter(own_keys)
+        counter = InvocationCounter(
             self._store.reserved_counter(key_name),
             time_floor(datetime.now(UTC)),
             lambda bound: self._store.reserve_counter(key_name, bound),
         )
+        return _Sealing(own_keys, counter)
 
     def _lines(self) -> Lines:
         wiring = self._settings.wiring()
@@ -205,22 +249,29 @@ class MeterRunner:
                 "%s: nothing is known of this meter, its registers begin at zero", self.name
             )
         self.server = self._serve()
-        if self._port is not None:
-            self._requests = RequestPort(
-                self._port,
-                self.title,
-                self.server.connect(SOURCE, MAX_RESPONSE_BYTES),
-                # Before the first second is booked it stands where the meter was switched off.
-                lambda: self.clock_ns() if self._awake else None,
-                self.settled,
-                looked_at=self._look_at_pairings,
-                misled=lambda: self.commands.count("decryption_failed", SOURCE),
-            )
+        self._listen(self.server)
         self._begun = True
         waiting, self._waiting = self._waiting, []
         for measurement in waiting:
             self._book(measurement)
         _LOGGER.info("%s: metering as %s", self.name, self.title)
+
+    def _listen(self, server: Server) -> None:
+        """Have consumers' requests answered, by whichever way they come."""
+        if self._port is None and self._radio is None:
+            return
+        self._requests = Requests(
+            self.title,
+            lambda source: server.connect(source, MAX_RESPONSE_BYTES),
+            # Before the first second is booked it stands where the meter was switched off.
+            lambda: self.clock_ns() if self._awake else None,
+            self.settled,
+            misled=lambda source: self.commands.count("decryption_failed", source),
+        )
+        if self._port is not None:
+            mqtt_requests.listen(self._port, self.title, self._requests)
+        if self._radio is not None:
+            self._radio.listen(self.title, self._requests)
 
     def snapshot(self) -> Snapshot:
         """The meter as it is, committed or not: for who looks after it, never for a port."""
@@ -235,26 +286,34 @@ class MeterRunner:
             self._meter.variant,
             self.commands,
             head_end.StoreInThread(self._store, self.system_title, self._thread),
-            head_end.credentials(self._keys, self._change_management or refuse),
+            head_end.credentials(self._own_keys, self._change_management or refuse),
             floor=time_floor(datetime.now(UTC)),
             links=self._links or Links(),
             commit=self.commit_now,
             knows_time=lambda: self._awake,
+            look=self._look_at_pairings,
         )
 
     def _look_at_pairings(self) -> None:
-        """Let those ask that the key file names now, and nobody who was revoked."""
+        """Let those ask that the key file names now, and nobody who was revoked.
+
+        New push keys are used from the next push on.
+        """
         if self._pairings is None or self.server is None:
             return
-        pairings = self._pairings.changed()
-        if pairings is None:
+        found = self._pairings.changed()
+        if found is None:
             return
-        for change in head_end.pair_anew(self.server.security.credentials, pairings):
+        changes = head_end.pair_anew(self.server.security.credentials, found.consumers)
+        if found.push != self._sealing.keys.push:
+            self._sealing = self._thread.submit(self._sealing_with, found).result()
+            changes.append("push keys are new")
+        for change in changes:
             _LOGGER.info("%s: %s", self.name, change)
             self.commands.keys_changed(change)
 
     async def answer(self) -> None:
-        """Answer what consumers ask over MQTT, until cancelled."""
+        """Answer what consumers ask, until cancelled."""
         if self._requests is not None:
             await self._requests.run()
 
@@ -369,8 +428,7 @@ class MeterRunner:
     async def keep(self) -> None:
         """Commit what is offered and push what is committed, until cancelled."""
         self._announced_s = self._meter.parameters.push.interval_s
-        if self._port is not None:
-            self._port.announce(self.title, self._greeting())
+        self._greet()
         loop = asyncio.get_running_loop()
         while True:
             await self._offered.wait()
@@ -380,24 +438,23 @@ class MeterRunner:
             if offer is None:
                 continue
             try:
-                ciphered = await loop.run_in_executor(self._thread, self._commit, offer)
-            except (store.StoreError, CounterExhaustedError) as error:
+                kept = await loop.run_in_executor(self._thread, self._commit, offer)
+            except store.StoreError as error:
                 self._say_fault(error)
                 continue
-            self._has_committed(offer, ciphered)
+            self._has_committed(offer, kept)
 
     def commit_now(self) -> None:
         """Commit what was commanded, and show and push it, before anything else happens.
 
-        For a command's answer, which tells of what is kept. Raises StoreError,
-        CounterExhaustedError.
+        For a command's answer, which tells of what is kept. Raises StoreError.
         """
         # What waits is older: committed after this it would turn everything back.
         self._offer = None
         offer = self._make_offer(push=True)
         self._has_committed(offer, self._thread.submit(self._commit, offer).result())
 
-    def _has_committed(self, offer: _Offer, ciphered: bytes | None) -> None:
+    def _has_committed(self, offer: _Offer, kept: _Kept) -> None:
         self._meter.is_kept(offer.image)
         if offer.number > self._kept:
             # One that was under way meanwhile is older than what was committed at once.
@@ -408,12 +465,17 @@ class MeterRunner:
             if not waiting.done():
                 waiting.set_result(None)
         self._settling.clear()
-        self._say_well()
+        if kept.fault is not None:
+            self._say_fault(kept.fault)
+        elif kept.ciphered is not None or self._fault == "store":
+            self._say_well()
         self._say_how_often()
-        if self._port is not None:
-            self.screen.communicating = self._port.connected
-            if ciphered is not None:
-                self._port.push(self.title, ciphered)
+        ports = [port for port in (self._port, self._radio) if port is not None]
+        if ports:
+            self.screen.communicating = any(port.connected for port in ports)
+        for port in ports:
+            if kept.ciphered is not None:
+                port.push(self.title, kept.ciphered)
 
     async def last_commit(self) -> None:
         """Commit what was measured since the last one: at a proper end nothing is lost."""
@@ -461,33 +523,44 @@ class MeterRunner:
                 self._settling.append(waiting)
                 await waiting
 
-    def _commit(self, offer: _Offer) -> bytes | None:
-        """Commit, then show; return the ciphered push where one is due. Runs in the thread."""
-        self._store.commit(self._keys.system_title, offer.image)
+    def _commit(self, offer: _Offer) -> _Kept:
+        """Commit, then show; return the ciphered push where one is due. Runs in the thread.
+
+        What is committed stays so where there is no number for the push. Raises StoreError.
+        """
+        self._store.commit(self.system_title, offer.image)
         self._device.commit(offer.snapshot)
         self._unpushed |= {(row.log, row.entry): row for row in offer.image.log_rows}
         if not offer.push:
-            return None
-        number = self._counter.take()
+            return _Kept()
+        sealing = self._sealing
+        try:
+            number = sealing.counter.take()
+        except (CounterExhaustedError, store.StoreError) as error:
+            return _Kept(fault=error)
         # The heads tell a receiver how many entries there are beyond these.
         entries = list(self._unpushed.values())[-MOST_ENTRIES_PUSHED:]
         self._unpushed = {}
-        plaintext = push.notification(self._device, number, entries)
+        plaintext = push.notification(self._device, number, entries, sealing.keys.prove)
         envelope = security.seal(
-            self._aead, self._keys.push, self._keys.system_title, number, plaintext
+            self._aead, sealing.keys.push, self.system_title, number, plaintext
         )
-        return apdu.encode_general_glo_ciphering(envelope)
+        return _Kept(apdu.encode_general_glo_ciphering(envelope))
 
-    def _greeting(self) -> hello.Hello:
-        return hello.Hello(
+    def _greet(self) -> None:
+        greeting = hello.Hello(
             protocol=meter_node_v1.LIST_NAME,
             system_title=self.title,
             model=self._settings.model,
             software=__version__,
             push_interval=self._meter.parameters.push.interval_s,
-            status_topic=self._port.status_topic if self._port else "",
+            status_topic=self._status_topic,
             fault=self._fault,
         )
+        if self._port is not None:
+            self._port.announce(self.title, greeting)
+        if self._radio is not None:
+            self._radio.announce(self.title, greeting)
 
     def _say_fault(self, error: Exception) -> None:
         fault = "store" if isinstance(error, store.StoreError) else "counter"
@@ -495,25 +568,25 @@ class MeterRunner:
             return
         self._fault = fault
         _LOGGER.error("%s: nothing is published: %s; metering goes on", self.name, error)
+        self._greet()
         if self._port is not None:
-            self._port.announce(self.title, self._greeting())
             self._port.set_online(False)
 
     def _say_how_often(self) -> None:
         """Announce anew where the utility has changed how often is pushed."""
         interval_s = self._meter.parameters.push.interval_s
-        if interval_s == self._announced_s or self._port is None:
+        if interval_s == self._announced_s:
             return
         self._announced_s = interval_s
-        self._port.announce(self.title, self._greeting())
+        self._greet()
 
     def _say_well(self) -> None:
         if self._fault is None:
             return
         self._fault = None
         _LOGGER.warning("%s: readings are published again", self.name)
+        self._greet()
         if self._port is not None:
-            self._port.announce(self.title, self._greeting())
             self._port.set_online(True)
 
 

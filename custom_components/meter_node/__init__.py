@@ -6,6 +6,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 
+from . import dashboard, history, issues
 from .actions import async_setup_actions
 from .channel import presets
 from .const import CONF_SYSTEM_TITLE, DOMAIN, PLATFORMS
@@ -18,6 +19,7 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Set up what is there before any meter is."""
     async_setup_actions(hass)
+    await dashboard.async_serve(hass)
     return True
 
 
@@ -27,17 +29,27 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) ->
     coordinator = MeterNodeCoordinator(hass, entry, await async_get_store(hass))
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator
+    coordinator.history = history.importer_of(coordinator)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    if coordinator.history is not None:
+        entry.async_on_unload(coordinator.history.async_start())
+    dashboard.async_load_in_pages(hass)
+    issues.async_watch(hass, entry)
     return True
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> bool:
     """Unload one meter."""
-    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
+        return False
+    if not hass.config_entries.async_loaded_entries(DOMAIN):
+        dashboard.async_leave_pages(hass)
+    return True
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> None:
     """Forget what was kept of the meter."""
+    issues.async_forget(hass, entry.entry_id)
     store = await async_get_store(hass)
     store.records.pop(entry.data[CONF_SYSTEM_TITLE], None)
     store.async_changed()

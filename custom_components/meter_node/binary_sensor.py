@@ -19,7 +19,7 @@ from .channel import objects
 from .channel.registers import PHASES
 from .coordinator import MeterNodeConfigEntry
 from .data import THRESHOLD_ACTIVE, MeterData
-from .entity import MeterNodeDescription, MeterNodeEntity, add_as_sent, forget
+from .entity import MeterNodeDescription, MeterNodeValueEntity, add_as_sent, forget
 
 PARALLEL_UPDATES = 0
 
@@ -183,13 +183,16 @@ async def async_setup_entry(
     add_as_sent(entry, async_add_entities, table, MeterNodeBinarySensor)
 
 
-class MeterNodeBinarySensor(MeterNodeEntity, BinarySensorEntity):
+class MeterNodeBinarySensor(MeterNodeValueEntity, BinarySensorEntity):
     """One thing that is so or not."""
 
     entity_description: MeterNodeBinarySensorDescription
 
-    @property
     @override
-    def is_on(self) -> bool | None:
-        """Return whether it was so when the meter last pushed."""
-        return self.entity_description.value_fn(self.coordinator.data)
+    def _take(self) -> bool:
+        """Show whether it was so when the meter last pushed."""
+        is_on = self.entity_description.value_fn(self.coordinator.data)
+        is_new = is_on != self._attr_is_on
+        if is_new:
+            self._attr_is_on = is_on
+        return is_new

@@ -19,6 +19,7 @@ from .channel.registers import BY_LOGICAL_NAME, Register
 
 _SECOND = timedelta(seconds=1)
 _STATUS = frozenset(which.logical_name for which in PROFILE_STATUS.values())
+_NUMBERS = frozenset(column(which.logical_name, ENTRY).logical_name for which in PROFILE_STATUS)
 
 
 class RowsError(ValueError):
@@ -29,6 +30,7 @@ class RowsError(ValueError):
 class ProfileRow:
     """One interval; energies in Wh and varh."""
 
+    entry: int
     time: datetime
     """Its end (UTC)."""
     status: int
@@ -56,6 +58,7 @@ class ProfileColumns:
     width: int
     clock: int
     status: int
+    entry: int
     registers: tuple[tuple[int, Register], ...]
 
 
@@ -67,6 +70,7 @@ def profile_columns(captured: Value) -> ProfileColumns:
         len(names),
         _place(names, {registers.CLOCK}),
         _place(names, _STATUS),
+        _place(names, _NUMBERS),
         tuple((place, register) for place, register in known if register is not None),
     )
 
@@ -75,6 +79,7 @@ def profile_rows(rows: Value, columns: ProfileColumns, zone: tzinfo) -> list[Pro
     """Read a profile's rows; ``zone`` serves stamps without a deviation. Raises RowsError."""
     return [
         ProfileRow(
+            _whole(row[columns.entry]),
             _time(row[columns.clock], zone),
             _whole(row[columns.status]),
             {register.key: _value(row[place], register) for place, register in columns.registers},

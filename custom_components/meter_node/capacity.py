@@ -53,6 +53,16 @@ class Capacity:
             self._months.restore(kept["months"])
             self._windows = Windows.from_state(self._rule.interval_min, kept["windows"])
 
+    @property
+    def preset_id(self) -> str:
+        """Whose rule it is."""
+        return self._preset.id
+
+    @property
+    def interval_min(self) -> int:
+        """Of the rule."""
+        return self._rule.interval_min
+
     def state(self) -> dict[str, Any]:
         """Return what goes on after a restart."""
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, override
+from typing import TYPE_CHECKING, Any, override
 
 import probatio as vol
 from homeassistant.config_entries import (
@@ -27,10 +27,10 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.helpers.service_info.mqtt import MqttServiceInfo
 
-from . import mqtt
+from . import bluetooth, links, mqtt, raw_topic
 from .channel import lists
 from .channel import pairing as pairing_text
-from .channel.hello import Hello
+from .channel.hello import Hello, is_shown
 from .channel.kamstrup_v0001 import (
     DEFAULT_SCALER_PROFILE,
     SCALER_PROFILE_OF_COUNTRY,
@@ -45,6 +45,7 @@ from .const import (
     CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
     CONF_PAIRING_NAME,
+    CONF_RAW_TOPIC,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
@@ -56,9 +57,13 @@ from .proof import async_prove, wait_s
 from .reader import MeterReader, NotTakenError, Verified
 from .store import MeterRecord, async_get_store, fingerprint
 
+if TYPE_CHECKING:
+    from homeassistant.components.bluetooth import BluetoothServiceInfoBleak
+
 CONF_METER = "meter"
 CONF_PAIRING_TEXT = "pairing_text"
 
+_NAMELESS = "Meter Node"
 HEAR_S = 2.0
 """A broker hands retained hellos over at once; Home Assistant may take a second to subscribe."""
 
@@ -140,6 +145,11 @@ def _data_of(pairing: Pairing | None) -> dict[str, str]:
     return data
 
 
+def _advertised_label(title: str, name: str) -> str:
+    """Name a meter of which only an advertisement was heard, be its name what it may."""
+    return f"{name if is_shown(name) else _NAMELESS} ({title})"
+
+
 def _label(hello: Hello) -> str:
     return f"{hello.model} ({hello.system_title})"
 
@@ -164,12 +174,15 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         """Know no meter yet."""
         self._title = ""
         self._heard: dict[str, Hello] = {}
+        self._advertised: dict[str, str] = {}  # names by title, of meters in reach of Bluetooth
         self._pairing: Pairing | None = None
         self._profile: str | None = None
         self._form = "keys"
         self._typed: dict[str, Any] = {}
         self._failure: str | None = None
         self._proving: asyncio.Task[Verified | NotTakenError] | None = None
+        self._topic: str | None = None
+        self._finding: asyncio.Task[raw_topic.Found | None] | None = None
 
     @staticmethod
     @callback
@@ -192,29 +205,51 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_choose(hello)
 
     @override
+    async def async_step_bluetooth(
+        self, discovery_info: BluetoothServiceInfoBleak
+    ) -> ConfigFlowResult:
+        """Begin with what a meter advertises; it is not connected to before somebody wants it."""
+        title = bluetooth.title_of(discovery_info)
+        if title is None:
+            return self.async_abort(reason="invalid_discovery_info")
+        await self.async_set_unique_id(title)
+        self._abort_if_unique_id_configured()
+        self._title = title
+        self._advertised[title] = discovery_info.name
+        self.context["title_placeholders"] = {"name": self._label}
+        return await self.async_step_keys()
+
+    @override
     async def async_step_user(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Choose one of the meters that are heard, or say which by its pairing text."""
-        if not await mqtt.async_ready(self.hass):
-            return self.async_abort(reason="mqtt_missing")
+        if not await links.async_any_ready(self.hass):
+            return self.async_abort(reason="no_channel")
         errors: dict[str, str] = {}
         if user_input is not None:
             try:
                 return await self._async_step_chosen(user_input)
             except FieldError as error:
                 errors = error.errors
-        self._heard |= await mqtt.async_hear_hellos(self.hass, "+", HEAR_S)
+        elif self._failure is not None:
+            errors, self._failure = {CONF_RAW_TOPIC: self._failure}, None
+            user_input = {CONF_RAW_TOPIC: self._topic}
+        self._heard |= await links.async_hear_all(self.hass, HEAR_S)
+        self._advertised |= bluetooth.advertised(self.hass)
         known = self._async_current_ids(include_ignore=False)
-        offered = [hello for title, hello in self._heard.items() if title not in known]
+        labels = {title: _advertised_label(title, name) for title, name in self._advertised.items()}
+        labels |= {title: _label(hello) for title, hello in self._heard.items()}
+        offered = {title: label for title, label in labels.items() if title not in known}
         fields: dict[vol.Marker, Any] = {}
         if offered:
             options = [
-                SelectOptionDict(value=hello.system_title, label=_label(hello))
-                for hello in sorted(offered, key=_label)
+                SelectOptionDict(value=title, label=label)
+                for title, label in sorted(offered.items(), key=lambda one: one[1])
             ]
             fields[vol.Optional(CONF_METER)] = SelectSelector(
                 SelectSelectorConfig(options=options, mode=SelectSelectorMode.LIST)
             )
         fields[vol.Optional(CONF_PAIRING_TEXT)] = _TEXT
+        fields[vol.Optional(CONF_RAW_TOPIC)] = _TEXT
         return self.async_show_form(
             step_id="user",
             data_schema=self.add_suggested_values_to_schema(vol.Schema(fields), user_input),
@@ -225,6 +260,13 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_step_chosen(self, typed: Mapping[str, Any]) -> ConfigFlowResult:
         chosen = typed.get(CONF_METER)
         text = typed.get(CONF_PAIRING_TEXT, "").strip()
+        if topic := typed.get(CONF_RAW_TOPIC, "").strip():
+            if chosen or text:
+                raise FieldError(CONF_RAW_TOPIC, "topic_alone")
+            if not raw_topic.is_topic(topic):
+                raise FieldError(CONF_RAW_TOPIC, "topic_invalid")
+            self._topic = topic
+            return await self.async_step_find()
         pairing = read_pairing(text) if text else None
         title = chosen if pairing is None else pairing.system_title.hex()
         if title is None:
@@ -234,14 +276,60 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         # A discovery of the same meter may be waiting; it ends when this flow makes the entry.
         await self.async_set_unique_id(title, raise_on_progress=False)
         self._abort_if_unique_id_configured()
-        hello = self._heard.get(title)
-        if hello is None:
-            raise FieldError("base", "meter_not_heard")
+        if pairing is None and title not in self._heard and title in self._advertised:
+            self._title = title
+            return await self.async_step_keys()
+        hello = await self._async_hear(title)
         if pairing is None:
             return await self._async_choose(hello)
         self._title, self._pairing = title, pairing
         self._typed = {CONF_PAIRING_TEXT: text}
         return await (self.async_step_scale() if self._scale_wanted else self.async_step_prove())
+
+    async def _async_hear(self, title: str) -> Hello:
+        """Return a meter's hello, of which it may be heard only now. Raises FieldError."""
+        hello = self._heard.get(title) or await links.async_hear(self.hass, title, HEAR_S)
+        if hello is None:
+            raise FieldError("base", "meter_not_heard")
+        self._heard[title] = hello
+        return hello
+
+    @property
+    def _label(self) -> str:
+        """How the meter is called to people, before its frames say more."""
+        if (hello := self._heard.get(self._title)) is not None:
+            return _label(hello)
+        name = self._advertised.get(self._title)
+        return self._title if name is None else _advertised_label(self._title, name)
+
+    async def async_step_find(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Wait for a frame on the topic, to see whose it is."""
+        assert self._topic is not None
+        if self._finding is None:
+            self._finding = self.hass.async_create_task(
+                raw_topic.async_find(self.hass, self._topic, raw_topic.FIND_S), eager_start=False
+            )
+        if not self._finding.done():
+            return self.async_show_progress(
+                step_id="find",
+                progress_action="waiting_for_reader",
+                description_placeholders={"seconds": f"{raw_topic.FIND_S:.0f}"},
+                progress_task=self._finding,
+            )
+        found = self._finding.result()
+        self._finding = None
+        if found is None:
+            self._failure = "topic_silent"
+            return self.async_show_progress_done(next_step_id="user")
+        await self.async_set_unique_id(found.title, raise_on_progress=False)
+        self._title = found.title
+        self._heard[found.title] = found.hello()
+        return self.async_show_progress_done(next_step_id="found")
+
+    async def async_step_found(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Go on with the meter that was found on the topic."""
+        self._abort_if_unique_id_configured()
+        return await self._async_choose(self._heard[self._title])
 
     async def _async_choose(self, hello: Hello) -> ConfigFlowResult:
         self._title = hello.system_title
@@ -253,7 +341,8 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         """Whether the meter's list leaves its scale open, as far as its hello tells."""
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             return CONF_SCALER_PROFILE in self._entry.options
-        return self._heard[self._title].protocol not in lists.SELF_DESCRIBING
+        hello = self._heard.get(self._title)  # what is only advertised is a node's own meter
+        return hello is not None and hello.protocol not in lists.SELF_DESCRIBING
 
     @property
     def _entry(self) -> ConfigEntry:
@@ -273,10 +362,19 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_reauth(self, entry_data: Mapping[str, Any]) -> ConfigFlowResult:
         """Begin anew for a meter whose keys do not open its frames any more."""
-        self._title = entry_data[CONF_SYSTEM_TITLE]
+        self._begin_with_entry()
         if PAIRING_REVOKED in entry_data:
             return await self.async_step_reauth_pairing()
         return await self.async_step_reauth_confirm()
+
+    def _begin_with_entry(self) -> None:
+        """Know which meter it is, and where its frames are."""
+        self._title = self._entry.data[CONF_SYSTEM_TITLE]
+        self._topic = self._entry.data.get(CONF_RAW_TOPIC)
+        if self._topic is not None:  # where no hello will come
+            ciphered = CONF_ENCRYPTION_KEY in self._entry.data
+            found = raw_topic.Found(self._title, ciphered, self._entry.title.partition(" ")[0])
+            self._heard[self._title] = found.hello()
 
     async def async_step_reauth_pairing(
         self, user_input: dict[str, Any] | None = None
@@ -294,7 +392,7 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask for what may have changed; keys that are left empty stay as they are."""
-        self._title = self._entry.data[CONF_SYSTEM_TITLE]
+        self._begin_with_entry()
         fields = {} if pairing_of(self._entry) is None else _KEY_FIELDS
         return await self._async_ask("reconfigure", user_input, fields, scale=self._scale_wanted)
 
@@ -321,12 +419,11 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         if scale:
             default = self._scaler_profile
             fields = {**fields, vol.Required(CONF_SCALER_PROFILE, default=default): PROFILE}
-        hello = self._heard.get(self._title)
         return self.async_show_form(
             step_id=step_id,
             data_schema=self.add_suggested_values_to_schema(vol.Schema(fields), self._typed),
             errors=errors,
-            description_placeholders={"meter": self._title if hello is None else _label(hello)},
+            description_placeholders={"meter": self._label},
         )
 
     async def _async_typed(self, fields: Mapping[vol.Marker, Any]) -> ConfigFlowResult:
@@ -339,12 +436,9 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
                 raise FieldError(CONF_PAIRING_TEXT, "pairing_text_missing")
             if self._pairing is None:
                 raise FieldError("base", "text_or_keys")
-        if not await mqtt.async_ready(self.hass):
-            return self.async_abort(reason="mqtt_missing")
-        if self._title not in self._heard:
-            self._heard |= await mqtt.async_hear_hellos(self.hass, self._title, HEAR_S)
-        if self._title not in self._heard:
-            raise FieldError("base", "meter_not_heard")
+        if not await links.async_any_ready(self.hass):
+            return self.async_abort(reason="no_channel")
+        await self._async_hear(self._title)
         return await self.async_step_prove()
 
     @property
@@ -378,6 +472,7 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
                     self._reader,
                     interval_s,
                     self.async_update_progress,
+                    self._topic,
                     None if self._pairing is None else self._pairing.control,
                 ),
                 eager_start=False,
@@ -401,6 +496,8 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         """Make the entry, or give it its new keys; it goes on from the counter just proven."""
         hello, reading = self._heard[self._title], self._verified.reading
         data = {CONF_SYSTEM_TITLE: self._title} | _data_of(self._pairing)
+        if self._topic is not None:
+            data[CONF_RAW_TOPIC] = self._topic
         options: dict[str, Any] = {}
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             options = {**self._entry.options}

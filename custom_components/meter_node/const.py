@@ -17,6 +17,7 @@ PLATFORMS: Final = [
     Platform.SWITCH,
 ]
 
+CONF_RAW_TOPIC: Final = "raw_topic"
 CONF_SYSTEM_TITLE: Final = "system_title"
 CONF_ENCRYPTION_KEY: Final = "encryption_key"
 CONF_AUTHENTICATION_KEY: Final = "authentication_key"

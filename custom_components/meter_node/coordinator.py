@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import override
+from functools import partial
+from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -21,7 +22,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, mqtt, patience
+from . import log_entries, pace, patience
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
@@ -41,18 +42,24 @@ from .const import (
     CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
     CONF_PAIRING_NAME,
+    CONF_RAW_TOPIC,
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
     PAIRING_REVOKED,
 )
 from .data import MeterData, States
+from .kept_frames import KeptFrames
+from .links import Links
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
 from .pricing import Pricing
 from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .store import MeterRecord, MeterStore, fingerprint
 from .tariff import COUNTERS, Tariffs
+
+if TYPE_CHECKING:
+    from .history.importer import HistoryImporter
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -64,7 +71,11 @@ WARN_EVERY = timedelta(hours=1)
 NEWS_KEPT = 32
 """For entities that are still being added: as many as one push carries at most."""
 
+_TOTALS = frozenset(register.key for register in registers.REGISTERS if register.is_energy)
 IMPORT = "import_active_energy"
+
+SLOW: Final = object()
+"""The context of who listens to what is shown anew once a minute."""
 
 _OWN_MAKER = "Meter Node"
 _MAKER_OF_LIST = {kamstrup_v0001.LIST_NAME: "Kamstrup"}
@@ -111,9 +122,20 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.hello: Hello | None = None
         self.reading: Reading | None = None
         self.last_good: datetime | None = None
+        self.last_heard: datetime | None = None
+        """When anything came on the meter's topic, good or not, that the broker had not kept."""
+        self.node_online: bool | None = None
+        """What the meter's node said last; None while it said nothing."""
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.slow_is_due = True
+        """Whether slow quantities are shown anew with what was pushed last (``pace``)."""
+        self._slow: list[CALLBACK_TYPE] = []
+        self._slow_available = True
+        self.is_remade = True
+        """Whether there may be something now that was not there before."""
         self.asker: Asker | None = None  # without control keys it can't be asked
+        self.history: HistoryImporter | None = None
 
         profile = SCALER_PROFILES[entry.options.get(CONF_SCALER_PROFILE, DEFAULT_SCALER_PROFILE)]
         keys = keys_of(entry)
@@ -134,6 +156,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
         self._started = dt_util.utcnow()
         self._listening = False  # a frame came that shows how things are
+        self._slow_shown: datetime | None = None  # when slow quantities were shown, as pushed
         self._told = 0  # log entries, since the start
         self._fresh = False  # a sign of life came within the last three intervals
         self._silent_since = dt_util.utcnow()  # the last sign of life, or what was borne since
@@ -142,13 +165,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._told_available = True
         self._keys_refused = False  # since the last sign of life
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
-        self._held: set[str] = set()  # totals that the meter now gives lower than before
+        self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
         self._device: dr.DeviceInfo = {}
-        self._subscriptions: list[CALLBACK_TYPE] = []
-        self._status_topic: str | None = None
-        self._leave_status: CALLBACK_TYPE | None = None
+        self.links = Links(hass, self.title, self, entry.data.get(CONF_RAW_TOPIC))
+        self._close_asker: CALLBACK_TYPE | None = None
         self._cancel_watchdog: CALLBACK_TYPE | None = None
+        self._looks_at = self._silent_since  # when the watchdog looks next, while it runs
 
     @property
     def available(self) -> bool:
@@ -166,6 +189,35 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         return patience.observed_s(self._record.gaps_s)
 
     @property
+    def kept_frames(self) -> KeptFrames | None:
+        """What its bridge can be asked for of the past; None where none says that it keeps any."""
+        if self.hello is None or self.hello.keeps is None:
+            return None
+        return KeptFrames(self.hass, self.title, self._reader, dt_util.get_default_time_zone())
+
+    @property
+    def last_live(self) -> Arrival | None:
+        """The last good frame that the broker had not kept."""
+        return self._last_live
+
+    @property
+    def started(self) -> datetime:
+        """Since when the meter is listened to."""
+        return self._started
+
+    @property
+    def fallen(self) -> dict[str, tuple[float, float]]:
+        """Totals that are held, by register key: what is shown, and what the meter gives (Wh)."""
+        return {
+            key: (self._record.totals[key], self._record.bases.get(key, 0) + register)
+            for key, register in self._held.items()
+        }
+
+    def base(self, key: str) -> float:
+        """Return what is shown above the meter's own register, since it once went back."""
+        return self._record.bases.get(key, 0)
+
+    @property
     def calendar(self) -> ActivityCalendar | None:
         """The meter's own or a preset's, None where neither is known."""
         return self.tariffs.calendar
@@ -180,25 +232,68 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """The highest that was verified."""
         return self._record.highest
 
+    @property
+    def history_marks(self) -> Mapping[str, Sequence[int]]:
+        """How far the statistics of each total are filled: entry of the profile, hour (UTC, s)."""
+        return self._record.history
+
+    @callback
+    def async_mark_history(self, key: str, mark: list[int]) -> None:
+        """Remember how far a total's statistics are filled."""
+        if self._record.history.get(key) != mark:
+            self._record.history[key] = mark
+            self._store.async_changed()
+
+    @callback
+    def async_show_history(self, filled_to: datetime | None) -> None:
+        """Show up to when the statistics are filled."""
+        if filled_to != self.data.history_filled_to:
+            self.async_set_updated_data(replace(self.data, history_filled_to=filled_to))
+
     @override
     async def _async_setup(self) -> None:
-        """Begin to listen. Raises ConfigEntryNotReady where there is no MQTT."""
-        if not await mqtt.async_ready(self.hass):
-            raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="mqtt_not_ready")
-        self._describe_device()
+        """Begin to listen. Raises ConfigEntryNotReady where there is no channel."""
         self._wind_watchdog(dt_util.utcnow())
         self.tariffs.async_start()
         self.data = self._as_of_now(self.data)
-        self._subscriptions = [
-            await mqtt.async_subscribe_hellos(self.hass, self.title, self._on_hello),
-            await mqtt.async_subscribe_pushes(self.hass, self.title, self._on_push),
-        ]
+        if not await self.links.async_start():
+            self.tariffs.async_stop()
+            self._stop_watchdog()
+            raise ConfigEntryNotReady(translation_domain=DOMAIN, translation_key="no_channel")
+        self._describe_device()
         if (keys := control_keys_of(self.config_entry)) is not None:
-            carrier = mqtt.MqttCarrier(self.hass, self.title)
             title = bytes.fromhex(self.title)
-            self.asker = Asker(self.hass, carrier, title, keys, self._on_revoked)
-            self._subscriptions.append(self.asker.async_close)
+            self.asker = Asker(self.hass, self.links, title, keys, self._on_revoked)
+            self._close_asker = self.asker.async_close
             await self.asker.async_start()
+
+    @callback
+    @override
+    def async_add_listener(
+        self, update_callback: CALLBACK_TYPE, context: object = None
+    ) -> CALLBACK_TYPE:
+        """Listen to all that is shown, or with the context ``SLOW`` to what is shown slowly."""
+        if context is not SLOW:
+            return super().async_add_listener(update_callback, context)
+        self._slow.append(update_callback)
+        return partial(self._slow.remove, update_callback)
+
+    @callback
+    @override
+    def async_update_listeners(self) -> None:
+        """Tell those who listen; half of a meter's entities need not be touched by each push."""
+        super().async_update_listeners()
+        if self.slow_is_due or self.available != self._slow_available:
+            self._slow_available = self.available
+            for update in list(self._slow):
+                update()
+
+    @callback
+    @override
+    def async_set_updated_data(self, data: MeterData) -> None:
+        """Show it; what is there for the first time is noticed once for all platforms."""
+        self.is_remade = self.slow_is_due or not data.is_made_as(self.data)
+        super().async_set_updated_data(data)
 
     @override
     async def _async_update_data(self) -> MeterData:
@@ -209,52 +304,45 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     async def async_shutdown(self) -> None:
         """Stop listening and write the counter down."""
         await super().async_shutdown()
+        if self._close_asker is not None:
+            self._close_asker()
+            self._close_asker = None
+        await self.links.async_stop()  # first: what still comes winds up the rest again
         self.tariffs.async_stop()
-        for leave in (*self._subscriptions, self._leave_status, self._cancel_watchdog):
-            if leave is not None:
-                leave()
-        self._subscriptions = []
-        self._leave_status = self._cancel_watchdog = None
+        self._stop_watchdog()
         await self._store.async_save()
 
     # --- what arrives --------------------------------------------------------------------------
 
     @callback
-    def _on_hello(self, hello: Hello) -> None:
-        """Learn the interval and where the status stands."""
+    def on_hello(self, hello: Hello) -> None:
+        """Learn the interval."""
         self.hello = hello
         if hello.push_interval != self._record.push_interval_s:
             self._record.push_interval_s = hello.push_interval
             self._store.async_changed()
             if self._cancel_watchdog is not None:  # the silence so far still counts
                 self._wind_watchdog(self._silent_since)
-        if hello.status_topic != self._status_topic:
-            self._status_topic = hello.status_topic
-            self.config_entry.async_create_task(
-                self.hass, self._async_follow_status(hello.status_topic)
-            )
         self._describe_device()
 
-    async def _async_follow_status(self, topic: str) -> None:
-        if self._leave_status is not None:
-            self._leave_status()
-        self._leave_status = await mqtt.async_subscribe_status(self.hass, topic, self._on_status)
-
     @callback
-    def _on_status(self, online: bool) -> None:
+    def on_status(self, online: bool) -> None:
         """Follow the node: its word is believed at once, that it is there or gone."""
         self._offline = not online
+        self.node_online = online
         self._tell_availability("its node is offline")
 
     @callback
-    def _on_push(self, payload: bytes, retained: bool) -> None:
-        """Take a push, or count why not."""
+    def on_push(self, payload: bytes, retained: bool) -> bool:
+        """Take a push, or count why not; return whether it is the meter's own."""
+        if not retained:
+            self.last_heard = dt_util.utcnow()
         try:
             verified = self._reader.read(payload, retained=retained)
         except NotTakenError as error:
             self._keep_counter()  # a good frame may hold a list that is not understood
             self._refuse(error)
-            return
+            return error.reason == Refusal.DUPLICATE
         self._keep_counter()
         reading = verified.reading
         if not retained:
@@ -267,8 +355,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if alive:
             self._see_life()
         elif verified.repeated:
-            return
+            return True
         self._take(reading, self._news(reading, alive=alive, retained=retained))
+        return True
 
     @callback
     def _on_revoked(self) -> None:
@@ -299,6 +388,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if reading.texts.items() - self._texts.items():
             self._texts |= reading.texts
             self._describe_device()
+        self._pace(reading)
         self._tell_availability("its node is offline", update=False)
         data = replace(
             self.data,
@@ -349,6 +439,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Show what the meter answered since its last push."""
         self.async_set_updated_data(replace(self.data, states=self.data.states.but(read)))
 
+    def _pace(self, reading: Reading) -> None:
+        """Find out whether slow quantities are shown with this push."""
+        sent = _sent(reading) or dt_util.utcnow()
+        interval_s = self.observed_interval_s or self.push_interval_s
+        self.slow_is_due = pace.is_due(sent, interval_s, self._slow_shown)
+        if self.slow_is_due:
+            self._slow_shown = sent
+
     def _news(self, reading: Reading, *, alive: bool, retained: bool) -> tuple[NewEntry, ...]:
         """Return the log entries to tell; what happened while nobody listened is only noted."""
         entries, seen = log_entries.unseen(
@@ -387,25 +485,26 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         Real meters send totals once an hour only; an instantaneous value that is not sent any
         more is none any more.
         """
-        values = {
-            key: value for key, value in self.data.values.items() if registers.BY_KEY[key].is_energy
-        }
+        before = self.data.values
+        values = {key: before[key] for key in before.keys() - reading.values.keys() & _TOTALS}
+        totals = self._record.totals
+        as_shown = not self._record.bases and not self._held
         for key, value in reading.values.items():
-            if registers.BY_KEY[key].is_energy:
+            if key in _TOTALS and not (as_shown and value == totals.get(key)):
                 values[key] = self._total(key, value)
             else:
                 values[key] = value
         return values
 
-    def _total(self, key: str, value: float) -> float:
+    def _total(self, key: str, register: float) -> float:
         """Return a total that never goes down, but for a roll-over of the register."""
+        value = register + self.base(key)
         before = self._record.totals.get(key)
         if before is not None and value < before:
             if before > 0.9 * registers.ROLLOVER_WH and value < 0.1 * registers.ROLLOVER_WH:
                 _LOGGER.warning("%s: %s rolled over", self.name, key)
             else:
                 if key not in self._held:
-                    self._held.add(key)
                     _LOGGER.warning(
                         "%s: %s fell from %s to %s; the higher value is kept until it is reached",
                         self.name,
@@ -413,12 +512,25 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                         before,
                         value,
                     )
+                self._held[key] = register
                 return before
-        self._held.discard(key)
+        self._held.pop(key, None)
         if value != before:
             self._record.totals[key] = value
             self._store.async_changed()
         return value
+
+    @callback
+    def async_count_on(self) -> None:
+        """Take the lower registers as they are: what is shown goes on from where it stands.
+
+        A lower total would be taken for a meter that began at zero: all of it would be counted
+        once more as consumption.
+        """
+        for key, register in self._held.items():
+            self._record.bases[key] = self._record.totals[key] - register
+        self._held.clear()
+        self._store.async_changed()
 
     def _is_young(self, reading: Reading) -> bool:
         """Whether a kept frame still tells how things are, by the meter's own clock."""
@@ -455,20 +567,33 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def _patience_s(self) -> int:
         return patience.patience_s(self._record.push_interval_s, self._record.gaps_s)
 
-    def _wind_watchdog(self, silent_since: datetime) -> None:
-        """Have it bark when the silence since then has lasted too long."""
+    def _stop_watchdog(self) -> None:
         if self._cancel_watchdog is not None:
             self._cancel_watchdog()
+            self._cancel_watchdog = None
+
+    def _wind_watchdog(self, silent_since: datetime) -> None:
+        """Have it bark when the silence since then has lasted too long.
+
+        A timer for each push would cost as much as its bytes: the one that runs is let run, and
+        looks whether it is time.
+        """
         self._silent_since = silent_since
-        borne_s = (dt_util.utcnow() - silent_since).total_seconds()
-        self._cancel_watchdog = async_call_later(
-            self.hass, max(self._patience_s - borne_s, 0), self._bark
-        )
+        due = silent_since + timedelta(seconds=self._patience_s)
+        if self._cancel_watchdog is not None and self._looks_at <= due:
+            return
+        self._stop_watchdog()
+        self._looks_at = due
+        wait_s = max((due - dt_util.utcnow()).total_seconds(), 0)
+        self._cancel_watchdog = async_call_later(self.hass, wait_s, self._bark)
 
     @callback
-    def _bark(self, _now: datetime) -> None:
+    def _bark(self, now: datetime) -> None:
         """Three intervals without one good frame: gone, or its keys have changed."""
         self._cancel_watchdog = None
+        if now < self._silent_since + timedelta(seconds=self._patience_s):
+            self._wind_watchdog(self._silent_since)
+            return
         self._fresh = False
         self._tell_availability(f"no good frame came for {self._patience_s} s")
         if self._keys_refused:
@@ -549,7 +674,8 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
         )
     elif record.scaler_profile != profile:
         record.scaler_profile = profile
-        record.totals = {}
+        record.totals, record.bases = {}, {}
+        record.history = {}  # filled anew, in the other scale
         # What was paid stays; counters in another scale are another start.
         record.costs.pop("counted", None)
         record.capacity = {}

@@ -106,11 +106,24 @@ class MeterData:
     """Whether it sends where its event logs stand."""
     news: tuple[NewEntry, ...] = ()
     """The last log entries that are to be told, oldest first."""
+    history_filled_to: datetime | None = None
+    """Up to when the statistics are as the meter's own profile says; None before the first fill."""
     tariff: Tariff = field(default_factory=Tariff)
     capacity: CapacityNow = field(default_factory=CapacityNow)
     """Nothing where no rule was chosen."""
     main_fuse_a: float | None = None
     """As it was given in the options."""
+
+    def is_made_as(self, other: MeterData) -> bool:
+        """Whether the same things are known as in the other, be their values others."""
+        return (
+            self.values.keys() == other.values.keys()
+            and self.states == other.states
+            and self.tariff == other.tariff
+            and self.capacity == other.capacity
+            and self.keeps_logs == other.keeps_logs
+            and self.history_filled_to == other.history_filled_to
+        )
 
     @property
     def alarms(self) -> frozenset[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import override
@@ -15,7 +16,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
-from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
+from .coordinator import SLOW, MeterNodeConfigEntry, MeterNodeCoordinator
 from .data import MeterData
 
 
@@ -25,6 +26,8 @@ class MeterNodeDescription(EntityDescription):
 
     has_fn: Callable[[MeterData], bool]
     """Whether the meter sends it."""
+    is_slow: bool = False
+    """Whether once a minute is often enough (``pace``)."""
     by_clock: bool = False
     """Whether it goes by calendar and clock, and so stands while the meter is away."""
 
@@ -38,7 +41,7 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
         self, coordinator: MeterNodeCoordinator, description: MeterNodeDescription
     ) -> None:
         """Belong to the meter, and show what the description says."""
-        super().__init__(coordinator)
+        super().__init__(coordinator, SLOW if description.is_slow else None)
         self.entity_description = description
         self._by_clock = description.by_clock
         self._attr_unique_id = f"{coordinator.config_entry.unique_id}_{description.key}"
@@ -53,6 +56,35 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
         return self.coordinator.available
 
 
+class MeterNodeValueEntity(MeterNodeEntity):
+    """An entity whose state is one value: written when it is another, a slow one once a minute."""
+
+    entity_description: MeterNodeDescription
+    _was_available = False
+    """As it was written last."""
+
+    @abstractmethod
+    def _take(self) -> bool:
+        """Show what the meter says now, as attributes; return whether it is anything else."""
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Begin with the state that Home Assistant writes now."""
+        await super().async_added_to_hass()
+        self._was_available = self.available
+        self._take()
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """Write the state where it is another."""
+        available = self.available
+        if not self._take() and available == self._was_available:
+            return
+        self._was_available = available
+        self.async_write_ha_state()
+
+
 def add_as_sent[D: MeterNodeDescription](
     entry: MeterNodeConfigEntry,
     add_entities: AddConfigEntryEntitiesCallback,
@@ -64,6 +96,10 @@ def add_as_sent[D: MeterNodeDescription](
     waiting = list(table)
 
     @callback
+    def look() -> None:
+        if coordinator.is_remade:
+            add_new()
+
     def add_new() -> None:
         new = [row for row in waiting if row.has_fn(coordinator.data)]
         for row in new:
@@ -71,7 +107,7 @@ def add_as_sent[D: MeterNodeDescription](
         if new:
             add_entities(entity(coordinator, row) for row in new)
 
-    entry.async_on_unload(coordinator.async_add_listener(add_new))
+    entry.async_on_unload(coordinator.async_add_listener(look))
     add_new()
 
 

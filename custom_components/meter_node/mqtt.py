@@ -20,6 +20,8 @@ from .channel.hello import Hello, HelloError
 if TYPE_CHECKING:
     from homeassistant.components.mqtt import ReceiveMessage
 
+    from .links import Ears
+
 _QOS = 1
 _STATUS = {hello.ONLINE.encode(): True, hello.OFFLINE.encode(): False}
 
@@ -33,76 +35,146 @@ async def async_ready(hass: HomeAssistant) -> bool:
     return await mqtt.async_wait_for_mqtt_client(hass)
 
 
-async def async_subscribe_pushes(
-    hass: HomeAssistant, title: str, on_push: Callable[[bytes, bool], None]
+async def _async_subscribe(
+    hass: HomeAssistant, topic: str, received: Callable[[ReceiveMessage], None]
 ) -> CALLBACK_TYPE:
-    """Hand each push of a meter on as (bytes, whether the broker had kept it)."""
+    """Hand each message of a topic on as it came: what is no UTF-8 is not worth a warning."""
     from homeassistant.components import mqtt
+
+    return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+
+
+async def async_subscribe_raw(
+    hass: HomeAssistant, topic: str, on_payload: Callable[[bytes, bool], None]
+) -> CALLBACK_TYPE:
+    """Hand each message of a topic on as (bytes, whether the broker had kept it)."""
 
     @callback
     def received(message: ReceiveMessage) -> None:
-        on_push(_raw(message), message.retain)
+        on_payload(_raw(message), message.retain)
 
-    return await mqtt.async_subscribe(hass, hello.push_topic(title), received, _QOS, encoding=None)
+    return await _async_subscribe(hass, topic, received)
 
 
-async def async_subscribe_hellos(
+async def _async_subscribe_hellos(
     hass: HomeAssistant, title: str, on_hello: Callable[[Hello], None]
 ) -> CALLBACK_TYPE:
     """Hand each good hello on of one meter, or of any where ``title`` is ``+``."""
-    from homeassistant.components import mqtt
 
     @callback
     def received(message: ReceiveMessage) -> None:
         if (said := parse_hello(message.topic, _raw(message))) is not None:
             on_hello(said)
 
-    # Raw too: what is no UTF-8 is no hello, and not worth a warning of Home Assistant's.
-    return await mqtt.async_subscribe(hass, hello.hello_topic(title), received, _QOS, encoding=None)
+    return await _async_subscribe(hass, hello.hello_topic(title), received)
 
 
-async def async_subscribe_status(
-    hass: HomeAssistant, topic: str, on_status: Callable[[bool], None]
-) -> CALLBACK_TYPE:
-    """Hand a node's status on as whether it is online."""
+async def async_subscribe_kept(
+    hass: HomeAssistant, title: str, requester: str, on_response: Callable[[bytes], None]
+) -> Listening:
+    """Hand each response of a meter's bridge on; ready once the broker knows of it."""
+    return await _async_listen(hass, hello.kept_response_topic(title, requester), on_response)
+
+
+async def async_ask_kept(hass: HomeAssistant, title: str, requester: str, request: str) -> None:
+    """Ask a meter's bridge for frames. Raises HomeAssistantError where MQTT is not there."""
+    from homeassistant.components import mqtt
+
+    topic = hello.kept_request_topic(title, requester)
+    await mqtt.async_publish(hass, topic, request, _QOS, retain=False)
+
+
+async def _async_listen(
+    hass: HomeAssistant, topic: str, on_response: Callable[[bytes], None]
+) -> Listening:
+    """Subscribe to responses; ready once the broker has acknowledged it."""
     from homeassistant.components import mqtt
 
     @callback
     def received(message: ReceiveMessage) -> None:
-        if (online := _STATUS.get(_raw(message))) is not None:
-            on_status(online)
+        if not message.retain:  # a response is for now, and no broker is to keep it
+            on_response(_raw(message))
 
-    return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+    ready = asyncio.Event()
+    stop_waiting = mqtt.async_on_subscribe_done(hass, topic, _QOS, ready.set)
+    unsubscribe = await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+
+    @callback
+    def leave() -> None:
+        stop_waiting()
+        unsubscribe()
+
+    return Listening(leave, ready)
 
 
-class MqttCarrier:
-    """Carries requests to one meter and its responses back: ``asking.Carrier``."""
+class MqttLink:
+    """The way to one meter over MQTT: a ``links.Link``."""
+
+    name = "mqtt"
+    is_waited_for = True
 
     def __init__(self, hass: HomeAssistant, title: str) -> None:
         """Nothing is subscribed yet."""
         self._hass = hass
         self._title = title
+        self._subscriptions: list[CALLBACK_TYPE] = []
+        self._status_topic: str | None = None
+        self._leave_status: CALLBACK_TYPE | None = None
+        self._stopped = False
+
+    async def async_start(self, ears: Ears) -> bool:
+        """Subscribe to hello, status and pushes; return False where MQTT is not set up."""
+        if not await async_ready(self._hass):
+            return False
+        self._stopped = False
+
+        @callback
+        def on_hello(said: Hello) -> None:
+            ears.on_hello(said)
+            if said.status_topic != self._status_topic:
+                self._status_topic = said.status_topic
+                self._hass.async_create_task(self._async_follow_status(said.status_topic, ears))
+
+        @callback
+        def on_push(message: ReceiveMessage) -> None:
+            ears.on_push(_raw(message), message.retain)
+
+        self._subscriptions = [
+            await _async_subscribe_hellos(self._hass, self._title, on_hello),
+            await _async_subscribe(self._hass, hello.push_topic(self._title), on_push),
+        ]
+        return True
+
+    async def async_stop(self) -> None:
+        """Leave all topics."""
+        self._stopped = True
+        for leave in (*self._subscriptions, self._leave_status):
+            if leave is not None:
+                leave()
+        self._subscriptions = []
+        self._status_topic = self._leave_status = None
+
+    async def _async_follow_status(self, topic: str, ears: Ears) -> None:
+        """Follow the node's word whether it is there, on the topic that its hello names."""
+
+        @callback
+        def on_status(message: ReceiveMessage) -> None:
+            if (online := _STATUS.get(_raw(message))) is not None:
+                ears.on_status(online)
+
+        if self._leave_status is not None:
+            self._leave_status()
+            self._leave_status = None
+        leave = await _async_subscribe(self._hass, topic, on_status)
+        if self._stopped or topic != self._status_topic:
+            leave()
+        else:
+            self._leave_status = leave
 
     async def async_listen(self, requester: str, on_response: Callable[[bytes], None]) -> Listening:
-        """Subscribe to a requester's responses; ready once the broker has acknowledged it."""
-        from homeassistant.components import mqtt
-
-        @callback
-        def received(message: ReceiveMessage) -> None:
-            if not message.retain:  # a response is for now, and no broker is to keep it
-                on_response(_raw(message))
-
+        """Subscribe to a requester's responses."""
         topic = hello.response_topic(self._title, requester)
-        ready = asyncio.Event()
-        stop_waiting = mqtt.async_on_subscribe_done(self._hass, topic, _QOS, ready.set)
-        unsubscribe = await mqtt.async_subscribe(self._hass, topic, received, _QOS, encoding=None)
-
-        @callback
-        def leave() -> None:
-            stop_waiting()
-            unsubscribe()
-
-        return Listening(leave, ready)
+        return await _async_listen(self._hass, topic, on_response)
 
     async def async_send(self, requester: str, request: bytes) -> None:
         """Publish a request. Raises HomeAssistantError where there is no connection."""
@@ -131,22 +203,17 @@ def parse_hello(topic: str, payload: str | bytes | bytearray) -> Hello | None:
     return said
 
 
-async def async_hear_hellos(hass: HomeAssistant, title: str, seconds: float) -> dict[str, Hello]:
-    """Return the hellos that are heard in that time; of one title, as soon as it is heard."""
+async def async_hear_hellos(hass: HomeAssistant, seconds: float) -> dict[str, Hello]:
+    """Return the hellos that are heard in that time, by title."""
     heard: dict[str, Hello] = {}
-    found = asyncio.Event()
 
+    @callback
     def on_hello(said: Hello) -> None:
         heard[said.system_title] = said
-        if said.system_title == title:
-            found.set()
 
-    unsubscribe = await async_subscribe_hellos(hass, title, on_hello)
+    unsubscribe = await _async_subscribe_hellos(hass, "+", on_hello)
     try:
-        async with asyncio.timeout(seconds):
-            await found.wait()
-    except TimeoutError:
-        pass
+        await asyncio.sleep(seconds)
     finally:
         unsubscribe()
     return heard

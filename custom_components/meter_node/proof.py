@@ -8,11 +8,13 @@ from collections.abc import Callable
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 
-from . import mqtt
+from . import bluetooth
 from .asking import Asker, AskError
 from .channel import objects, services
+from .channel.hello import Hello
 from .channel.security import Keys, Refusal
 from .const import DEFAULT_PUSH_INTERVAL_S, DOMAIN
+from .links import Links
 from .reader import CIPHERED, UNKNOWN_LIST, MeterReader, NotTakenError, Verified
 from .verdicts import Reason
 
@@ -51,6 +53,7 @@ async def async_prove(
     reader: MeterReader,
     push_interval_s: int,
     on_progress: Callable[[float], None],
+    topic: str | None = None,
     control: Keys | None = None,
 ) -> Verified | NotTakenError:
     """Return the reading of a live frame, or why there was none.
@@ -58,18 +61,27 @@ async def async_prove(
     What the broker kept may be of any age and any keys: it neither proves nor condemns, and is
     told of only where nothing better came. Control keys are tried once a frame has come.
     """
-    answer = await _async_live_frame(hass, title, reader, push_interval_s, on_progress)
-    if isinstance(answer, NotTakenError) or control is None:
+    wait = wait_s(push_interval_s) + bluetooth.patience_s(hass, title)
+    live = _LiveFrame(reader)
+    links = Links(hass, title, live, topic)
+    if not await links.async_start():
+        return NotTakenError(NO_FRAME, f"{DOMAIN}: there is no channel any more")
+    try:
+        answer = await live.async_wait(wait, on_progress)
+        if isinstance(answer, NotTakenError) or control is None:
+            return answer
+        if await _async_is_refused(hass, links, title, control, answer):
+            return NotTakenError(CONTROL_KEYS_REFUSED, "the meter does not know this pairing")
         return answer
-    if await _async_is_refused(hass, title, control, answer):
-        return NotTakenError(CONTROL_KEYS_REFUSED, "the meter does not know this pairing")
-    return answer
+    finally:
+        await links.async_stop()
 
 
-async def _async_is_refused(hass: HomeAssistant, title: str, control: Keys, live: Verified) -> bool:
+async def _async_is_refused(
+    hass: HomeAssistant, links: Links, title: str, control: Keys, live: Verified
+) -> bool:
     """Ask the meter something that changes nothing."""
-    carrier = mqtt.MqttCarrier(hass, title)
-    asker = Asker(hass, carrier, bytes.fromhex(title), control, lambda: None)
+    asker = Asker(hass, links, bytes.fromhex(title), control, lambda: None)
     if live.reading.time is not None:
         asker.heard(live.reading.time.utc(dt_util.get_default_time_zone()))
     try:
@@ -84,47 +96,51 @@ async def _async_is_refused(hass: HomeAssistant, title: str, control: Keys, live
     return False
 
 
-async def _async_live_frame(
-    hass: HomeAssistant,
-    title: str,
-    reader: MeterReader,
-    push_interval_s: int,
-    on_progress: Callable[[float], None],
-) -> Verified | NotTakenError:
-    answer: asyncio.Future[Verified | NotTakenError] = hass.loop.create_future()
-    hint: NotTakenError | None = None
+class _LiveFrame:
+    """Listens until a live frame was read, or one shows that none can be."""
 
-    def on_push(payload: bytes, retained: bool) -> None:
-        nonlocal hint
-        if answer.done():
-            return
+    def __init__(self, reader: MeterReader) -> None:
+        self._reader = reader
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[Verified | NotTakenError] = self._loop.create_future()
+        self._hint: NotTakenError | None = None
+
+    def on_hello(self, hello: Hello) -> None: ...
+
+    def on_status(self, online: bool) -> None: ...
+
+    def on_push(self, payload: bytes, retained: bool) -> bool:
+        if self._answer.done():
+            return True
         try:
-            verified = reader.read(payload, retained=retained)
+            verified = self._reader.read(payload, retained=retained)
         except NotTakenError as error:
-            if error.reason in _UNTOLD:
-                return
-            if retained:
-                hint = hint or _of_kept(error)
-            elif error.reason in _DECISIVE:
-                answer.set_result(error)
-            else:
-                hint = error
-            return
+            self._note(error, retained)
+            return error.reason == Refusal.DUPLICATE
         if not retained:
-            answer.set_result(verified)
+            self._answer.set_result(verified)
+        return True
 
-    wait = wait_s(push_interval_s)
-    unsubscribe = await mqtt.async_subscribe_pushes(hass, title, on_push)
-    try:
-        started = hass.loop.time()
-        while not answer.done() and (waited := hass.loop.time() - started) < wait:
+    def _note(self, error: NotTakenError, retained: bool) -> None:
+        if error.reason in _UNTOLD:
+            return
+        if retained:
+            self._hint = self._hint or _of_kept(error)
+        elif error.reason in _DECISIVE:
+            self._answer.set_result(error)
+        else:
+            self._hint = error
+
+    async def async_wait(
+        self, wait: float, on_progress: Callable[[float], None]
+    ) -> Verified | NotTakenError:
+        started = self._loop.time()
+        while not self._answer.done() and (waited := self._loop.time() - started) < wait:
             on_progress(waited / wait)
-            await asyncio.wait([answer], timeout=min(_STEP_S, wait - waited))
-    finally:
-        unsubscribe()
-    if answer.done():
-        return answer.result()
-    return hint or NotTakenError(NO_FRAME, f"{DOMAIN}: no frame came within {wait:g} s")
+            await asyncio.wait([self._answer], timeout=min(_STEP_S, wait - waited))
+        if self._answer.done():
+            return self._answer.result()
+        return self._hint or NotTakenError(NO_FRAME, f"{DOMAIN}: no frame came within {wait:g} s")
 
 
 def _of_kept(error: NotTakenError) -> NotTakenError:

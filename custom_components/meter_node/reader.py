@@ -5,6 +5,8 @@ What the coordinator and the config flow share. Must not know a transport, a sto
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -45,6 +47,14 @@ class Verified:
     repeated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A reading from a good frame of any age, with its counter (None: a plain one has none)."""
+
+    reading: Reading
+    counter: int | None
+
+
 class MeterReader:
     """Takes the payloads of one meter, at the level of ciphering that was pinned when paired."""
 
@@ -70,35 +80,41 @@ class MeterReader:
 
     def read(self, payload: bytes, *, retained: bool) -> Verified:
         """Return the reading of a good frame. Raises NotTakenError with the reason."""
-        if len(payload) > MAX_PUSH_BYTES:  # before anything that takes its time with each byte
-            raise NotTakenError(
-                Refusal.DAMAGED, f"{len(payload)} bytes, and no push has more than {MAX_PUSH_BYTES}"
-            )
-        try:
+        with _refusals(payload):
             data = frames.apdu_of(payload)
             if self._receiver is None:
                 return self._read_plain(data, retained)
             accepted = self._receiver.accept(data, retained=retained)
             return Verified(self._decode(accepted.plaintext), accepted.repeated)
-        except RefusedError as error:
-            raise NotTakenError(error.reason, str(error)) from None
-        except frames.DamagedError as error:
-            raise NotTakenError(Refusal.DAMAGED, str(error)) from None
-        except frames.ForeignError as error:
-            raise NotTakenError(FOREIGN, str(error)) from None
+
+    def read_past(self, payload: bytes) -> Past:
+        """Return the reading of a good frame of any age, and move nothing by it.
+
+        For history and never for the present. Raises NotTakenError with the reason.
+        """
+        with _refusals(payload):
+            data = frames.apdu_of(payload)
+            if self._receiver is None:
+                return Past(self._open_plain(data), None)
+            verified = self._receiver.verify(data)
+            return Past(self._decode(verified.plaintext), verified.counter)
 
     def _read_plain(self, data: bytes, retained: bool) -> Verified:
         """Take a plain frame: with no counter to go by, a retained one must prove its youth."""
-        if data[0] == apdu.GENERAL_GLO_CIPHERING:
-            raise NotTakenError(CIPHERED, "a ciphered frame, and there are no keys for it")
         if data == self._last_plain:
             raise RefusedError(Refusal.DUPLICATE, "the same frame once more")
+        reading = self._open_plain(data)
+        self._last_plain = data
+        return Verified(reading, repeated=retained)
+
+    def _open_plain(self, data: bytes) -> Reading:
+        if data[0] == apdu.GENERAL_GLO_CIPHERING:
+            raise NotTakenError(CIPHERED, "a ciphered frame, and there are no keys for it")
         reading = self._decode(data)
         numbers = {reading.texts.get(name) for name in ("meter_number", "gs1_number")} - {None}
         if numbers and self._title not in {number.lower() for number in numbers if number}:
             raise RefusedError(Refusal.OTHER_METER, "a frame of another meter")
-        self._last_plain = data
-        return Verified(reading, repeated=retained)
+        return reading
 
     def _decode(self, plaintext: bytes) -> Reading:
         try:
@@ -107,5 +123,24 @@ class MeterReader:
             raise NotTakenError(Refusal.DAMAGED, str(error)) from None
         except ListError as error:
             raise NotTakenError(UNKNOWN_LIST, str(error)) from None
+        if all(map(isfinite, reading.values.values())):
+            return reading
         values = {key: value for key, value in reading.values.items() if isfinite(value)}
         return replace(reading, values=values)
+
+
+@contextmanager
+def _refusals(payload: bytes) -> Iterator[None]:
+    """Give each refusal its reason. Raises NotTakenError."""
+    if len(payload) > MAX_PUSH_BYTES:  # before anything that takes its time with each byte
+        raise NotTakenError(
+            Refusal.DAMAGED, f"{len(payload)} bytes, and no push has more than {MAX_PUSH_BYTES}"
+        )
+    try:
+        yield
+    except RefusedError as error:
+        raise NotTakenError(error.reason, str(error)) from None
+    except frames.DamagedError as error:
+        raise NotTakenError(Refusal.DAMAGED, str(error)) from None
+    except frames.ForeignError as error:
+        raise NotTakenError(FOREIGN, str(error)) from None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, override
+from typing import override
 
 from homeassistant.components.sensor import (
     SensorDeviceClass,
@@ -30,9 +30,9 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .channel import objects
 from .channel.registers import PHASES, QUANTITIES, REGISTERS, Quantity, Register, Unit
-from .coordinator import MeterNodeConfigEntry
+from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 from .data import CONTROL_STATE, THRESHOLD_ACTIVE, MeterData
-from .entity import MeterNodeEntity, add_as_sent
+from .entity import MeterNodeValueEntity, add_as_sent
 from .sensor_description import MeterNodeSensorDescription, Value
 from .tariff_sensor import CAPACITY_SENSORS, TARIFF_SENSORS
 
@@ -92,6 +92,14 @@ _SELDOM_WANTED_PER_PHASE = _SELDOM_WANTED | {
     "export_active_power",
 }
 
+# What changes with every push and is watched by nobody from second to second; the parts of a total
+# are slow too (one phase, one tariff), the totals themselves are not.
+_SLOW = {
+    "frequency",
+    "power_factor",
+    *(quantity.name for quantity in QUANTITIES if quantity.unit in (Unit.PERCENT, Unit.VAR_HOUR)),
+}
+
 
 def _description(
     name: str,
@@ -115,6 +123,8 @@ def _description(
         suggested_unit_of_measurement=kind.suggested_unit,
         suggested_display_precision=kind.precision,
         entity_registry_enabled_default=name not in seldom_wanted,
+        is_slow=name in _SLOW
+        or (kind.state_class is SensorStateClass.TOTAL_INCREASING and is_part),
         has_fn=lambda data: value_fn(data) is not None,
         value_fn=value_fn,
     )
@@ -243,6 +253,14 @@ STATE_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
     ),
     *map(_relay_pending, objects.RELAY_PENDING),
     MeterNodeSensorDescription(
+        key="history_filled_to",
+        translation_key="history_filled_to",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        has_fn=lambda data: data.history_filled_to is not None,
+        value_fn=lambda data: data.history_filled_to,
+    ),
+    MeterNodeSensorDescription(
         key="status_word",
         translation_key="status_word",
         entity_category=EntityCategory.DIAGNOSTIC,
@@ -263,29 +281,34 @@ async def async_setup_entry(
     add_as_sent(entry, async_add_entities, SENSORS, MeterNodeSensor)
 
 
-class MeterNodeSensor(MeterNodeEntity, SensorEntity):
+class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
     """One quantity or state of the meter."""
 
     entity_description: MeterNodeSensorDescription
 
-    @property
-    @override
-    def native_value(self) -> Value:
-        """Return what was pushed last."""
-        return self.entity_description.value_fn(self.coordinator.data)
+    _attr_native_value: Value = None
 
-    @property
     @override
-    def native_unit_of_measurement(self) -> str | None:
-        """Return the unit, that of money as the prices have it."""
-        unit_fn = self.entity_description.unit_fn
-        if unit_fn is None:
-            return super().native_unit_of_measurement
-        return unit_fn(self.coordinator.data)
+    def __init__(
+        self, coordinator: MeterNodeCoordinator, description: MeterNodeSensorDescription
+    ) -> None:
+        """Have a unit, that of money as the prices have it."""
+        super().__init__(coordinator, description)
+        self._value_fn = description.value_fn
+        self._attributes_fn = description.attributes_fn
+        if description.unit_fn is not None:
+            self._attr_native_unit_of_measurement = description.unit_fn(coordinator.data)
 
-    @property
     @override
-    def extra_state_attributes(self) -> dict[str, Any] | None:
-        """Return what belongs to the value."""
-        attributes_fn = self.entity_description.attributes_fn
-        return None if attributes_fn is None else attributes_fn(self.coordinator.data)
+    def _take(self) -> bool:
+        """Show what was pushed last, and what belongs to it."""
+        data = self.coordinator.data
+        value = self._value_fn(data)
+        is_new = value != self._attr_native_value
+        if is_new:
+            self._attr_native_value = value
+        if self._attributes_fn is not None:
+            attributes = self._attributes_fn(data)
+            is_new = is_new or attributes != self._attr_extra_state_attributes
+            self._attr_extra_state_attributes = attributes
+        return is_new

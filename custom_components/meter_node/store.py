@@ -6,7 +6,7 @@ A counter is written within seconds of its frame. Must not know what a frame is.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from homeassistant.core import HomeAssistant, callback
@@ -17,6 +17,8 @@ from .channel.security import Keys
 from .const import DEFAULT_PUSH_INTERVAL_S, DOMAIN
 
 SAVE_DELAY_S = 2
+METERS_A_SECOND = 100
+"""All are written together, so a street's file is written more seldom than a household's."""
 _VERSION = 1
 
 
@@ -40,16 +42,24 @@ class MeterRecord:
     push_interval_s: int = DEFAULT_PUSH_INTERVAL_S
     """As the last hello announced it, which anyone may have written."""
     totals: dict[str, float] = field(default_factory=dict)
+    """As they are shown."""
+    bases: dict[str, float] = field(default_factory=dict)
+    """What a total is shown above its register, since that went back and was taken as it is."""
     gaps_s: list[int] = field(default_factory=list)
     """Between the last good live frames: how often the meter really sends."""
     entries: dict[str, int] = field(default_factory=dict)
     """The highest entry that was seen of each event log: an entry is told once."""
+    history: dict[str, list[int]] = field(default_factory=dict)
+    """How far the statistics of a total are filled: the load profile's entry, and the hour."""
     calendar: dict[str, Any] | None = None
     """The meter's own, as it was last read."""
     costs: dict[str, Any] = field(default_factory=dict)
     """See ``costs``."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """See ``capacity``."""
+
+
+_FIELDS = tuple(one.name for one in fields(MeterRecord))
 
 
 class MeterStore:
@@ -79,7 +89,8 @@ class MeterStore:
         """
         if not self._save_pending:
             self._save_pending = True
-            self._store.async_delay_save(self._content, SAVE_DELAY_S)
+            delay_s = max(SAVE_DELAY_S, len(self.records) / METERS_A_SECOND)
+            self._store.async_delay_save(self._content, delay_s)
 
     async def async_save(self) -> None:
         """Write now what is waiting to be written."""
@@ -88,7 +99,11 @@ class MeterStore:
 
     def _content(self) -> dict[str, dict[str, Any]]:
         self._save_pending = False
-        return {title: asdict(record) for title, record in self.records.items()}
+        # By hand: dataclasses.asdict takes ten times as long, and a street has many records.
+        return {
+            title: {name: getattr(record, name) for name in _FIELDS}
+            for title, record in self.records.items()
+        }
 
 
 _STORE: HassKey[MeterStore] = HassKey(DOMAIN)

@@ -46,12 +46,20 @@ class OpenAssociation:
     proof: Proof | None = None
     prove_by: Callable[[OpenAssociation, bytes], bytes] | None = None
     refusal: str = ""
+    is_single: bool = False
+    """Whether it ends with the one answer that it is for."""
     blocks: GeneralBlocks = field(default_factory=GeneralBlocks)
 
     @property
     def name(self) -> str:
         """Who it is, for the logs."""
         return self.client.name.lower() if self.credential is None else self.credential.name
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the client has proved who he is."""
+        known = self.credential is not None and not self.credential.is_revoked
+        return known and self.proof is None
 
     @property
     def keys(self) -> Keys | None:

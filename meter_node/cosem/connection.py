@@ -20,5 +20,9 @@ class DlmsConnection(Protocol):
         ``now_ns`` is UTC since 1970. The answer is sent once what it tells of is committed.
         """
 
+    @property
+    def proven(self) -> bool:
+        """Whether a client has proved who he is, on an association that is open."""
+
     def closed(self) -> None:
         """The connection is no more: its associations end with it."""

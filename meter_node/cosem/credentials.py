@@ -65,6 +65,11 @@ class Credential:
         """Return a text without the secrets."""
         return f"Credential({self.client.name}, {self.name!r})"
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether nothing is left by which anybody could be this one."""
+        return self.keys is None and not self.password
+
     def change(self, keys: Keys, master: bytes) -> None:
         """Use other keys from now on. Raises whatever `keep` raises: then the old ones stay."""
         assert self.keep is not None
@@ -120,15 +125,21 @@ class Numbers:
         return self._bound(_of_sender(title, key)) or self._bound(_floor_of(_of_anybody(key)))
 
     def highest(self, key: bytes) -> int:
-        """Return the highest number that anybody has sent under a key; 0 for none."""
+        """Return the highest number that was sent under a key and is told; 0 for none."""
         return max(self._bound(_of_anybody(key)) - 1, 0)
 
-    def received(self, title: bytes, key: bytes, number: int, *, durable: bool) -> None:
-        """Take note of a number that was verified. `durable`: it is kept when this returns."""
+    def received(
+        self, title: bytes, key: bytes, number: int, *, durable: bool, told: bool = True
+    ) -> None:
+        """Take note of a number that was verified. `durable`: it is kept when this returns.
+
+        `told`: it shows in what the public reads as the highest. Who never associates takes another
+        title at every start, and begins at 1.
+        """
         own, anybodys = _of_sender(title, key), _of_anybody(key)
         if not self._bound(own):
             self._new.add(own)
-        for name in (own, anybodys):
+        for name in (own, anybodys) if told else (own,):
             self._bounds[name] = max(self._bound(name), number + 1)
             self._unkept[name] = self._unkept.get(name, 0) + 1
             # What anybody has sent is only told, so that a client knows where to go on.
@@ -195,7 +206,7 @@ class Credentials:
         self._all.append(credential)
 
     def remove(self, name: str) -> None:
-        """Let nobody of this name associate any more; what is associated is not answered."""
+        """Let nobody of this name associate any more; what is associated ends."""
         for one in self._all:
             if one.name == name:
                 one.keys = one.password = None

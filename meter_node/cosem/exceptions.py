@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from meter_node.channel.security import LAST_COUNTER
+
 _TAG = 0xD8
 
 
@@ -34,7 +36,8 @@ class ExceptionResponse(Exception):  # noqa: N818 - the standard's name
         super().__init__(fault.name)
         self._bytes = bytes((_TAG, state, fault))
         if fault is Fault.INVOCATION_COUNTER:
-            self._bytes += counter.to_bytes(4)
+            # Behind the last number there is none that would be taken.
+            self._bytes += min(counter, LAST_COUNTER).to_bytes(4)
 
     def encode(self) -> bytes:
         """Return the APDU."""

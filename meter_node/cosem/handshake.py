@@ -256,6 +256,7 @@ def pre_established(
         Services(table),
         title,
         credential,
+        is_single=True,
     )
 
 

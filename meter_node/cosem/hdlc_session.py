@@ -113,6 +113,11 @@ class HdlcServer:
         """How many clients are connected."""
         return len(self._links)
 
+    @property
+    def proven(self) -> bool:
+        """Whether the client of one of the links has proved who he is."""
+        return any(link.connection.proven for link in self._links.values())
+
     def feed(self, data: bytes, now_ns: int) -> Iterator[bytes]:
         """Take bytes as they come; yield what to send, one poll's answer at a time.
 

@@ -1,15 +1,16 @@
 """What a meter pushes: its readable registers and identity as one ``MeterNode_V1`` notification.
 
 Read through the logical device like any other client, so that a push can't show more than its
-role may read. Must not know a key or a transport.
+role may read. Must not know a key or a transport: a proof is made by who is handed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hmac
+from collections.abc import Callable, Iterable
 from zoneinfo import ZoneInfo
 
-from meter_node.channel import apdu, meter_node_v1, registers
+from meter_node.channel import apdu, axdr, meter_node_v1, objects, registers
 from meter_node.channel.event_codes import LOGS
 from meter_node.channel.objects import ClassId
 from meter_node.channel.reading import LoggedEvent, LogHead
@@ -23,13 +24,24 @@ INVOKE_ID_MASK = 0xFFFFFF
 _IDENTITY = (registers.METER_NUMBER, registers.MODEL, registers.SOFTWARE)
 
 
-def notification(
-    device: LogicalDevice, invoke_id: int, new_entries: Iterable[LogRow] = ()
-) -> bytes:
-    """Return the plain data-notification of the committed snapshot.
+type Prove = Callable[[int, bytes], bytes]
+"""Makes 16 bytes that nobody else can make of a push's number and text."""
+_UNPROVED = bytes(16)
+_PROOF_HEAD = meter_node_v1.encode_state(
+    ClassId.DATA, objects.PUSH_PROOF.logical_name, VALUE, axdr.octet_string(_UNPROVED)
+).removesuffix(_UNPROVED)
 
-    With it go where each log stands, and the log entries that no push had yet. Raises AccessError
-    while nothing is committed.
+
+def notification(
+    device: LogicalDevice,
+    number: int,
+    new_entries: Iterable[LogRow] = (),
+    prove: Prove | None = None,
+) -> bytes:
+    """Return the plain data-notification of the committed snapshot, to go under this number.
+
+    With it go where each log stands, and the log entries that no push had yet; with `prove` a state
+    by which the meter knows it again. Raises AccessError while nothing is committed.
     """
     time = device.local_time()
     values = {
@@ -48,14 +60,31 @@ def notification(
         meter_node_v1.encode_state(*attribute, device.get(Client.CONSUMER, *attribute))
         for attribute in attributes
     ]
+    if prove is not None:
+        states.append(_PROOF_HEAD + _UNPROVED)
     heads = [
         LogHead(LOGS[log].logical_name, head.entry, head.chain)
         for log, head in device.committed.log_heads.items()
     ]
     events = [_event(row, device.zone) for row in new_entries]
-    return apdu.encode_data_notification(
-        invoke_id & INVOKE_ID_MASK, time, meter_node_v1.encode(time, values, states, heads, events)
+    plain = apdu.encode_data_notification(
+        number & INVOKE_ID_MASK, time, meter_node_v1.encode(time, values, states, heads, events)
     )
+    return plain if prove is None else proved(plain, number, prove)
+
+
+def proved(unproved: bytes, number: int, prove: Prove) -> bytes:
+    """Put the proof into a push that has room for it: it is over all, with zeros in its place."""
+    before, _, behind = unproved.partition(_PROOF_HEAD + _UNPROVED)
+    return before + _PROOF_HEAD + prove(number, unproved) + behind
+
+
+def is_proved(plain: bytes, number: int, prove: Prove) -> bool:
+    """Whether a push has the proof that it should have."""
+    before, head, rest = plain.partition(_PROOF_HEAD)
+    proof, behind = rest[: len(_UNPROVED)], rest[len(_UNPROVED) :]
+    wanted = prove(number, before + head + _UNPROVED + behind)
+    return bool(head) and hmac.compare_digest(proof, wanted)
 
 
 def _travels(register: registers.Register, tariffs: int) -> bool:

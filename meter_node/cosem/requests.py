@@ -12,6 +12,7 @@ from enum import Enum, IntEnum, auto
 from meter_node.channel import axdr
 from meter_node.channel.axdr import Value
 from meter_node.cosem.access import DataAccessResult
+from meter_node.cosem.acse import Conformance
 from meter_node.cosem.long_value import Data, pieces
 from meter_node.cosem.wire import Descriptor, Reader, WireError, attribute, method, octet_string
 
@@ -26,6 +27,18 @@ class Service(IntEnum):
 
 GET_RESPONSE, SET_RESPONSE, ACTION_RESPONSE = 0xC4, 0xC5, 0xC7
 _CONFIRMED = 0x40
+
+
+_NEEDED = {
+    Service.GET: Conformance.GET,
+    Service.SET: Conformance.SET,
+    Service.ACTION: Conformance.ACTION,
+}
+_NEEDED_FOR_BLOCKS = {
+    Service.GET: Conformance.BLOCKS_WITH_GET,
+    Service.SET: Conformance.BLOCKS_WITH_SET,
+    Service.ACTION: Conformance.BLOCKS_WITH_ACTION,
+}
 
 
 class Kind(Enum):
@@ -79,6 +92,18 @@ class Request:
     block: Block | None = None
     number: int = 0
     """Of the block that is asked for (`NEXT`)."""
+
+    @property
+    def needs(self) -> int:
+        """What must have been agreed on for it, as bits of the conformance block."""
+        needs = int(_NEEDED[self.service])
+        if self.kind in (Kind.LIST, Kind.LIST_FIRST_BLOCK):
+            needs |= Conformance.MULTIPLE_REFERENCES
+        if self.block is not None:
+            needs |= _NEEDED_FOR_BLOCKS[self.service]
+        if any(one.selection is not None for one in self.descriptors):
+            needs |= Conformance.SELECTIVE_ACCESS
+        return needs
 
     @property
     def confirmed(self) -> bool:

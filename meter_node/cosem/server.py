@@ -19,6 +19,7 @@ from meter_node.cosem.association import OpenAssociation, prove
 from meter_node.cosem.credentials import Credential, Security
 from meter_node.cosem.envelopes import Envelope, Form
 from meter_node.cosem.exceptions import ExceptionResponse, Fault, StateError
+from meter_node.cosem.services import LONGEST_WHOLE
 from meter_node.cosem.table import Caller, ObjectTable
 from meter_node.cosem.wire import WireError
 from meter_node.meter.snapshot import NANO, Snapshot
@@ -36,6 +37,7 @@ _IN_BLOCKS = {
     requests.Service.ACTION: acse.Conformance.BLOCKS_WITH_ACTION,
 }
 """Whose answers may go in data blocks."""
+_GENERAL_BLOCKS = acse.Conformance.GENERAL_BLOCK_TRANSFER
 MOST_REFUSALS = 64
 """Of so many who never associate, it is known why their last request was refused."""
 _REPLY_TO_HLS = (15, b"\x00\x00\x28\x00\x00\xff", 1)
@@ -51,18 +53,21 @@ class Server:
         shown: Callable[[], Snapshot],
         count: Callable[[str, str], None],
         knows_time: Callable[[], bool] = lambda: True,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve this table.
 
         `shown`: the last committed image, or AccessError. `count`: logs an event of a source, as
         `Commands.count` does. `knows_time`: false as long as the meter's clock stands where it was
-        switched off: how old a request is can't be told then.
+        switched off: how old a request is can't be told then. `look`: is called before whatever a
+        consumer sends is looked at, and ends what was revoked meanwhile.
         """
         self.table = table
         self.security = security
         self.shown = shown
         self.count = count
         self.knows_time = knows_time
+        self.look = look
 
     def connect(self, source: str, max_pdu: int) -> Connection:
         """Return a new connection.
@@ -97,6 +102,9 @@ class Connection:
         except ValueError:
             return ExceptionResponse(Fault.OTHER).encode()
         try:
+            if client is Client.CONSUMER:
+                self._server.look()
+            self._end_revoked()
             if len(apdu) > MOST_RECEIVED:
                 raise ExceptionResponse(Fault.PDU_TOO_LONG)
             return self._receive(client, server_sap, apdu, now_ns)
@@ -115,6 +123,11 @@ class Connection:
             # A fault of ours must neither end a transport nor tell anybody anything.
             _LOGGER.exception("an APDU from %s could not be answered", self._source)
             return ExceptionResponse(Fault.OTHER).encode()
+
+    @property
+    def proven(self) -> bool:
+        """Whether a client has proved who he is, on an association that is open."""
+        return any(one.is_proven for one in self._associations.values())
 
     def closed(self) -> None:
         """The other end is gone, or was silent for too long: associations end."""
@@ -139,7 +152,7 @@ class Connection:
         if answer is None or association is None:
             return answer
         limit = self._send_limit(association)
-        agreed = association.conformance & acse.Conformance.GENERAL_BLOCK_TRANSFER
+        agreed = association.conformance & _GENERAL_BLOCKS
         if in_blocks or (agreed and limit and len(answer) > limit):
             return association.blocks.begin(answer, limit or len(answer) + general_blocks.OVERHEAD)
         return answer
@@ -185,6 +198,11 @@ class Connection:
                 DataAccessResult.OTHER_REASON, "the proof of identity does not hold"
             ) from error
 
+    def _end_revoked(self) -> None:
+        for key, one in list(self._associations.items()):
+            if one.credential is not None and one.credential.is_revoked:
+                del self._associations[key]
+
     def _keep_numbers(self) -> None:
         try:
             self._security.numbers.keep()
@@ -197,11 +215,17 @@ class Connection:
     # --- ciphering -------------------------------------------------------------------------------
 
     def verify(
-        self, client: Client, candidates: list[Credential], envelope: Envelope, title: bytes
+        self,
+        client: Client,
+        candidates: list[Credential],
+        envelope: Envelope,
+        title: bytes,
+        *,
+        told: bool = True,
     ) -> tuple[Credential, Keys, bytes]:
         """Return whose APDU it is, the keys and the plaintext; its number is used up by then.
 
-        Raises ExceptionResponse, and has counted why.
+        `told`: see `Numbers.received`. Raises ExceptionResponse, and has counted why.
         """
         numbers = self._security.numbers
         if envelope.security_control != AUTHENTICATED_AND_ENCRYPTED:
@@ -222,7 +246,7 @@ class Connection:
                 self._refused("replay", client)
                 raise ExceptionResponse(Fault.INVOCATION_COUNTER, counter=expected)
             durable = plaintext[0] != requests.Service.GET
-            numbers.received(title, keys.encryption, envelope.counter, durable=durable)
+            numbers.received(title, keys.encryption, envelope.counter, durable=durable, told=told)
             if envelope.inside not in (None, plaintext[0]):
                 raise WireError("another service inside than its envelope says")
             return credential, keys, plaintext
@@ -257,12 +281,16 @@ class Connection:
         general = envelope.form is Form.GENERAL and envelope.recipient
         if not general or client is not Client.CONSUMER:
             raise ExceptionResponse(Fault.OTHER)
+        if envelope.title == self._security.title:  # as with an AARQ: nobody else has that name
+            raise ExceptionResponse(Fault.OTHER)
         if not self._server.knows_time():  # before its number is used up: it may come again
             raise ExceptionResponse(Fault.OPERATION_NOT_POSSIBLE)
         candidates = [
             one for one in self._security.credentials.with_keys(client) if one.pre_established
         ]
-        credential, keys, plaintext = self.verify(client, candidates, envelope, envelope.title)
+        credential, keys, plaintext = self.verify(
+            client, candidates, envelope, envelope.title, told=False
+        )
         answer = self._in_its_own_association(
             client, server_sap, credential, envelope, plaintext, now_ns
         )
@@ -340,19 +368,28 @@ class Connection:
         self, association: OpenAssociation, apdu: bytes, now_ns: int, envelope: Envelope | None
     ) -> bytes | None:
         request = requests.read(apdu)
-        if association.proof is not None and not _is_proof(request):
-            raise ExceptionResponse(Fault.OTHER)
+        if not _is_proof(request):
+            if association.proof is not None:
+                raise ExceptionResponse(Fault.OTHER)
+            if request.needs & ~association.conformance:
+                raise ExceptionResponse(Fault.SERVICE_NOT_SUPPORTED)
         caller = Caller(
             association.client, association.name, self._server.shown(), now_ns, association
         )
-        limit = self._send_limit(association)
-        if limit and envelope is not None:
-            limit -= envelopes.overhead(envelope)
+        overhead = 0 if envelope is None else envelopes.overhead(envelope)
+        limit, longest = self._send_limit(association), association.max_send
+        limit -= overhead if limit else 0
+        if association.is_single or association.conformance & _GENERAL_BLOCKS:
+            longest = 0
         blocks = {
             service for service, agreed in _IN_BLOCKS.items() if association.conformance & agreed
         }
         answer = association.services.answer(
-            request, caller, max(limit, handshake.SMALLEST_PDU // 2) if limit else 0, blocks=blocks
+            request,
+            caller,
+            max(limit, handshake.SMALLEST_PDU // 2) if limit else 0,
+            blocks=blocks,
+            longest=max(longest - overhead, 1) if longest else LONGEST_WHOLE,
         )
         return answer if request.confirmed else None
 

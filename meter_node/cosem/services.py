@@ -78,13 +78,20 @@ class Services:
         self._incoming: _Incoming | None = None
 
     def answer(
-        self, request: Request, caller: Caller, limit: int, *, blocks: Collection[Service]
+        self,
+        request: Request,
+        caller: Caller,
+        limit: int,
+        *,
+        blocks: Collection[Service],
+        longest: int = LONGEST_WHOLE,
     ) -> bytes:
         """Return the response to one request.
 
-        `limit`: bytes that it may have, 0 for any; `blocks`: the services whose longer answers may
-        go in data blocks (of others they are given whole, for others to cut). Raises
-        ExceptionResponse for one that is too long to be made at once.
+        `limit`: bytes of a block's APDU, 0 for any; `blocks`: the services whose longer answers may
+        go in data blocks; `longest`: bytes of an answer that can't (what is read and longer is
+        refused, what was done is answered all the same). Raises ExceptionResponse for one that is
+        too long to be made at once.
         """
         if request.kind is not Kind.NEXT:
             self._outgoing = None
@@ -93,19 +100,29 @@ class Services:
         limit = limit if request.service in blocks else 0
         match request.service:
             case Service.GET:
-                return self._get(request, caller, limit)
+                return self._get(request, caller, limit, min(longest, LONGEST_WHOLE))
             case Service.SET:
                 return self._set(request, caller)
             case Service.ACTION:
                 return self._act(request, caller, limit)
 
     def _whole_or_first(
-        self, service: Service, head: bytes, source: Iterator[bytes], limit: int
+        self,
+        service: Service,
+        head: bytes,
+        source: Iterator[bytes],
+        limit: int,
+        longest: int = LONGEST_WHOLE,
     ) -> bytes | Block:
         """Return an answer whole behind its head, or the first block of it. Raises AccessError."""
         outgoing = _Outgoing(service, source)
-        if outgoing.fits((limit or LONGEST_WHOLE) - len(head)):
+        if outgoing.fits((limit or longest) - len(head)):
             return head + bytes(outgoing.made)
+        if not limit and longest < LONGEST_WHOLE:
+            raise AccessError(
+                DataAccessResult.DATA_BLOCK_UNAVAILABLE,
+                f"longer than the {longest} bytes that the client takes without blocks",
+            )
         if not limit:
             raise ExceptionResponse(Fault.PDU_TOO_LONG)
         outgoing.size = limit - requests.BLOCK_OVERHEAD
@@ -114,7 +131,7 @@ class Services:
 
     # --- GET -------------------------------------------------------------------------------------
 
-    def _get(self, request: Request, caller: Caller, limit: int) -> bytes:
+    def _get(self, request: Request, caller: Caller, limit: int, longest: int) -> bytes:
         invoke_id = request.invoke_id
         if request.kind is Kind.NEXT:
             return self._next_block(request)
@@ -127,7 +144,7 @@ class Services:
         else:
             head, source = requests.get_list_head(invoke_id), requests.got_list(results)
         try:
-            answer = self._whole_or_first(Service.GET, head, source, limit)
+            answer = self._whole_or_first(Service.GET, head, source, limit, longest)
         except AccessError as error:
             caller.association.refusal = str(error)
             return requests.get_refused(invoke_id, error.result)

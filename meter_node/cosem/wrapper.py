@@ -111,6 +111,11 @@ class WrapperServer:
         self.damage: str | None = None
         """Why the stream must be closed."""
 
+    @property
+    def proven(self) -> bool:
+        """Whether a client has proved who he is."""
+        return self._connection.proven
+
     def feed(self, data: bytes, now_ns: int) -> Iterator[bytes]:
         """Take bytes as they come; yield what to send, one answer at a time. All must be used."""
         for item in self._reader.feed(data):

@@ -17,6 +17,8 @@ from meter_node.metrology.events import NANO, EventKind
 from meter_node.metrology.neutral import NeutralGuard, NeutralLimits
 
 LONGEST_DELAY_S = 3600
+_PRINTABLE = r"^\P{C}*$"
+"""Letters of any language, and nothing that moves a terminal or a display."""
 
 
 class NeutralSettings(BaseModel):
@@ -33,8 +35,8 @@ class NeutralSettings(BaseModel):
     displacement_v: float = Field(default=40.0, gt=0, le=230)
     delay_s: Annotated[int, within(0, LONGEST_DELAY_S, "a delay of {}")] = 60
     cut: bool = False
-    transformer_station: str = Field(default="", max_length=32)
-    radial: str = Field(default="", max_length=32)
+    transformer_station: str = Field(default="", max_length=32, pattern=_PRINTABLE)
+    radial: str = Field(default="", max_length=32, pattern=_PRINTABLE)
 
 
 class NeutralProtection:

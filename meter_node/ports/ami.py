@@ -16,6 +16,7 @@ from meter_node.cosem.wrapper import WrapperServer
 
 from .bearers import Dialling, Endpoint, Listening, OnSerialLine, Places
 from .conversation import Line, LineError, SerialLine, Server, Settled, at_once, converse
+from .loop_share import LoopShare
 from .modem import answer_calls
 
 WRAPPER_PORT = 4059
@@ -61,8 +62,9 @@ class AmiPort:
         self._connect = connect
         self._settled = settled
         self._server_saps = server_saps
+        self._share = LoopShare()
         self._first_s = min(FIRST_MESSAGE_S, settings.inactivity_s)
-        self._places = Places(settings.most_connections)
+        self._places = Places(settings.most_connections, crowded_out=True)
         self._listeners = {
             name: Listening(name, endpoint, self._places)
             for name, endpoint in (("tcp", settings.tcp), ("hdlc_tcp", settings.hdlc_tcp))
@@ -112,6 +114,7 @@ class AmiPort:
                 server,
                 line,
                 self._settled,
+                self._share,
                 first_s=self._first_s,
                 inactivity_s=self._settings.inactivity_s,
             )
@@ -124,7 +127,7 @@ class AmiPort:
     async def _on_line(self, line: Line, _who: str) -> str:
         server = self._hdlc("serial")
         try:
-            return await converse(server, line, self._settled)
+            return await converse(server, line, self._settled, self._share)
         finally:
             server.close()
 
@@ -134,6 +137,7 @@ class AmiPort:
             self._settings.modem_commands,
             partial(self._hdlc, "modem"),
             self._settled,
+            self._share,
             first_s=self._first_s,
             inactivity_s=self._settings.inactivity_s,
         )

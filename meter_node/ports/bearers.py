@@ -20,7 +20,7 @@ from functools import partial
 from typing import Protocol, override
 from urllib.parse import parse_qs, urlsplit
 
-from .conversation import Line, LineError, Parity, SerialLine, reason
+from .conversation import Line, LineError, Parity, SerialLine, least_missed, reason
 from .mqtt import back_off
 
 _LOGGER = logging.getLogger(__name__)
@@ -60,7 +60,29 @@ class Places:
     """How many may be connected at once, over all bearers that share them."""
 
     most: int = MOST_CONNECTIONS
-    taken: set[asyncio.Task[None]] = field(default_factory=set)
+    crowded_out: bool = False
+    """Whether a further one takes the place of one that nobody has proved himself on."""
+    taken: dict[asyncio.Task[None], Line] = field(default_factory=dict)
+
+    @property
+    def then(self) -> str:
+        """What becomes of further ones, in words."""
+        if self.crowded_out:
+            return "for a further one the oldest is closed that nobody has proved himself on"
+        return "further ones are closed"
+
+    def make_room(self, peer: str) -> bool:
+        """Put one out for a further one from that address; return whether there is room now."""
+        if len(self.taken) < self.most:
+            return True
+        least = least_missed(self.taken.values(), peer) if self.crowded_out else None
+        if least is None:
+            return False
+        task = next(task for task, line in self.taken.items() if line is least)
+        del self.taken[task]
+        least.abort()
+        task.cancel()
+        return True
 
 
 class Listening:
@@ -90,17 +112,17 @@ class Listening:
 
     async def _listen(self, talk: Talk, own: set[asyncio.Task[None]]) -> str:
         def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            taken = self._places.taken
-            if len(taken) >= self._places.most:
-                self._tell(
-                    f"{self._name}: {len(taken)} connections are open, further ones are closed"
-                )
+            line, places = Line(reader, writer), self._places
+            if len(places.taken) >= places.most:
+                self._tell(f"{self._name}: {len(places.taken)} connections are open, {places.then}")
+            if not places.make_room(line.peer):
                 writer.close()
                 return
-            task = asyncio.create_task(self._client(talk, reader, writer))
-            for tasks in (taken, own):
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+            task = asyncio.create_task(self._client(talk, line, writer))
+            places.taken[task] = line
+            own.add(task)
+            task.add_done_callback(lambda ended: places.taken.pop(ended, None))
+            task.add_done_callback(own.discard)
 
         server = await asyncio.start_server(
             accepted, self._endpoint.host, self._endpoint.port, backlog=_BACKLOG, limit=2**16
@@ -115,12 +137,8 @@ class Listening:
             server.close()
         return "it listens no more"
 
-    async def _client(
-        self, talk: Talk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        peer = (writer.get_extra_info("peername") or ("?",))[0]
-        who = f"{self._name} {peer}"
-        line = Line(reader, writer)
+    async def _client(self, talk: Talk, line: Line, writer: asyncio.StreamWriter) -> None:
+        who = f"{self._name} {line.peer}"
         try:
             if (sock := writer.get_extra_info("socket")) is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, _KEEPALIVE)

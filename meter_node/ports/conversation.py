@@ -8,14 +8,19 @@ from __future__ import annotations
 import asyncio
 import termios
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 import serial_asyncio_fast
 
+from .loop_share import LoopShare
+
 CHUNK = 4096
+TIME_TO_PROVE_S = 2.0
+"""Nobody is put out for another of his own address before he had time to prove who he is."""
 LOOK_S = 1.0
 """How often links are looked at for their inactivity."""
 SEND_S = 30.0
@@ -46,6 +51,10 @@ class Server(Protocol):
 
     damage: str | None
     heard: int
+
+    @property
+    def proven(self) -> bool:
+        """Whether somebody has proved who he is, on an association that is open."""
 
     @property
     def links(self) -> int:
@@ -83,6 +92,10 @@ class Line:
         self._reader = reader
         self._writer = writer
         self._baudrate = baudrate
+        self.peer = str((writer.get_extra_info("peername") or ("?",))[0])
+        self.since_s = asyncio.get_running_loop().time()
+        self.proven = False
+        """Whether whoever is at its other end has proved who he is."""
         writer.transport.set_write_buffer_limits(high=_HIGH_WATER)
 
     @classmethod
@@ -139,6 +152,10 @@ class Line:
             self._writer.transport.abort()  # what waits will not go any more
             raise
 
+    def abort(self) -> None:
+        """Close at once."""
+        self._writer.transport.abort()
+
     async def close(self) -> None:
         """Close after what was written, or at once where that does not go."""
         self._writer.close()
@@ -149,18 +166,43 @@ class Line:
             self._writer.transport.abort()
 
 
-async def answer(server: Server, data: bytes, line: Line, settled: Settled) -> None:
-    """Let the server answer what came. Raises OSError."""
-    for answered in server.feed(data, time.time_ns()):
+def least_missed(lines: Collection[Line], peer: str) -> Line | None:
+    """Return the line that makes room for another one from ``peer``; None: it must go itself.
+
+    Who has proved who he is stays. Of all others the address with the most lines gives its oldest:
+    whoever crowds the port crowds out himself, and not in a moment.
+    """
+    unproven = [line for line in lines if not line.proven]
+    if not unproven:
+        return None
+    counts = Counter(line.peer for line in unproven)
+    # One that is as crowded as the newcomer's own would be goes before his.
+    crowded = max(counts, key=lambda one: (counts[one], one == peer))
+    oldest = min((one for one in unproven if one.peer == crowded), key=lambda one: one.since_s)
+    age_s = asyncio.get_running_loop().time() - oldest.since_s
+    return oldest if crowded != peer or age_s >= TIME_TO_PROVE_S else None
+
+
+async def answer(
+    server: Server, data: bytes, line: Line, settled: Settled, share: LoopShare
+) -> None:
+    """Let the server answer what came, as the loop has time for it. Raises OSError."""
+    answers = server.feed(data, time.time_ns())
+    while True:
+        answered = await share.run(lambda: next(answers, None), proven=line.proven)
+        line.proven = server.proven
+        if answered is None:
+            return
         await settled()
         await line.write(answered)
-        await asyncio.sleep(0)  # many requests in one chunk don't hold up the metering
+        await asyncio.sleep(0)
 
 
 async def converse(
     server: Server,
     line: Line,
     settled: Settled,
+    share: LoopShare,
     *,
     first_s: float | None = None,
     inactivity_s: float | None = None,
@@ -179,7 +221,7 @@ async def converse(
         if data == b"":
             return "the other side closed it"
         if data is not None:
-            await answer(server, data, line, settled)
+            await answer(server, data, line, settled, share)
         server.idle(time.time_ns())
         if server.damage is not None:
             return server.damage

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from .conversation import LOOK_S, Line, LineError, Server, Settled, answer
+from .loop_share import LoopShare
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -292,6 +293,7 @@ async def answer_calls(
     commands: Sequence[str],
     begin: Callable[[], Server],
     settled: Settled,
+    share: LoopShare,
     *,
     first_s: float,
     inactivity_s: float,
@@ -319,9 +321,10 @@ async def answer_calls(
                 match event:
                     case Connected():
                         _LOGGER.info("modem: a call is answered (%s)", event.result)
+                        line.proven = False
                         call = _Call(begin(), first_s, inactivity_s, now_s)
                     case Data() if call is not None:
-                        await answer(call.server, event.data, line, settled)
+                        await answer(call.server, event.data, line, settled, share)
                     case Disconnected():
                         _LOGGER.info("modem: the call is over (%s)", event.reason)
                         if call is not None:

@@ -82,6 +82,14 @@ class _Client(aiomqtt.Client):
         self.answer = reason_code
         super()._on_publish(client, userdata, mid, reason_code, properties)
 
+    def expect_any_end(self) -> None:
+        """Why the connection ends is told by whatever is sent next, or by nothing at our own end.
+
+        aiomqtt keeps the reason in a future besides, and nobody asks that one who ends just as the
+        broker does.
+        """
+        self._disconnected.add_done_callback(lambda end: end.cancelled() or end.exception())
+
 
 class MqttPort:
     """Keeps the retained topics of one node at the broker."""
@@ -186,6 +194,7 @@ class MqttPort:
             keepalive=20,
             properties=properties,
         ) as client:
+            client.expect_any_end()
             _LOGGER.info("MQTT broker %s:%d: connected", broker.host, broker.port)
             self.connected = True
             # The broker may be a new one, or may have forgotten: everything stands again.

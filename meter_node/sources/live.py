@@ -31,8 +31,11 @@ SILENCE_S = 10.0
 """A line without a byte for so long is taken for cut."""
 LONGEST_WAIT_S = 30.0
 MOST_LAG_S = 10
-"""What is played to the clock and is further from it than this (a suspended machine, a clock that
-was set) begins anew: what was not sampled is not invented."""
+"""Where the clock has moved by so much of itself (a suspended machine, a clock that was set), what
+is played to it begins anew: what was not sampled is not invented."""
+MOST_LATE_S = 60
+"""Samples that wait because the node was busy are all there, and none of them is a power failure:
+only a node that stood still for longer than this begins anew."""
 _CHUNK = 1 << 16
 
 
@@ -82,16 +85,19 @@ class PacedSource:
         while True:
             start_ns = (time.time_ns() // NANO + 1) * NANO
             self._source = await asyncio.to_thread(self._begin, start_ns)
-            start = time.monotonic() + (start_ns - time.time_ns()) / NANO
+            start_s = time.monotonic() + (start_ns - time.time_ns()) / NANO
             blocks = self._source.blocks()
-            lag_s = 0.0
+            lag_s = moved_s = 0.0
             while (item := await asyncio.to_thread(next, blocks, None)) is not None:
                 if isinstance(item, SampleBlock):
                     end_ns = item.start_ns + item.samples * NANO // item.sampling_rate_hz
-                    await asyncio.sleep(start + (end_ns - start_ns) / NANO - time.monotonic())
+                    due_s = start_s + (end_ns - start_ns) / NANO
+                    await asyncio.sleep(due_s - time.monotonic())
+                    late_s = time.monotonic() - due_s
                     lag_s = (time.time_ns() - end_ns) / NANO
+                    moved_s = lag_s - late_s
                 yield item
-                if abs(lag_s) > MOST_LAG_S:
+                if abs(moved_s) > MOST_LAG_S or lag_s > MOST_LATE_S:
                     yield Break(f"the samples are {lag_s:.0f} s from the clock; beginning anew")
                     break
             else:

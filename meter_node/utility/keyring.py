@@ -28,6 +28,7 @@ from meter_node.keys import (
     counter_name,
     management_entry,
     read_management,
+    what_is_wrong,
     write_privately,
 )
 
@@ -115,7 +116,7 @@ class Keyring:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise KeyFileError(
-                f"{self._where}: the keys of {name} are broken ({error!r})"
+                f"{self._where}: the keys of {name} are broken: {what_is_wrong(error)}"
             ) from None
         if len(entry.system_title) != TITLE_LENGTH:
             raise KeyFileError(f"{self._where}: {name}: a system title has 8 bytes")
@@ -183,6 +184,13 @@ class Keyring:
             meter["pending"] = management_entry(made)
             write_privately(self._pending_path, document)
         return made
+
+    def withdraw(self, name: str) -> None:
+        """Forget pending keys that the meter has refused. Raises KeyFileError, OSError."""
+        with self._locked():
+            document = self._kept(self._pending_path)
+            if document.get("meters", {}).get(name, {}).pop("pending", None) is not None:
+                write_privately(self._pending_path, document)
 
     def confirm(self, name: str, keys: Management) -> None:
         """A meter has proved that it has these keys: they are its keys from now on.
@@ -277,10 +285,12 @@ class Numbers:
         return left[0]
 
 
-def export(keyring: Keyring, name: str, path: Path, server: int) -> None:
-    """Write a meter's management keys into a key file of the utility's own, or add them there.
+def export(keyring: Keyring, name: str, path: Path, server: int, *, force: bool = False) -> None:
+    """Write a meter's management keys into a key file of the utility's own.
 
-    `server`: the logical device that it is at its node. Raises KeyFileError, OSError.
+    `server`: the logical device that it is at its node. A file that holds other keys than an
+    earlier export of this meter is only changed with `force`: then what it has of others stays.
+    Raises KeyFileError, OSError.
     """
     entry = keyring.choose(name)
     document: dict[str, Any] = {"meters": {}}
@@ -288,8 +298,16 @@ def export(keyring: Keyring, name: str, path: Path, server: int) -> None:
         document = dict(_read(path))
         if "node" in document:
             raise KeyFileError(f"{path}: that is a node's own key file")
-        if name in document["meters"]:
-            raise KeyFileError(f"{path}: there are keys of {name} in it already")
+        others = [
+            one
+            for one, there in document["meters"].items()
+            if one != name or there.get("system_title") != entry.system_title.hex()
+        ]
+        if others and not force:
+            raise KeyFileError(
+                f"{path}: it holds the keys of another meter: {', '.join(others)}. --force writes "
+                f"those of {name} into it as well, in the place of another {name}"
+            )
     document["meters"][name] = {
         "system_title": entry.system_title.hex(),
         "server": server,
@@ -301,16 +319,17 @@ def export(keyring: Keyring, name: str, path: Path, server: int) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     check_private(path)
-    return _parse(path.read_text("utf-8"), str(path))
+    return _parse(path.read_text("utf-8", errors="replace"), str(path))
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
         if not isinstance(found["meters"], dict):
-            raise TypeError("'meters' is no object")
+            raise ValueError("'meters' is no object")
     except (KeyError, TypeError, ValueError) as error:
         raise KeyFileError(
-            f"{where}: no key file: {error!r}. Wanted is what meter-node utility keys export writes"
+            f"{where}: no key file: {what_is_wrong(error)}. Wanted is what meter-node utility keys "
+            "export writes"
         ) from None
     return dict(found)

@@ -197,6 +197,11 @@ def find(name: str, found: Sequence[Listed]) -> Listed:
     by_name = [one for one in found if one.name == name]
     if by_name:
         return by_name[0]
+    if name in _NAMES.values():
+        raise UtilityError(
+            f"the meter shows this client no {name}: this client may not read it, or the meter has "
+            "none"
+        )
     try:
         wanted = obis.parse(f"1.0.{name}" if name.count(".") == 2 and ":" not in name else name)
     except ValueError:

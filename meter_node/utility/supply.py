@@ -5,17 +5,36 @@ Must not know why somebody does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from meter_node.channel import axdr, objects
 from meter_node.channel.objects import MONITORED_POWER
-from meter_node.utility.errors import NotGenuineError, UtilityError
+from meter_node.cosem.access import DataAccessResult
+from meter_node.utility.errors import NotGenuineError, RefusedError, UtilityError
 from meter_node.utility.reading import COMMANDS
 from meter_node.utility.rows import time_value
 from meter_node.utility.session import Attribute, Session
 
 _MILLI = 1000
 _OPEN, _CLOSE = 1, 2
+_HIGHEST = 0xFFFF_FFFF
+_LEAST_BARE_W = 100
+"""Nobody's house has a limit below it: who writes 4 means kW."""
+
+
+@contextmanager
+def _having(part: str) -> Iterator[None]:
+    """Say in words that a meter of its make has no such part."""
+    try:
+        yield
+    except RefusedError as error:
+        if error.result != DataAccessResult.OBJECT_UNDEFINED:
+            raise
+        raise UtilityError(f"the meter has no {part}: its make has no breaker") from None
 
 
 def switch_breaker(session: Session, *, close: bool) -> None:
@@ -43,12 +62,20 @@ def clear_neutral(session: Session) -> None:
 # --- limiter --------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A threshold as somebody wrote it: `unit` W, kW or A, None where none was written."""
+
+    value: Decimal
+    unit: str | None = None
+
+
 def limiter(session: Session) -> dict[str, object]:
     """Return the limiter's settings and state: thresholds in W or A. Raises UtilityError."""
-    monitored, active, normal, emergency, over, under = (
-        session.get(Attribute(objects.LIMITER, number)) for number in (2, 3, 4, 5, 6, 7)
+    unit = limited_unit(session)
+    active, normal, emergency, over, under = (
+        session.get(Attribute(objects.LIMITER, number)) for number in (3, 4, 5, 6, 7)
     )
-    unit = _unit(monitored)
 
     def amount(value: object) -> object:
         if isinstance(value, int) and unit == "A":
@@ -69,19 +96,44 @@ def limiter(session: Session) -> dict[str, object]:
     }
 
 
-def _unit(monitored: object) -> str:
+def limited_unit(session: Session) -> str:
+    """Return in what the limiter's thresholds are: W, or A. Raises UtilityError."""
+    with _having("limiter"):
+        monitored = session.get(Attribute(objects.LIMITER))
     if not isinstance(monitored, tuple) or len(monitored) != 3:
         raise NotGenuineError("what the limiter monitors is no object")
     return "W" if monitored[1] == MONITORED_POWER else "A"
 
 
-def set_threshold(session: Session, which: str, threshold: float | None) -> None:
-    """Set the normal or emergency threshold, in W or A as monitored; None: no limit."""
+def raw_threshold(which: str, amount: Amount | None, unit: str) -> int | None:
+    """Return a threshold in W, or mA where the limiter watches current; None for none.
+
+    Raises UtilityError for what it can't be set to just so, and for what kW were meant by.
+    """
+    if amount is None:
+        return None
+    given = amount.unit or unit
+    if (given == "A") != (unit == "A"):
+        watched = "power, in W" if unit == "W" else "current, in A"
+        raise UtilityError(f"--{which}: {given}, and the meter watches {watched}")
+    if amount.unit is None and unit == "W" and amount.value < _LEAST_BARE_W:
+        raise UtilityError(
+            f"--{which}: {amount.value} is in W, not kW: write {amount.value}kW or, where that is "
+            f"meant, {amount.value}W"
+        )
+    raw = amount.value * (1 if given == "W" else _MILLI)
+    if raw != raw.to_integral_value():
+        step = "whole W" if unit == "W" else "thousandths of an A"
+        raise UtilityError(f"--{which}: {amount.value}: the meter knows {step} only")
+    if not 0 < raw <= _HIGHEST:
+        raise UtilityError(f"--{which}: {amount.value} is more than any meter can be set to")
+    return int(raw)
+
+
+def set_threshold(session: Session, which: str, raw: int | None) -> None:
+    """Set the normal or emergency threshold, in W or mA as monitored; None: no limit."""
     number = {"normal": 4, "emergency": 5}[which]
-    value = axdr.null_data()
-    if threshold is not None:
-        unit = _unit(session.get(Attribute(objects.LIMITER, 2)))
-        value = axdr.double_long_unsigned(round(threshold * (1 if unit == "W" else _MILLI)))
+    value = axdr.null_data() if raw is None else axdr.double_long_unsigned(raw)
     session.put(Attribute(objects.LIMITER, number), value, f"setting the {which} threshold")
 
 
@@ -119,7 +171,8 @@ def forgive_trips(session: Session) -> None:
 
 def credit(session: Session) -> dict[str, object]:
     """Return what is left and owed in Wh; None while prepayment is off. Raises UtilityError."""
-    status = session.get(Attribute(objects.CREDIT, 8))
+    with _having("credit"):
+        status = session.get(Attribute(objects.CREDIT, 8))
     return {
         "credit_wh": session.get(Attribute(objects.CREDIT)),
         "low_credit_wh": session.get(Attribute(objects.CREDIT, 5)),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from Crypto.Cipher import AES
@@ -15,8 +16,9 @@ from meter_node.channel import axdr, objects, registers
 from meter_node.channel.cosem_time import ClockStatus, CosemDateTime
 from meter_node.channel.objects import ClassId, CosemObject
 from meter_node.channel.registers import BY_KEY
+from meter_node.cosem.access import DataAccessResult
 from meter_node.keys import Management
-from meter_node.utility.errors import NotGenuineError, UtilityError
+from meter_node.utility.errors import NotGenuineError, RefusedError, UtilityError
 from meter_node.utility.opening import Manager
 from meter_node.utility.reading import THRESHOLDS, Listed, name_of
 from meter_node.utility.rows import PROFILES, time_value
@@ -141,12 +143,29 @@ def thresholds(found: Sequence[Listed]) -> dict[str, Listed]:
     }
 
 
-def set_threshold(session: Session, name: str, value: float) -> None:
-    """Set a threshold, in V or, where it is a time, in s. Raises UtilityError."""
-    which = THRESHOLDS[name]
+def raw_threshold(name: str, text: str) -> int:
+    """Return what a threshold of so many V, or s of a time, is on the wire.
+
+    Raises ValueError for what it can't be set to just so.
+    """
     is_time = name.endswith("_delay") or name == "long_failure"
-    raw = axdr.double_long_unsigned(round(value * (1 if is_time else _CENTI)))
-    session.put(Attribute(which), raw, f"setting {name}")
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is no number") from None
+    step = "whole s" if is_time else "hundredths of a V"
+    if not value.is_finite() or not 0 <= value * _CENTI <= 0xFFFF_FFFF:
+        raise ValueError(f"{text}: {name} is from 0 to 42 million, in {step}")
+    raw = value * (1 if is_time else _CENTI)
+    if raw != raw.to_integral_value():
+        raise ValueError(f"{text}: {name} is in {step}")
+    return int(raw)
+
+
+def set_threshold(session: Session, name: str, raw: int) -> None:
+    """Set a threshold, in hundredths of a V or, where it is a time, in s. Raises UtilityError."""
+    value = axdr.double_long_unsigned(raw)
+    session.put(Attribute(THRESHOLDS[name]), value, f"setting {name}")
 
 
 # --- pushes ---------------------------------------------------------------------------------------
@@ -200,9 +219,17 @@ def rotate(manager: Manager, *, master: bool = False) -> None:
                 "the meter has the keys already that it was last sent, and the key file is an "
                 "older copy: read the node's own file, or give it these keys"
             )
-        session.act(
-            Attribute(objects.SECURITY[1], _TRANSFER), _transfer(keys, made), "changing the keys"
-        )
+        try:
+            session.act(
+                Attribute(objects.SECURITY[1], _TRANSFER),
+                _transfer(keys, made),
+                "changing the keys",
+            )
+        except RefusedError as refused:
+            # Genuine, so the meter has what it had; but for a store that may have them after all.
+            if refused.result != DataAccessResult.HARDWARE_FAULT:
+                manager.keyring.withdraw(manager.meter.name)
+            raise
     session, in_force = manager.open(first=made)
     session.close()
     if in_force != made:

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benches import dlms, fuzz, metrology, ports, powercut, stateful
+from scripts.benches import (
+    dlms,
+    fuzz,
+    history,
+    homeassistant,
+    metrology,
+    ports,
+    powercut,
+    stateful,
+)
 from scripts.benches.result import Result
 
 
@@ -34,8 +43,18 @@ BENCHES: dict[str, Bench] = {
     "dlms": Bench(
         dlms.run, "300 rows of the load profile over the ciphered association, beside a plain read"
     ),
+    "homeassistant": Bench(
+        homeassistant.run,
+        "the integration: decoding beside dlms-cosem, a push to its state, 1 000 meters in one "
+        "Home Assistant",
+    ),
     "fuzz": Bench(
         fuzz.run, "a million broken APDUs and frames: crashes, hangs, changes of the meter's state"
+    ),
+    "history": Bench(
+        history.run,
+        "a month, then three days that Home Assistant missed, filled hour by hour from the meter's "
+        "load profile: real processes on clocks of their own (12 min)",
     ),
     "stateful": Bench(
         stateful.run,

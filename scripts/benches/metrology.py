@@ -6,11 +6,9 @@ timed in CPU seconds, so that a busy machine does not decide. The truth is the s
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from scripts.benches import strangers
 from scripts.benches.result import Result
 
 REAL_TIME_BUDGET = 500
@@ -31,8 +30,6 @@ MEMORY_BUDGET_KIB = 1024
 ROUNDS = 3
 
 ROOT = Path(__file__).parents[2]
-_ENVIRONMENT = ROOT / "build" / "bench-env"
-_REQUIREMENTS = ROOT / "requirements" / "bench.txt"
 
 RATE_HZ = 8000
 SECONDS = 60
@@ -117,8 +114,8 @@ def run() -> Result:
                 gains=(VOLTAGE_GAIN_V, CURRENT_GAIN_A),
                 **{signal.name: signal.codes() for signal in SIGNALS},  # type: ignore[arg-type]
             )
-        with status.status("pqopen-lib's environment"):
-            python = _stranger_environment()
+        with status.status("the strangers' environment"):
+            python = strangers.python()
         stranger: list[str | Path] = [python, Path(__file__).with_name("metrology_pqopen.py")]
         engine: list[str | Path] = [sys.executable, "-P", "-m", "scripts.benches.metrology_ours"]
         with status.status("speeds, by turns"):
@@ -217,30 +214,3 @@ def _worker(command: Sequence[str | Path]) -> dict[str, Any]:
     )
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
-
-
-def _stranger_environment() -> Path:
-    """pqopen-lib in an environment of its own, made once a version; its Python."""
-    python = _ENVIRONMENT / "bin" / "python"
-    stamp = _ENVIRONMENT / "meter-node-bench"
-    wanted = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-    beside = Path(sys.executable).with_name("uv")
-    uv = str(beside) if beside.exists() else shutil.which("uv")
-    if uv is None:
-        raise FileNotFoundError("no uv: run scripts/setup first")
-    environment = dict(os.environ)
-    if Path("/etc/ssl/certs/ca-certificates.crt").exists():
-        environment["UV_SYSTEM_CERTS"] = "1"
-    shutil.rmtree(_ENVIRONMENT, ignore_errors=True)
-    commands: tuple[list[str | Path], ...] = (
-        ["venv", "--python", sys.executable, _ENVIRONMENT],
-        ["pip", "sync", "--require-hashes", "--python", python, _REQUIREMENTS],
-    )
-    for arguments in commands:
-        subprocess.run(
-            [uv, *arguments, "--quiet", "--no-config"], env=environment, cwd=ROOT, check=True
-        )
-    stamp.write_text(wanted)
-    return python

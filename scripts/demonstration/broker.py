@@ -30,18 +30,20 @@ class User:
     writes: tuple[str, ...] = ()
 
 
+_SPOKEN = ("hello", "push", "response/#", "kept/response/#")
+_HEARD = ("request/#", "kept/request/#", "push")
+
+
 def meter_user(name: str, titles: Sequence[str], node: str) -> User:
     """Return a user for a process that speaks for the meters ``titles`` and for nobody else."""
     writes = [f"meter_node/node/{node}/status"]
     for title in titles:
-        writes += [f"meter_node/{title}/{topic}" for topic in ("hello", "push", "response/#")]
+        writes += [f"meter_node/{title}/{topic}" for topic in _SPOKEN]
     return User(
         name,
         secrets.token_urlsafe(18),
         # Its own last push, too: a node that starts holds its store against it.
-        reads=tuple(
-            f"meter_node/{title}/{topic}" for title in titles for topic in ("request/#", "push")
-        ),
+        reads=tuple(f"meter_node/{title}/{topic}" for title in titles for topic in _HEARD),
         writes=tuple(writes),
     )
 
@@ -52,7 +54,7 @@ def home_assistant_user() -> User:
         "home-assistant",
         secrets.token_urlsafe(18),
         reads=("meter_node/#", "homeassistant/#"),
-        writes=("meter_node/+/request/#", "homeassistant/status"),
+        writes=("meter_node/+/request/#", "meter_node/+/kept/request/#", "homeassistant/status"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from .meters import CAPTURED_IMPORT_KWH, CAPTURED_VOLTAGES_V
 from .storage import DASHBOARD
 from .view import View
 
+_MODULE = re.compile(r"/meter_node/[^\"']+[.]js")
 _RELAY, _CHOICE = "switch.house_load_relay_1", "select.house_load_relay_1_control"
 
 _NOT_YET = frozenset({"statistics_not_defined"})
@@ -76,22 +78,15 @@ async def _relay_faults(client: Client) -> list[str]:
 
 
 async def _dashboard_faults(client: Client) -> list[str]:
+    """Look for what the browser makes the dashboard with: the module that every page loads."""
     page = await client.ask("lovelace/config", url_path=DASHBOARD)
-    there = await client.states()
-    absent = sorted({entity for entity in _entities(page) if entity not in there})
-    return [f"the dashboard names what is not there: {', '.join(absent)}"] if absent else []
-
-
-def _entities(node: object, key: str = "") -> Iterator[str]:
-    """Yield every entity id that a dashboard's configuration names."""
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            yield from _entities(value, name)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _entities(value, key)
-    elif isinstance(node, str) and key in ("entity", "entities"):
-        yield node
+    strategy = page["strategy"]["type"].removeprefix("custom:")
+    address = _MODULE.search(await client.text("/"))
+    if address is None:
+        return ["the pages load no module for the dashboard"]
+    if f'"{strategy}"' not in await client.text(address[0]):
+        return [f"the dashboard's module does not bring the strategy {strategy}"]
+    return []
 
 
 async def _energy_faults(client: Client) -> list[str]:

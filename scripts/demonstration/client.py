@@ -73,6 +73,15 @@ class Client:
             raise ClientError(f"{command}: {answer.get('error')}")
         return answer["result"]
 
+    async def text(self, path: str) -> str:
+        """Return what a browser gets there without logging in. Raises ClientError."""
+        try:
+            async with self._session.get(path) as response:
+                response.raise_for_status()
+                return await response.text()
+        except aiohttp.ClientError as error:
+            raise ClientError(f"{path}: {error}") from None
+
     async def act(self, domain: str, action: str, entity_id: str, **data: Any) -> None:
         """Call an action of an entity and wait for its end. Raises ClientError."""
         await self.ask(

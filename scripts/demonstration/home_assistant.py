@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -16,6 +15,9 @@ from .processes import Child, Children
 from .storage import Entry
 
 _FILES = Path(__file__).with_name("configuration")
+IMPORT_PRICES = {"1": 1.42, "2": 1.67, "3": 2.61}
+EXPORT_PRICES = {"1": 0.55, "2": 0.6, "3": 0.8}
+"""DKK a kWh by tariff: made up, of a likely size."""
 _RESTART = 100
 """Home Assistant's exit code when its user has chosen to restart it."""
 
@@ -27,9 +29,12 @@ async def start(
     broker_port: int,
     user: User,
     meters: Iterable[Meter],
+    on_energy_dashboard: Iterable[Meter],
 ) -> Child:
-    """Write the folder and start Home Assistant in it; it serves on ``port`` of this machine."""
-    meters = tuple(meters)
+    """Write the folder and start Home Assistant in it; it serves on ``port`` of this machine.
+
+    The meters are set up; those on the Energy dashboard stand there already.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in _FILES.glob("*.yaml"):
         shutil.copy(file, folder)
@@ -37,9 +42,9 @@ async def start(
     ours.unlink(missing_ok=True)
     ours.symlink_to(ROOT / "custom_components", target_is_directory=True)
     entries = [storage.mqtt_entry(broker_port, user), *(_entry(meter) for meter in meters)]
-    storage.write(folder, port, entries, [_grid(meter) for meter in meters])
+    storage.write(folder, port, entries, [_grid(meter) for meter in on_energy_dashboard])
     # Without compiled files each start would take five seconds longer.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment = {k: v for k, v in children.environment.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return await children.start(
         "home assistant",
         [sys.executable, "-P", "-m", "homeassistant", "--skip-pip", "--config", folder],
@@ -48,15 +53,33 @@ async def start(
     )
 
 
+def energy_sensor(meter: Meter, direction: str) -> str:
+    """Return the id of a meter's total; ``direction``: import or export."""
+    return f"sensor.{meter.name.lower().replace(' ', '_')}_{direction}_energy"
+
+
 def _entry(meter: Meter) -> Entry:
     return Entry(
         "meter_node",
         meter.name,
         data=meter.data,
-        # Only a real meter's list leaves its scale open.
-        options={} if meter.simulated else {"scaler_profile": "energy_1_wh"},
+        options=_options(meter),
         unique_id=meter.system_title,
     )
+
+
+def _options(meter: Meter) -> dict[str, Any]:
+    if not meter.simulated:  # its list leaves its scale open, and has no calendar
+        return {"scaler_profile": "energy_1_wh", "tariff_preset": "denmark_n1"}
+    if not meter.has_prices:
+        return {}
+    return {
+        "import_prices": IMPORT_PRICES,
+        "export_prices": EXPORT_PRICES,
+        "capacity_preset": "norway_elvia",  # few homes in Denmark pay for capacity: to be seen
+        "capacity_limit": 5.0,
+        "main_fuse": 25.0,
+    }
 
 
 def _grid(meter: Meter) -> dict[str, Any]:
@@ -65,13 +88,13 @@ def _grid(meter: Meter) -> dict[str, Any]:
     return {
         "type": "grid",
         "name": meter.name,
-        "stat_energy_from": f"{sensor}_import_energy",
-        "stat_energy_to": f"{sensor}_export_energy",
+        "stat_energy_from": energy_sensor(meter, "import"),
+        "stat_energy_to": energy_sensor(meter, "export"),
         "stat_rate": f"{sensor}_power",
-        "stat_cost": None,
+        "stat_cost": f"{sensor}_import_cost" if meter.has_prices else None,
         "entity_energy_price": None,
         "number_energy_price": None,
-        "stat_compensation": None,
+        "stat_compensation": f"{sensor}_export_compensation" if meter.has_prices else None,
         "entity_energy_price_export": None,
         "number_energy_price_export": None,
         "cost_adjustment_day": 0,

@@ -36,7 +36,8 @@ CAPTURE = "omnipower_3p_dk_ciphered"
 CAPTURED_IMPORT_KWH = 866.636
 CAPTURED_VOLTAGES_V = (224, 223, 223)
 
-PAST_DAYS = 30
+PAST_DAYS = 31
+"""Thirty whole ones, whenever the demonstration is started."""
 CREDIT_WH = 50_000
 _DISPLAY_WITHIN_S = 60.0
 _PAIRED = (
@@ -119,6 +120,8 @@ class Meter:
     simulated: bool
     what: str
     """What it is, for the table."""
+    has_prices: bool = False
+    """Whether its energy is priced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +168,15 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
     if not (node / "store.sqlite").exists():
         await _meter_the_past(children, node)
     house, apartment = await asyncio.gather(
-        _pair(
+        pair(
             children,
             node,
             "house",
             "House",
             "simulated 382M: three phases, 6 kW of solar, two relays, a month behind it",
+            prices=True,
         ),
-        _pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
+        pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
     )
     return Meters(house, apartment, _captured(), _name_of(node), _name_of(bridge))
 
@@ -246,8 +250,10 @@ async def _meter_the_past(children: Children, data: Path) -> None:
     )
 
 
-async def _pair(children: Children, data: Path, name: str, shown: str, what: str) -> Meter:
-    """Pair anew at each start: what an earlier one had is revoked."""
+async def pair(
+    children: Children, data: Path, name: str, shown: str, what: str, *, prices: bool = False
+) -> Meter:
+    """Pair anew at each start: what an earlier one had is revoked. ``shown``: its device's name."""
 
     async def run(*options: str) -> dict[str, Any]:
         command = [_METER_NODE, "pair", "--data-dir", data, "--meter", name, "--json", *options]
@@ -258,7 +264,9 @@ async def _pair(children: Children, data: Path, name: str, shown: str, what: str
         await run("--revoke", pairing)
     made = await run()
     data_of_entry = {key: made[key] for key in _PAIRED} | {"pairing_name": made["name"]}
-    return Meter(shown, made["system_title"], data_of_entry, simulated=True, what=what)
+    return Meter(
+        shown, made["system_title"], data_of_entry, simulated=True, what=what, has_prices=prices
+    )
 
 
 def _captured() -> Meter:

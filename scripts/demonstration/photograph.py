@@ -6,30 +6,32 @@ import argparse
 import asyncio
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from . import photographer, stage
 from .client import Client, ClientError
 from .life import folder_for, until_done
 from .meters import ROOT
+from .photographer import Picture
 from .ports import free_ports
 from .processes import ChildError, Children
 from .progress import fail, say, show_log
 from .storage import DASHBOARD
 
 IMAGES = ROOT / "docs" / "images"
-SIZE = "1400x1180"
 _AFTER_THE_HOUR_S = 90.0
 """Home Assistant has the first energy statistics a moment after a full hour, and not before."""
 _CAPTURE_PATIENCE_S = 20.0
+_STILL_THERE_S = 20.0
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(
         prog="scripts/photograph",
-        description="Starts the demonstration on free ports and takes pictures of its dashboard "
-        "and of the Energy dashboard.",
+        description="Starts the demonstration on free ports, with one meter not set up yet, and "
+        "takes pictures of set-up, dashboard, device page, Energy dashboard and its repair.",
     )
     parser.add_argument("--into", type=Path, default=IMAGES, help="folder (docs/images)")
     parser.add_argument(
@@ -73,12 +75,12 @@ async def _photograph(children: Children, folder: Path, images: Path, wait_s: fl
 async def _take(
     children: Children, folder: Path, images: Path, wait_s: float, port: int, client: Client
 ) -> None:
-    running = await stage.begin(children, folder, port, client, say)
+    running = await stage.begin(children, folder, port, client, say, first_minute=True)
     await stage.show_real_meter(children, folder, running, say, _CAPTURE_PATIENCE_S)
     say(f"letting the graphs grow for {wait_s / 60:.0f} min")
-    await asyncio.sleep(wait_s)
-    pages = {f"/{DASHBOARD}/meters": "dashboard.png", "/energy/electricity": "energy.png"}
-    say("taking the pictures (40 s)")
+    await _grow(client, wait_s)
+    pictures = await _pictures(client, images)
+    say(f"taking {len(pictures)} pictures (2 min)")
     await children.run(
         "photographer",
         [
@@ -88,12 +90,48 @@ async def _take(
             f"{__package__}.photographer",
             client.address,
             folder / "browser",
-            SIZE,
-            *(f"{page}={images / name}" for page, name in pages.items()),
+            *(picture.to_text() for picture in pictures),
         ],
     )
-    for name in pages.values():
-        say(f"written: {images / name}")
+    for picture in pictures:
+        say(f"written: {picture.file}")
+
+
+async def _grow(client: Client, wait_s: float) -> None:
+    """Let that time go by, and answer Home Assistant, which lets go of who is silent."""
+    until = time.monotonic() + wait_s
+    while (left_s := until - time.monotonic()) > 0:
+        await asyncio.sleep(min(left_s, _STILL_THERE_S))
+        await client.ask("get_config")
+
+
+async def _pictures(client: Client, images: Path) -> list[Picture]:
+    """Return what is taken; the repair, where there is one by now, after five minutes."""
+    devices = await client.ask("config/device_registry/list")
+    [house] = [device["id"] for device in devices if device["name"] == "House"]
+    pictures = [
+        Picture(
+            "/config/integrations/dashboard",
+            "set-up.png",
+            1200,
+            900,
+            (("ha-config-flow-card", "ha-button[appearance=filled]"),),
+        ),
+        Picture(f"/{DASHBOARD}/house", "dashboard.png", 1500, 1640),
+        Picture(f"/config/devices/device/{house}", "device.png", 1400, 1300),
+        Picture("/energy/electricity", "energy.png", 1400, 1180),
+    ]
+    if (await client.ask("repairs/list_issues"))["issues"]:
+        pictures.append(
+            Picture(
+                "/config/repairs",
+                "repair.png",
+                1200,
+                900,
+                (("ha-config-repairs", "ha-list-item-button"),),
+            )
+        )
+    return [replace(picture, file=str(images / picture.file)) for picture in pictures]
 
 
 if __name__ == "__main__":

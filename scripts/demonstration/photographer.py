@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
@@ -15,6 +19,7 @@ from selenium.webdriver.chrome.service import Service
 
 CARDS_S = 12.0
 """Cards, graphs and icons arrive one after the other for some ten seconds."""
+_DIALOG_S = 4.0
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -24,32 +29,85 @@ _FLAGS = (
     "--lang=en",
 )
 
+# A page of Home Assistant is elements within elements, each with a tree of its own.
+_FIND = """
+const within = (root, selector) => {
+  const found = root.querySelector(selector);
+  if (found) return found;
+  for (const element of root.querySelectorAll("*")) {
+    const deeper = element.shadowRoot && within(element.shadowRoot, selector);
+    if (deeper) return deeper;
+  }
+  return null;
+};
+let element = document;
+for (const selector of arguments[0]) {
+  element = within(element.shadowRoot ?? element, selector) ?? within(element, selector);
+  if (!element) return selector;
+}
+element.click();
+return null;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A page below the address, the file for it, and what is clicked before it is taken."""
+
+    page: str
+    file: str
+    width: int
+    height: int
+    clicks: tuple[tuple[str, ...], ...] = ()
+    """Each by selectors, one within the other."""
+
+    def to_text(self) -> str:
+        """Return it as the photographer's process takes it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read what ``to_text`` wrote."""
+        fields: dict[str, Any] = json.loads(text)
+        clicks = tuple(tuple(click) for click in fields.pop("clicks"))
+        return cls(**fields, clicks=clicks)
+
 
 def missing_programs() -> list[str]:
     """Return what must be installed first."""
     return [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
 
 
-def take(address: str, pages: dict[str, Path], width: int, height: int, profile: Path) -> None:
-    """Write a picture of each page (path below the address) into its file.
-
-    Raises OSError where that can't be done.
-    """
+def take(address: str, pictures: Sequence[Picture], profile: Path) -> None:
+    """Write each picture into its file. Raises OSError where that can't be done."""
     options = Options()
     options.binary_location = shutil.which("chromium") or ""
-    for flag in (*_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
+    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     try:
         browser.set_page_load_timeout(60)
-        for page, file in pages.items():
-            browser.get(address + page)
-            time.sleep(CARDS_S)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if not browser.save_screenshot(str(file)):
-                raise OSError(f"{file} could not be written")
+        browser.get(address)  # what all pages share is loaded, and kept, before the first picture
+        time.sleep(CARDS_S)
+        for picture in pictures:
+            _take(browser, address, picture)
     finally:
         browser.quit()
+
+
+def _take(browser: webdriver.Chrome, address: str, picture: Picture) -> None:
+    browser.set_window_size(picture.width, picture.height)
+    browser.get(address + picture.page)
+    time.sleep(CARDS_S)
+    for click in picture.clicks:
+        missing = browser.execute_script(_FIND, list(click))  # type: ignore[no-untyped-call]
+        if missing is not None:
+            raise OSError(f"{picture.page}: there is no {missing} to click on")
+        time.sleep(_DIALOG_S)
+    file = Path(picture.file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not browser.save_screenshot(str(file)):
+        raise OSError(f"{file} could not be written")
 
 
 def main() -> int:
@@ -57,13 +115,10 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
     parser.add_argument("profile", type=Path, help="the browser's folder")
-    parser.add_argument("size", help="WIDTHxHEIGHT")
-    parser.add_argument("pages", nargs="+", help="PAGE=FILE")
+    parser.add_argument("pictures", nargs="+", type=Picture.from_text, help="JSON")
     arguments = parser.parse_args()
-    width, height = (int(number) for number in arguments.size.split("x"))
-    pages = {page: Path(file) for page, _, file in (p.partition("=") for p in arguments.pages)}
     os.environ["TZ"] = "Europe/Copenhagen"  # a page shows its browser's time
-    take(arguments.address, pages, width, height, arguments.profile)
+    take(arguments.address, arguments.pictures, arguments.profile)
     return 0
 
 

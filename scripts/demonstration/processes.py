@@ -47,9 +47,10 @@ class Child:
 class Children:
     """Starts children; leaving the ``async with`` ends all of them, whatever happened."""
 
-    def __init__(self, logs: Path) -> None:
-        """Write the children's logs into the folder ``logs``."""
+    def __init__(self, logs: Path, environment: Mapping[str, str] = os.environ) -> None:
+        """Write the children's logs into the folder ``logs``; what they find in theirs."""
         self.logs = logs
+        self.environment = environment
         self._marker = secrets.token_hex(8)
         self._running: list[Child] = []
         self._watches: set[asyncio.Task[None]] = set()
@@ -76,14 +77,16 @@ class Children:
         name: str,
         command: Sequence[str | Path],
         *,
-        environment: Mapping[str, str] = os.environ,
+        environment: Mapping[str, str] | None = None,
         again_after: int | None = None,
     ) -> Child:
-        """Start a child that runs until it is ended.
+        """Start a child that runs until it is ended, in the children's environment or its own.
 
         With the exit code ``again_after`` it asks to be started once more, and is.
         """
-        child = await self._spawn(name, command, environment)
+        child = await self._spawn(
+            name, command, self.environment if environment is None else environment
+        )
         watch = asyncio.create_task(self._watch(child, again_after))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
@@ -91,7 +94,7 @@ class Children:
 
     async def run(self, name: str, command: Sequence[str | Path]) -> str:
         """Run a short command to its end and return its output. Raises ChildError."""
-        child = await self._spawn(name, command, os.environ, asyncio.subprocess.PIPE)
+        child = await self._spawn(name, command, self.environment, asyncio.subprocess.PIPE)
         output, _ = await child.process.communicate()
         self._running.remove(child)
         if child.process.returncode != 0:

@@ -7,20 +7,32 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import check, stage
+from . import check, home_assistant, past, stage
 from .client import Client, ClientError
+from .meters import PAST_DAYS
 from .ports import free_ports
 from .processes import ChildError, Children
 from .progress import fail, say, show_log
 from .view import View
 
+_LOOK_EVERY_S = 2.0
+_WHOLE_DAYS = PAST_DAYS - 1
 WITHIN_S = 180.0
+HISTORY_WITHIN_S = 400.0
+"""Longer by the five minutes until Home Assistant has statistics to go on from."""
 
 
-async def run(children: Children, folder: Path, within_s: float = WITHIN_S) -> dict[str, Any]:
-    """Start everything, watch it, end it; return what was seen, with ``ok`` and the ``reason``."""
+async def run(
+    children: Children, folder: Path, within_s: float | None = None, *, history: bool = True
+) -> dict[str, Any]:
+    """Start everything, watch it, end it; return what was seen, with ``ok`` and the ``reason``.
+
+    Without ``history`` nothing is waited for that the house's past takes.
+    """
+    if within_s is None:
+        within_s = HISTORY_WITHIN_S if history else WITHIN_S
     began = time.monotonic()
-    proof = _Proof()
+    proof = _Proof(history=history)
     logs: list[Path] = []
     try:
         async with children:
@@ -52,9 +64,11 @@ async def run(children: Children, folder: Path, within_s: float = WITHIN_S) -> d
 class _Proof:
     """What was seen so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, history: bool) -> None:
         self.reason: str | None = None
         self._view: View | None = None
+        self._history = history
+        self._history_days = 0
 
     async def collect(self, children: Children, folder: Path) -> None:
         """Go through the demonstration until all was seen; leave a reason where it is not good."""
@@ -65,15 +79,28 @@ class _Proof:
             await stage.show_real_meter(children, folder, running, say)
             say("waiting for the simulated meters' power to change and for the real one's import")
             await view.until(client, lambda: not check.missing(view))
+            if self._history:
+                await self._wait_for_history(client, view)
             say("all was seen; looking for faults")
             faults = await check.faults(client, view)
             self.reason = "; ".join(faults) or None
+
+    async def _wait_for_history(self, client: Client, view: View) -> None:
+        """Home Assistant fills the house's month once it has first statistics of its own."""
+        say("waiting for the house's month of history (up to five minutes)")
+        statistic_id = home_assistant.energy_sensor(view.meters.house, "import")
+        while self._history_days < _WHOLE_DAYS:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            self._history_days = await past.history_days(client, statistic_id)
 
     def lacking(self) -> str:
         """Return in words what was not seen."""
         if self._view is None:
             return "Home Assistant did not start"
-        return "; ".join(check.missing(self._view)) or "the faults could not be looked for"
+        missing = check.missing(self._view)
+        if self._history and self._history_days < _WHOLE_DAYS:
+            missing.append(f"of the house's past only {self._history_days} days are shown")
+        return "; ".join(missing) or "the faults could not be looked for"
 
     def result(self, began: float) -> dict[str, Any]:
         """Return the fields of the JSON line."""
@@ -86,5 +113,5 @@ class _Proof:
             "seconds_to_first_state": None if first is None else round(first - began, 1),
             "bridged_import_kwh": view.captured_import_kwh if view else None,
             "bridged_voltages": None if voltages is None else list(voltages),
-            "history_days": 0,
+            "history_days": self._history_days,
         }

@@ -31,10 +31,19 @@ class Stage:
     """Whether Home Assistant has never seen the captured frame: it takes a counter only once."""
 
 
-async def begin(children: Children, folder: Path, port: int, client: Client, say: Say) -> Stage:
+async def begin(
+    children: Children,
+    folder: Path,
+    port: int,
+    client: Client,
+    say: Say,
+    *,
+    first_minute: bool = False,
+) -> Stage:
     """Start everything but the real meter; return when Home Assistant listens.
 
-    Raises ChildError and ClientError.
+    In the first minute the flat's meter is not set up yet, and the house's alone is on the Energy
+    dashboard. Raises ChildError and ClientError.
     """
     fresh = not (folder / "home_assistant").exists()
     broker_port, line_port, display_port = free_ports(3)
@@ -46,7 +55,16 @@ async def begin(children: Children, folder: Path, port: int, client: Client, say
     node, bridge, home = users
     meters.connect(folder, broker_port, node, bridge, display_port)
     # The interpreters of both need a core for seconds: Home Assistant, the longer, goes first.
-    await home_assistant.start(children, folder / "home_assistant", port, broker_port, home, three)
+    set_up = (three.house, three.real) if first_minute else tuple(three)
+    await home_assistant.start(
+        children,
+        folder / "home_assistant",
+        port,
+        broker_port,
+        home,
+        set_up,
+        set_up[:1] if first_minute else set_up,
+    )
     say("Home Assistant is starting (4 to 30 s)")
     await meters.start_node(children, folder)
     say("two simulated meters are starting")

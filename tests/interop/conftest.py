@@ -132,6 +132,10 @@ class Recorded:
             self._audit.hear(client_sap, apdu, answer)
         return answer
 
+    @property
+    def proven(self) -> bool:
+        return self.connection.proven
+
     def closed(self) -> None:
         self.connection.closed()
 

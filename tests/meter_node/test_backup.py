@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,13 +15,14 @@ import pytest
 from mosquitto import Mosquitto
 from typer.testing import CliRunner
 
-from meter_node import backup, cli, cli_backup, keys, store
+from meter_node import backup, cli, cli_backup, config, keys, node, store
 from meter_node.backup import COUNTER_JUMP, DATABASE, STATE_PART, BackupError
-from meter_node.channel import apdu, hello, meter_node_v1, security
+from meter_node.channel import apdu, axdr, hello, meter_node_v1, objects, security
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.event_codes import Log
 from meter_node.ciphering import InvocationCounter, PycryptodomeAead
 from meter_node.cli_logs import verify_logs
+from meter_node.cosem import push
 from meter_node.meter import restored
 from meter_node.meter.event import Event
 from meter_node.meter.local_time import LocalTime
@@ -30,7 +32,7 @@ from meter_node.meter.snapshot import NANO
 from meter_node.meter.supply import Cause, ControlState
 from meter_node.ports import mqtt
 from meter_node.ports.retained import retained
-from meter_node.published import Published, published
+from meter_node.published import Published, UnprovedError, published
 
 # 2026-01-15 12:00 UTC: 14.5 days after the counters' epoch.
 NOON_S = 1_768_478_400
@@ -487,10 +489,20 @@ def test_a_store_from_before_there_were_instances_is_no_copy(house: House) -> No
 # --- what the broker retains ---
 
 
-def sealed(meter: keys.MeterKeys, counter: int, import_wh: int) -> bytes:
+def sealed(
+    meter: keys.MeterKeys, counter: int, import_wh: int, prove: push.Prove | None = None
+) -> bytes:
+    """A push; whoever has the push keys alone can `prove` as he likes."""
     time = CosemDateTime.from_bytes(bytes.fromhex("07ea010f040c000000ffc400"))
     values = {"import_active_energy": import_wh, "import_active_power": 12_340}
-    plaintext = apdu.encode_data_notification(1, time, meter_node_v1.encode(time, values))
+    state = meter_node_v1.encode_state(
+        1, objects.PUSH_PROOF.logical_name, 2, axdr.octet_string(bytes(16))
+    )
+    plaintext = push.proved(
+        apdu.encode_data_notification(1, time, meter_node_v1.encode(time, values, [state])),
+        counter,
+        prove or meter.prove,
+    )
     envelope = security.seal(PycryptodomeAead(), meter.push, meter.system_title, counter, plaintext)
     return apdu.encode_general_glo_ciphering(envelope)
 
@@ -498,6 +510,39 @@ def sealed(meter: keys.MeterKeys, counter: int, import_wh: int) -> bytes:
 def test_a_retained_push_tells_the_floor(house: House) -> None:
     pushed = published(sealed(house.meter, 77, 15_000), house.meter)
     assert pushed == Published(77, {"import_active_energy": 15_000})
+
+
+def test_a_push_that_a_display_made_tells_nothing(house: House) -> None:
+    """It has the push keys, and knows what the meter's own proofs look like."""
+    genuine = sealed(house.meter, 77, 15_000)
+    plain = security.Receiver(
+        PycryptodomeAead(), house.meter.system_title, house.meter.push
+    ).accept(genuine, retained=True).plaintext  # fmt: skip
+    proof = plain[-20:-4]  # behind it no logs and no events: 01 00 01 00
+    assert proof == house.meter.prove(77, plain[:-20] + bytes(16) + plain[-4:])
+    huge = sealed(house.meter, 77, 987_654_321, lambda *_: proof)
+    used_up = sealed(house.meter, 0xFFFF_FFF0, 15_000, lambda *_: proof)
+    for forged in (huge, used_up, sealed(house.meter, 78, 15_000, lambda *_: bytes(16))):
+        with pytest.raises(UnprovedError):
+            published(forged, house.meter)
+
+
+def test_a_meter_that_has_no_secret_yet_takes_no_push_for_its_own(house: House) -> None:
+    payload = sealed(house.meter, 77, 15_000)
+    with pytest.raises(UnprovedError):
+        published(payload, replace(house.meter, own=None))
+
+
+def test_a_push_without_a_proof_tells_nothing(house: House) -> None:
+    time = CosemDateTime.from_bytes(bytes.fromhex("07ea010f040c000000ffc400"))
+    plaintext = apdu.encode_data_notification(
+        1, time, meter_node_v1.encode(time, {"import_active_energy": 987_654_321})
+    )
+    envelope = security.seal(
+        PycryptodomeAead(), house.meter.push, house.meter.system_title, 77, plaintext
+    )
+    with pytest.raises(UnprovedError):
+        published(apdu.encode_general_glo_ciphering(envelope), house.meter)
 
 
 def test_a_push_of_other_keys_tells_nothing(house: House, tmp_path: Path) -> None:
@@ -643,6 +688,18 @@ async def test_restore_asks_the_broker_for_the_last_push(
     assert "import_active_energy: raised by 5.000 kWh" in output
     assert house.kept().energies_nwh == {"import_active_energy": 15 * KWH}
     assert house.take() > 9000
+
+
+async def test_a_forged_push_that_the_broker_retains_is_no_floor_and_is_told(
+    house: House, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = hello.push_topic(hello.topic_title(house.title))
+    forged = sealed(house.meter, 0xFFFF_FFF0, 987_654_321, lambda *_: bytes(16))
+    async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+        await client.publish(topic, forged, qos=1, retain=True)
+    where = config.MqttConfig(host="127.0.0.1", port=broker.port)
+    assert await node.last_published(where, keys.load(house.data_dir)) == {}
+    assert "was not made by this meter" in caplog.text
 
 
 async def test_a_broker_that_retains_nothing_is_no_floor(house: House, broker: Mosquitto) -> None:

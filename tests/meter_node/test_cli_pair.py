@@ -78,3 +78,19 @@ def test_of_many_meters_one_is_named(tmp_path: Path) -> None:
     pair(tmp_path, "--meter", "flat")
     meters = keys.load(tmp_path).meters
     assert [len(meters[name].consumers) for name in ("house", "flat")] == [0, 1]
+
+
+def test_new_push_keys_end_every_pairing_and_say_so(data_dir: Path) -> None:
+    before = keys.load(data_dir).meters["house"]
+    pair(data_dir, "--name", "phone")
+    assert json.loads(pair(data_dir, "--new-push-keys", "--json")) == {
+        "meter": "house",
+        "new_push_keys": True,
+        "ended": ["phone"],
+    }
+    after = keys.load(data_dir).meters["house"]
+    assert after.push != before.push
+    assert not after.consumers
+    assert "pair every display anew" in pair(data_dir, "--new-push-keys")
+    with pytest.raises(config.ConfigError, match="one of them at a time"):
+        pair(data_dir, "--new-push-keys", "--list")

@@ -63,6 +63,23 @@ def test_without_its_section_there_is_no_page(tmp_path: Path) -> None:
     assert config.load(written(tmp_path, METER)).display is None
 
 
+def test_bluetooth_is_off_until_it_is_enabled(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, METER)).bluetooth is None
+    given = config.load(written(tmp_path, f"{METER}[bluetooth]\n")).bluetooth
+    assert given is not None
+    assert (given.enabled, given.transport, given.most_connections) == (False, "hci-socket:0", 4)
+
+
+@pytest.mark.parametrize(
+    "transport", ["hci-socket:1", "usb:0", "serial:/dev/ttyUSB0,1000000", "tcp-client:[::1]:6402"]
+)
+def test_an_adapter_is_named_as_bumble_does(tmp_path: Path, transport: str) -> None:
+    text = f"{METER}[bluetooth]\nenabled = true\ntransport = '{transport}'\n"
+    given = config.load(written(tmp_path, text)).bluetooth
+    assert given is not None
+    assert (given.enabled, given.transport) == (True, transport)
+
+
 def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
     text = config.EXAMPLE.format(model="162M", seed=1)
     loaded = config.load(written(tmp_path, text))
@@ -75,6 +92,9 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
     [
         ("[[meter]", "not TOML", "line 1"),
         ("colour = 1", "colour", "Extra inputs"),
+        ("[bluetooth]\ntransport = 'hci0'", "bluetooth.transport", "hci-socket:0"),
+        ("[bluetooth]\ntransport = 'usb:'", "bluetooth.transport", "none of"),
+        ("[bluetooth]\nmost_connections = 0", "bluetooth.most_connections", "equal to 1"),
         ("[display]\nport = 0", "display.port", "greater than or equal to 1"),
         (f"{DISPLAY}views = ['volts']", "meter[0].display.views[0]", "no view 'volts'"),
         (f"{DISPLAY}energy_digits = '5.2'", "meter[0].display.energy_digits", "'6.1'"),

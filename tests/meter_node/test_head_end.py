@@ -62,6 +62,7 @@ class Node:
             links=Links(),
             commit=self.commit,
             knows_time=lambda: self.knows_time,
+            look=lambda: None,
         )
 
     def run(self, start_s: int, minutes: int) -> None:
@@ -161,8 +162,34 @@ def test_who_is_paired_may_ask_and_who_was_revoked_is_not_answered_any_more(
     register = b"\xc0\x01\xc1\x00\x03\x01\x00\x01\x08\x00\xff\x02\x00"
     assert phone.open(phone.send(phone.seal(register)) or b"")[:4] == b"\xc4\x01\xc1\x00"
     assert head_end.pair_anew(known, {}) == ["phone revoked"]
-    # the association that is still open, too
-    assert phone.send(phone.seal(register)) == b"\xd8\x01\x05"
+    # the association that was open has ended
+    assert phone.send(phone.seal(register)) == b"\xd8\x01\x03"
+
+
+def test_whoever_is_revoked_is_not_answered_once_more(nodes: list[Node]) -> None:
+    node = nodes[0]
+    node.run(START_S, 1)
+    known = node.server.security.credentials
+    watch = keys.PairingWatch(node.folder, "house")
+
+    def look() -> None:
+        found = watch.changed()
+        if found is not None:
+            head_end.pair_anew(known, found.consumers)
+
+    node.server.look = look
+    paired, _ = keys.pair(node.folder, "house", "phone", "")
+    site: Any = SimpleNamespace(now_ns=node.meter.clock.now_ns)
+    connection = node.server.connect("test", 1024)
+    phone = Peer(connection, site, 20, b"PHONE001", paired.consumers["phone"])
+    phone.meter_title = node.title
+    phone.associate()
+    assert connection.proven
+    register = b"\xc0\x01\xc1\x00\x03\x01\x00\x01\x08\x00\xff\x02\x00"
+    assert phone.open(phone.send(phone.seal(register)) or b"")[:4] == b"\xc4\x01\xc1\x00"
+    keys.revoke(node.folder, "house", "phone")
+    assert phone.send(phone.seal(register)) == b"\xd8\x01\x03"
+    assert not connection.proven
 
 
 def test_new_keys_under_an_old_name_are_another_pairing(nodes: list[Node]) -> None:

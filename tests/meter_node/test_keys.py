@@ -1,6 +1,7 @@
 """Keys: made once, kept from others, never lost by a cut."""
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +9,13 @@ import pytest
 
 from meter_node import keys
 from meter_node.channel.security import Keys
+
+
+def consumers(watch: keys.PairingWatch) -> Mapping[str, Keys]:
+    """The pairings of a file that has changed."""
+    found = watch.changed()
+    assert found is not None
+    return found.consumers
 
 
 def test_keys_are_made_once_in_a_file_that_only_the_owner_reads(tmp_path: Path) -> None:
@@ -160,13 +168,37 @@ def test_two_that_pair_at_once_lose_neither_pairing(tmp_path: Path) -> None:
 def test_a_running_node_sees_who_was_paired_and_revoked(tmp_path: Path) -> None:
     keys.load_or_make(tmp_path, ["house"])
     watch = keys.PairingWatch(tmp_path, "house")
-    assert watch.changed() == {}
+    assert consumers(watch) == {}
     assert watch.changed() is None
     made, _ = keys.pair(tmp_path, "house", None, "ha")
-    assert watch.changed() == made.consumers
+    assert consumers(watch) == made.consumers
     keys.revoke(tmp_path, "house", "ha")
-    assert watch.changed() == {}
+    assert consumers(watch) == {}
     assert watch.changed() is None
+
+
+def test_new_push_keys_end_all_pairings_and_leave_everything_else(tmp_path: Path) -> None:
+    before = keys.load_or_make(tmp_path, ["house"]).meters["house"]
+    keys.pair(tmp_path, "house", None, "ha")
+    after = keys.renew_push(tmp_path, "house")
+    assert keys.load(tmp_path).meters["house"] == after
+    assert after.push != before.push
+    assert (after.system_title, after.own, after.vending, after.management, after.consumers) == (
+        before.system_title, before.own, before.vending, before.management, {},
+    )  # fmt: skip
+
+
+def test_a_key_file_from_before_there_were_proofs_gets_a_secret_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    made = keys.load_or_make(tmp_path, ["house"]).meters["house"]
+    path = tmp_path / keys.FILE_NAME
+    path.write_text(path.read_text().replace('"own"', '"unknown_to_that_version"'))
+    assert keys.load(tmp_path).meters["house"].own is None
+    later = keys.load_or_make(tmp_path, ["house"]).meters["house"]
+    assert later.push == made.push
+    assert later.own not in (None, made.own)
+    assert keys.load(tmp_path).meters["house"].own == later.own
 
 
 def test_a_key_file_that_can_not_be_used_changes_nobodys_pairing_and_is_told_once(
@@ -175,7 +207,7 @@ def test_a_key_file_that_can_not_be_used_changes_nobodys_pairing_and_is_told_onc
     keys.load_or_make(tmp_path, ["house"])
     made, _ = keys.pair(tmp_path, "house", None, "ha")
     watch = keys.PairingWatch(tmp_path, "house")
-    assert watch.changed() == made.consumers
+    assert consumers(watch) == made.consumers
     path = tmp_path / keys.FILE_NAME
     whole = path.read_text()
     for broken in (path.unlink, lambda: path.write_text("{"), lambda: path.chmod(0o644)):
@@ -185,4 +217,4 @@ def test_a_key_file_that_can_not_be_used_changes_nobodys_pairing_and_is_told_onc
         path.write_text(whole)
         path.chmod(0o600)
     assert len(caplog.records) == 3
-    assert watch.changed() == made.consumers, "once it can be used again"
+    assert consumers(watch) == made.consumers, "once it can be used again"

@@ -39,3 +39,4 @@ def test_each_meter_knows_all_logical_devices_and_the_brokers_address(tmp_path: 
     assert links.logical_devices == ((1, main), (2, flat))
     assert links.push_destination == "192.0.2.9:8883"
     assert links.tcp_port == 4059
+    assert node._links(config.load(path), made, 2).server_sap == 2

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from meter_node import config, keys, store
 from meter_node.channel import hello
 from meter_node.meter.parameters import Parameters
@@ -33,10 +35,12 @@ class Announcements:
 
     def __init__(self) -> None:
         self.intervals_s: list[int] = []
+        self.faults: list[str | None] = []
         self.pushed = 0
 
     def announce(self, _: str, greeting: hello.Hello) -> None:
         self.intervals_s.append(greeting.push_interval)
+        self.faults.append(greeting.fault)
 
     def push(self, _: str, __: bytes) -> None:
         self.pushed += 1
@@ -76,7 +80,8 @@ async def running(folder: Path, port: Any = None) -> AsyncIterator[MeterRunner]:
     settings = config.load(path)
     own_keys = keys.load_or_make(folder, ["flat"]).meters["flat"]
     database, thread = store.Store(folder / "store.sqlite"), ThreadPoolExecutor(1)
-    runner = MeterRunner(settings.meter[0], 1, own_keys, database, port, thread)
+    pairings = keys.PairingWatch(folder, "flat")
+    runner = MeterRunner(settings.meter[0], 1, own_keys, database, port, thread, pairings=pairings)
     tasks = [asyncio.create_task(part()) for part in (runner.measure, runner.drive, runner.keep)]
     runner.begin(raised=False)
     try:
@@ -122,6 +127,29 @@ async def test_an_open_breaker_stops_the_current_and_stays_open_over_a_restart(
         assert breaker is not None
         assert breaker.button_reconnects, "mode 5 wants the button after a remote order"
         assert not breaker.closed
+
+
+async def test_a_used_up_counter_ends_the_pushes_alone_until_there_are_new_push_keys(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Announcements()
+    async with running(tmp_path, told) as runner:
+        await until(runner, "flows")
+        runner._sealing.counter._next = 2**32  # as somebody has made it by 4 000 million pushes
+        runner.commands.disconnect(who="utility")
+        runner.commit_now()  # as for a utility's command: it is done, and answered so
+        assert told.faults[-1] == "counter"
+        pushed = told.pushed
+        await until(runner, "stopped")
+        assert told.pushed == pushed
+        assert told.faults[-1] == "counter"
+        keys.renew_push(tmp_path, "flat")
+        async with asyncio.timeout(20):
+            while told.pushed == pushed:
+                runner.commands.count("decryption_failed", "somebody")
+                await asyncio.sleep(0.2)
+        assert told.faults[-1] is None
+    assert "Traceback" not in caplog.text
 
 
 def test_a_new_meter_gets_a_vending_key_and_an_old_one_gets_it_later(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """A crowd before the utility's port, in a process of its own: slow, silent, greedy and mad clients.
 
-    python -m tests.real.crowd <wrapper's port> <HDLC's port> <clients>
+    python -m tests.real.crowd <wrapper's port> <HDLC's port> <clients> [list]
+
+With "list" all of them are of one kind: strangers without a key who ask for everything they may,
+sixty-four times in one request, again and again.
 
 Goes on until it is ended; says each second how many connections it opened and answers it got.
 """
@@ -19,16 +22,19 @@ from tests.meter_node.cosem.site import aarq, get
 class Crowd:
     """Clients of every unpleasant kind, as many as there shall be, coming back when put out."""
 
-    def __init__(self, ports: tuple[int, int]) -> None:
+    def __init__(self, ports: tuple[int, int], *, lists: bool = False) -> None:
         self._ports = ports
+        self._kinds = (
+            (self._lists,) if lists else (self._silent, self._slow, self._asks, self._nonsense)
+        )
         self.opened = self.answered = 0
 
     async def one(self, number: int) -> None:
-        behave = (self._silent, self._slow, self._asks, self._nonsense)[number % 4]
+        behave = self._kinds[number % len(self._kinds)]
         while True:
             with suppress(OSError, EOFError):
                 reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", self._ports[number // 4 % 2]
+                    "127.0.0.1", self._ports[number // 4 % 2 if len(self._kinds) > 1 else 0]
                 )
                 self.opened += 1
                 try:
@@ -53,6 +59,15 @@ class Crowd:
             await reader.readexactly(int.from_bytes(head[6:]))
             self.answered += 1
 
+    async def _lists(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        one = get(15, "0.0.40.0.0.255", 2)[3:]
+        writer.write(wrapper.encode(Message(16, 1, aarq())))
+        while True:
+            head = await reader.readexactly(8)
+            await reader.readexactly(int.from_bytes(head[6:]))
+            self.answered += 1
+            writer.write(wrapper.encode(Message(16, 1, b"\xc0\x03\xc1\x40" + one * 64)))
+
     async def _nonsense(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"\x7e\xa0" * 2000)
         await writer.drain()
@@ -61,8 +76,8 @@ class Crowd:
 
 async def main() -> None:
     """Let all of them come."""
-    tcp, hdlc_tcp, count = map(int, sys.argv[1:])
-    crowd = Crowd((tcp, hdlc_tcp))
+    tcp, hdlc_tcp, count = map(int, sys.argv[1:4])
+    crowd = Crowd((tcp, hdlc_tcp), lists=sys.argv[4:] == ["list"])
     async with asyncio.TaskGroup() as tasks:
         for number in range(count):
             tasks.create_task(crowd.one(number))

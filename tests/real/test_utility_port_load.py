@@ -14,7 +14,7 @@ import aiomqtt
 import pytest
 
 from meter_node import keys
-from meter_node.channel import apdu, hello, kamstrup_v0001, lists, security
+from meter_node.channel import apdu, event_codes, hello, kamstrup_v0001, lists, security
 from meter_node.channel.reading import Reading
 from meter_node.ciphering import PycryptodomeAead
 from scripts.demonstration import broker, ports
@@ -29,8 +29,10 @@ push_interval_s = 1
 [meter.source]
 kind = "simulated"
 """
-QUIET_S, CROWDED_S = 4, 12
+QUIET_S, CROWDED_S, BESIEGED_S = 4, 12, 20
+STRANGERS = 20
 CLIENTS = 500
+STATUS = event_codes.LOGS[event_codes.Log.STATUS].logical_name
 MOST_LATE_S = 1.0
 """A second's push is awaited for so long after the second has ended, on a busy machine too."""
 
@@ -119,3 +121,40 @@ async def test_five_hundred_clients_slow_silent_and_greedy_leave_the_metering_un
     gained_wh = values[-1]["import_active_energy"] - values[0]["import_active_energy"]
     least_w = min(one["import_active_power"] for one in values)
     assert gained_wh >= int(least_w * (CROWDED_S - 1) / 3600)
+
+
+@pytest.mark.slow
+async def test_strangers_who_ask_for_all_they_may_stop_neither_the_metering_nor_the_utility(
+    tmp_path: Path, socket_enabled: None
+) -> None:
+    async with node(tmp_path) as (children, client, own, tcp, hdlc_tcp):
+        pushes = seconds(client, own)
+        quiet = [await anext(pushes) for _ in range(QUIET_S)]
+        crowd = await children.start(
+            "crowd",
+            [
+                sys.executable,
+                *("-m", "tests.real.crowd"),
+                *(str(tcp), str(hdlc_tcp), str(STRANGERS), "list"),
+            ],
+        )
+        async with asyncio.timeout(90):
+            crowded = [await anext(pushes) for _ in range(BESIEGED_S)]
+        opened, answered = map(int, crowd.log.read_text().splitlines()[-1].split())
+        assert (opened, answered > STRANGERS) == (STRANGERS, True)
+        utility = await children.start(
+            "utility",
+            [
+                *(METER_NODE, "utility", "--tcp", f"127.0.0.1:{tcp}"),
+                *("--data-dir", tmp_path / "data", "clock", "show", "--json"),
+            ],
+        )
+        async with asyncio.timeout(60):
+            assert await utility.process.wait() == 0, utility.log.read_text()
+    late_s = max(one.late_s for one in crowded)
+    print(f"{answered} answers; the latest second {late_s:.3f} s after its end")
+    ends_s = [one.end_s for one in quiet + crowded]
+    assert ends_s == list(range(ends_s[0], ends_s[0] + QUIET_S + BESIEGED_S))
+    assert late_s < MOST_LATE_S
+    happened = {(event.log, event.code) for one in crowded for event in one.reading.events}
+    assert not happened & {(STATUS, 1), (STATUS, 2)}  # power down and up

@@ -45,8 +45,25 @@ _FIXED: dict[int, Struct] = {
     23: Struct(">f"),
     24: Struct(">d"),
 }
+_NUMBERS = tuple(
+    (_FIXED[tag].unpack_from, 1 + _FIXED[tag].size) if tag in _FIXED else None for tag in range(256)
+)
+"""By tag: how a number is read, and how far to go on behind its tag."""
 _TAGGED = {tag: Struct(f">B{fixed.format[1:]}") for tag, fixed in _FIXED.items()}
 _RAW_LENGTH = {25: 12, 26: 5, 27: 4}
+_NAME = b"\x09\x06"
+"""How a logical name begins: an octet-string of six bytes."""
+_REGISTER = b"\x02\x03" + _NAME
+"""How a structure {logical name, number, {scaler, unit}} begins, of which pushes consist."""
+_SCALER_AND_UNIT = {
+    b"\x02\x02\x0f" + scaler.to_bytes(signed=True) + bytes((22, unit)): (scaler, unit)
+    for scaler in range(-6, 7)
+    for unit in range(256)
+}
+
+
+def _number_cut_short(offset: int) -> AxdrError:
+    return AxdrError(f"cut short at byte {offset}: a number is missing")
 
 
 def decode_length(data: bytes, offset: int) -> tuple[int, int]:
@@ -76,7 +93,7 @@ def decode(data: bytes, offset: int = 0, depth: int = 0) -> tuple[Value, int]:
         try:
             (number,) = fixed.unpack_from(data, offset)
         except struct_error:
-            raise AxdrError(f"cut short at byte {offset}: a number is missing") from None
+            raise _number_cut_short(offset) from None
         return number, offset + fixed.size
     if tag in (9, 10, 12):
         length, offset = decode_length(data, offset)
@@ -104,10 +121,42 @@ def _decode_sequence(data: bytes, offset: int, depth: int, tag: int) -> tuple[Va
     if count > len(data) - offset:  # each element takes a byte at least: a length that lies
         raise AxdrError(f"byte {offset}: {count} elements announced, fewer bytes left")
     items: list[Value] = []
+    depth += 1
+    size_of_data = len(data)
     for _ in range(count):
-        item, offset = decode(data, offset, depth + 1)
-        items.append(item)
+        # Most elements of a push are numbers and short octet-strings: here without a call for each.
+        fixed = _NUMBERS[data[offset]] if offset < size_of_data else None
+        if fixed is not None:
+            unpack_from, size = fixed
+            try:
+                items += unpack_from(data, offset + 1)
+            except struct_error:
+                raise _number_cut_short(offset + 1) from None
+            offset += size
+        elif data.startswith(_NAME, offset) and offset + 8 <= size_of_data:
+            items.append(data[offset + 2 : offset + 8])
+            offset += 8
+        elif data.startswith(_REGISTER, offset) and (found := _register(data, offset)):
+            item, offset = found
+            items.append(item)
+        else:
+            item, offset = decode(data, offset, depth)
+            items.append(item)
     return (items if tag == 1 else tuple(items)), offset
+
+
+def _register(data: bytes, offset: int) -> tuple[Value, int] | None:
+    """Read the commonest structure in one go; None where it is another after all."""
+    fixed = _NUMBERS[data[offset + 10]] if offset + 10 < len(data) else None
+    if fixed is None:
+        return None
+    unpack_from, size = fixed
+    end = offset + 10 + size
+    scaler_and_unit = _SCALER_AND_UNIT.get(data[end : end + 6])
+    if scaler_and_unit is None:
+        return None
+    (number,) = unpack_from(data, offset + 11)
+    return (data[offset + 4 : offset + 10], number, scaler_and_unit), end + 6
 
 
 def _decode_rare(data: bytes, offset: int, tag: int) -> tuple[Value, int]:

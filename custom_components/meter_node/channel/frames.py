@@ -5,6 +5,10 @@ Must not know any key and must not guess: what is no frame of the channel is ref
 
 from __future__ import annotations
 
+import base64
+import re
+from contextlib import suppress
+
 from . import apdu, hdlc
 
 MAKERS: dict[bytes, str] = {
@@ -39,6 +43,45 @@ def apdu_of(data: bytes) -> bytes:
     if data[0] in (apdu.GENERAL_GLO_CIPHERING, apdu.DATA_NOTIFICATION):
         return data
     raise ForeignError(_name_foreign(data))
+
+
+def apdus_of(payload: bytes) -> list[bytes]:
+    """Return the APDUs in a message of somebody else's reader, whichever way it puts them.
+
+    Understood are one or several HDLC frames with anything around them, a bare APDU, the list alone
+    without an APDU around it, and each of these as hexadecimal or Base64 text. Empty where there is
+    none: what could be read in two ways is not guessed at.
+    """
+    data = _binary(payload)
+    if data[:1] in (bytes((apdu.GENERAL_GLO_CIPHERING,)), bytes((apdu.DATA_NOTIFICATION,))):
+        return [data]
+    if _LIST_ALONE.match(data):
+        return [bytes((apdu.DATA_NOTIFICATION, 0, 0, 0, 0, 0)) + data]
+    found = []
+    for item in hdlc.FrameReader().feed(data):
+        with suppress(ForeignError):
+            if isinstance(item, hdlc.Frame):
+                found.append(information_apdu(item))
+    return found
+
+
+_TEXT_BEGINS = (b"\x7e", b"\xdb\x08", b"\x0f", b"\x02")
+"""How a frame, an APDU or a list begins: a text that decodes to anything else is another's."""
+_LIST_ALONE = re.compile(rb"\x02[\x00-\x7f]\x0a\x0eKamstrup_V0001")
+_HEXADECIMAL = re.compile(rb"[0-9A-Fa-f\s]+")
+
+
+def _binary(payload: bytes) -> bytes:
+    """Return the bytes that a text stands for, the payload itself where it is none."""
+    text = payload.strip()
+    try:
+        if _HEXADECIMAL.fullmatch(text):
+            data = bytes.fromhex(text.decode("ascii"))
+        else:
+            data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return payload
+    return data if data.startswith(_TEXT_BEGINS) else payload
 
 
 def information_apdu(frame: hdlc.Frame) -> bytes:

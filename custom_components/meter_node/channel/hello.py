@@ -16,6 +16,7 @@ OFFLINE = "offline"
 
 MAX_HELLO_BYTES = 2048
 LONGEST_PUSH_INTERVAL_S = 3600
+MOST_KEPT_DAYS = 400
 _TITLE = re.compile("[0-9a-z]{1,32}")
 _SHOWN = re.compile("(?!.*www[.])[0-9A-Z][0-9A-Z .,+()/-]{0,39}", re.IGNORECASE | re.ASCII)
 """Texts that people are shown, in forms too: nothing that Markdown takes for markup or a link."""
@@ -41,9 +42,24 @@ def response_topic(title: str, requester: str) -> str:
     return f"{PREFIX}/{title}/response/{requester}"
 
 
+def kept_request_topic(title: str, requester: str) -> str:
+    """Return where a bridge is asked for the frames that it kept of a meter."""
+    return f"{PREFIX}/{title}/kept/request/{requester}"
+
+
+def kept_response_topic(title: str, requester: str) -> str:
+    """Return where a bridge sends kept frames to who asked."""
+    return f"{PREFIX}/{title}/kept/response/{requester}"
+
+
 def node_status_topic(node: str) -> str:
     """Return the topic of a node's status, which is its will too: many meters a node."""
     return f"{PREFIX}/node/{node}/status"
+
+
+def is_shown(text: str) -> bool:
+    """Return whether people may be shown a text as it is: a model, a version, a name."""
+    return _SHOWN.fullmatch(text) is not None
 
 
 def topic_title(system_title: bytes) -> str:
@@ -72,10 +88,12 @@ class Hello:
     ciphered: bool = True
     fault: str | None = None
     """Why nothing is published at the moment (``store``: the disk takes no more)."""
+    keeps: int | None = None
+    """For how many days a bridge keeps frames, and sends them again when asked."""
 
     def to_json(self) -> str:
         """Return the payload."""
-        fields = {
+        fields: dict[str, str | int] = {
             "protocol": self.protocol,
             "system_title": self.system_title,
             "model": self.model,
@@ -86,6 +104,8 @@ class Hello:
         }
         if self.fault is not None:
             fields["fault"] = self.fault
+        if self.keeps is not None:
+            fields["keeps"] = self.keeps
         return json.dumps(fields)
 
     @classmethod
@@ -105,7 +125,7 @@ class Hello:
             if not data[key].isprintable():  # half a surrogate could not even be stored
                 raise HelloError(f"{key!r} holds characters that cannot be shown")
         for key in ("model", "software"):
-            if not _SHOWN.fullmatch(data[key]):
+            if not is_shown(data[key]):
                 raise HelloError(f"{key!r} is too long to be shown, or holds more than plain text")
         interval = data.get("push_interval")
         if type(interval) is not int or not 1 <= interval <= LONGEST_PUSH_INTERVAL_S:  # not true
@@ -115,7 +135,7 @@ class Hello:
             raise HelloError("'system_title' is no system title or meter number")
         if any(sign in data["status_topic"] for sign in "+#"):
             raise HelloError("'status_topic' holds a wildcard")
-        fault = data.get("fault")
+        fault, keeps = data.get("fault"), data.get("keeps")
         return cls(
             data["protocol"],
             title,
@@ -125,4 +145,5 @@ class Hello:
             data["status_topic"],
             data.get("ciphered") is not False,
             fault if isinstance(fault, str) and fault.isprintable() else None,
+            keeps if type(keeps) is int and 1 <= keeps <= MOST_KEPT_DAYS else None,  # not true
         )

@@ -6,16 +6,25 @@ with the country's profile as default. Must not know any key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
+from typing import cast
 
 from . import axdr, obis, registers
 from .apdu import DataNotification
 from .cosem_time import CosemDateTime
-from .reading import ListError, Reading, scaled
+from .reading import ListError, Reading, scale
 
 LIST_NAME = "Kamstrup_V0001"
+
+# Plain numbers: a look-up by an enumeration's member costs ten times as much.
+_WATT_HOUR, _VAR_HOUR = int(registers.Unit.WATT_HOUR), int(registers.Unit.VAR_HOUR)
+_VOLT, _AMPERE = int(registers.Unit.VOLT), int(registers.Unit.AMPERE)
+_RATIO = int(registers.Unit.NONE)
+_KEYS = {name: register.key for name, register in registers.BY_LOGICAL_NAME.items()}
+_VOLTAGES = tuple(f"voltage_l{phase}" for phase in registers.PHASES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +38,11 @@ class ScalerProfile:
     power: int = 0
     power_factor: int = -2
 
-    def scaler(self, quantity: registers.Quantity, voltage: int) -> int:
-        """Return the quantity's scaler; ``voltage`` is the voltage's, found for this list."""
-        if quantity.d == registers.TIME_INTEGRAL:
-            return self.energy
-        return {
-            registers.Unit.VOLT: voltage,
-            registers.Unit.AMPERE: self.current,
-            registers.Unit.NONE: self.power_factor,
-        }.get(quantity.unit, self.power)
+    def scalers(self, voltage: int) -> dict[int, int]:
+        """Return the scaler of each unit by its code; ``voltage`` is what it is in this list."""
+        found = dict.fromkeys(map(int, registers.Unit), self.power)
+        found |= {_WATT_HOUR: self.energy, _VAR_HOUR: self.energy, _VOLT: voltage}
+        return found | {_AMPERE: self.current, _RATIO: self.power_factor}
 
 
 SCALER_PROFILES: dict[str, ScalerProfile] = {
@@ -143,15 +148,15 @@ def decode(notification: DataNotification, profile: ScalerProfile) -> Reading:
     body = notification.body
     if not isinstance(body, tuple) or not body or body[0] != LIST_NAME:
         raise ListError(f"not a {LIST_NAME} list")
-    numbers: dict[registers.Register, int] = {}
+    numbers: dict[str, int] = {}
     texts: dict[str, str] = {}
     time = notification.time
     for name, value in _pairs(body):
-        register = registers.BY_LOGICAL_NAME.get(name)
-        if register is not None:
-            if not isinstance(value, int) or isinstance(value, bool):
+        key = _KEYS.get(name)
+        if key is not None:
+            if type(value) is not int:  # a boolean is none
                 raise ListError(f"{LIST_NAME}: {obis.text(name)} holds no number")
-            numbers[register] = value
+            numbers[key] = value
         elif name in _TEXTS:
             texts[_TEXTS[name]] = str(value)
         elif name == _CLOCK and isinstance(value, bytes):
@@ -159,41 +164,48 @@ def decode(notification: DataNotification, profile: ScalerProfile) -> Reading:
                 time = CosemDateTime.from_bytes(value)
             except ValueError as error:
                 raise ListError(f"{LIST_NAME}: clock: {error}") from None
-    voltage = _voltage_scaler(numbers, profile)
-    return Reading(
-        LIST_NAME,
-        time,
-        {
-            register.key: scaled(raw, profile.scaler(register.quantity, voltage))
-            for register, raw in numbers.items()
-        },
-        texts,
-    )
+    highest_v = max(numbers.get(key, 0) for key in _VOLTAGES)
+    scales = _scales(profile, highest_v >= _VOLTAGE_IN_HUNDREDTHS_FROM)
+    values = {key: scales[key](raw) for key, raw in numbers.items()}
+    return Reading(LIST_NAME, time, values, texts)
 
 
-def _pairs(body: tuple[axdr.Value, ...]) -> Iterator[tuple[bytes, axdr.Value]]:
+@lru_cache(maxsize=16)
+def _scales(profile: ScalerProfile, in_hundredths: bool) -> dict[str, Callable[[float], float]]:
+    """Return what makes each register's number a value; ``in_hundredths`` as the voltages look."""
+    guessed = -2 if in_hundredths else 0
+    scalers = profile.scalers(guessed if profile.voltage is None else profile.voltage)
+    return {
+        register.key: scale(scalers[int(register.quantity.unit)])
+        for register in registers.REGISTERS
+    }
+
+
+def _pairs(body: tuple[axdr.Value, ...]) -> Iterable[tuple[bytes, axdr.Value]]:
+    """Return logical names and their values, those that are null-data left out."""
+    names = body[1::2]
+    if len(body) % 2 and None not in body and {*map(type, names)} == {bytes}:
+        pairs = [*zip(cast("tuple[bytes, ...]", names), body[2::2], strict=True)]
+    else:
+        pairs = [*_pairs_with_gaps(body)]
+    if {len(name) for name, _ in pairs} - {6}:
+        raise ListError(f"{LIST_NAME}: an element is no logical name with a value")
+    return pairs
+
+
+def _pairs_with_gaps(body: tuple[axdr.Value, ...]) -> Iterator[tuple[bytes, axdr.Value]]:
     index = 1
     while index < len(body):
         name = body[index]
         if name is None:
             index += 1
             continue
-        if not isinstance(name, bytes) or len(name) != 6 or index + 1 >= len(body):
+        if not isinstance(name, bytes) or index + 1 >= len(body):
             raise ListError(f"{LIST_NAME}: element {index} is no logical name with a value")
         value = body[index + 1]
         if value is not None:
             yield name, value
         index += 2
-
-
-def _voltage_scaler(numbers: Mapping[registers.Register, int], profile: ScalerProfile) -> int:
-    if profile.voltage is not None:
-        return profile.voltage
-    highest = max(
-        (raw for register, raw in numbers.items() if register.quantity.unit is registers.Unit.VOLT),
-        default=0,
-    )
-    return -2 if highest >= _VOLTAGE_IN_HUNDREDTHS_FROM else 0
 
 
 def encode(
@@ -233,7 +245,7 @@ def _encode_item(
         text = texts[_TEXTS[name]]
         return axdr.visible_string(text) if tag == _VISIBLE else axdr.number(tag, int(text))
     register = registers.BY_LOGICAL_NAME[name]
-    scaler = profile.scaler(register.quantity, profile.voltage or 0)
+    scaler = profile.scalers(profile.voltage or 0)[int(register.quantity.unit)]
     value = values[register.key]
     if isinstance(value, Decimal):
         raw = int(value.scaleb(-scaler))

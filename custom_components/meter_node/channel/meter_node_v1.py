@@ -124,12 +124,17 @@ def decode(notification: DataNotification) -> Reading:
 
 def _values(items: list[Any]) -> Iterable[tuple[str, float]]:
     for name, raw, (scaler, unit) in items:
-        register = registers.BY_LOGICAL_NAME.get(_name(name))
-        if register is None or register.quantity.unit != unit:
+        register = registers.BY_LOGICAL_NAME.get(name)
+        if register is None:
+            _name(name)  # another register, but a register
             continue
-        if not -12 <= _of(int, scaler) <= 12:
+        if register.quantity.unit != unit:
+            continue
+        if type(scaler) is not int or not -12 <= scaler <= 12:
             raise ValueError(f"{register.key} has the scaler {scaler}")
-        yield register.key, scaled(raw if isinstance(raw, float) else _of(int, raw), scaler)
+        if type(raw) is not int and type(raw) is not float:  # a boolean is neither
+            raise TypeError(f"{register.key} holds no number")
+        yield register.key, scaled(raw, scaler)
 
 
 def _of[T](kind: type[T], value: object) -> T:

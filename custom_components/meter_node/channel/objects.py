@@ -86,6 +86,8 @@ BREAKER_CAUSES = CosemObject(ClassId.DATA, obis.parse("0.0.128.3.10.255"))
 RECONNECTION = CosemObject(ClassId.DATA, obis.parse("0.0.128.3.11.255"))
 """Who could close the breaker now: 0 nobody here, 1 the button, 2 the consumer's command, 3 either.
 """
+PUSH_PROOF = CosemObject(ClassId.DATA, obis.parse("0.0.128.0.2.255"))
+"""What a meter knows its own pushes by, 16 bytes; nobody else can make or check it."""
 PHASORS = CosemObject(ClassId.DATA, obis.parse("0.0.128.7.0.255"))
 WAVEFORMS = CosemObject(ClassId.DATA, obis.parse("0.0.128.7.1.255"))
 """The last second's phasors, and its last cycles as samples: see `cosem/oscillogram.py`."""

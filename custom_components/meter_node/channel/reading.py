@@ -5,7 +5,7 @@ Must not know formats or keys; each list's own file fills it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from .cosem_time import CosemDateTime
@@ -59,6 +59,16 @@ class ListError(ValueError):
     """The data is not a list that this program knows; the text names what it is."""
 
 
+_TENS = tuple(10.0**power for power in range(16))
+
+
+def scale(scaler: int) -> Callable[[float], float]:
+    """Return what ``scaled`` does for this scaler, where many numbers have the same."""
+    if scaler >= 0:
+        return _TENS[scaler].__mul__
+    return _TENS[-scaler].__rtruediv__
+
+
 def scaled(raw: float, scaler: int) -> float:
-    """Return raw × 10^scaler, correctly rounded (22199, −2 → 221.99)."""
-    return raw * 10.0**scaler if scaler >= 0 else raw / 10.0**-scaler
+    """Return raw × 10^scaler, correctly rounded (22199, −2 → 221.99); scaler −15 to 15."""
+    return raw * _TENS[scaler] if scaler >= 0 else raw / _TENS[-scaler]

@@ -41,6 +41,7 @@ _SUITE_0 = 0
 _SPEED_OF_THE_PORT = 5  # 9600 Bd
 _INTER_OCTET_MS = 25
 _SEGMENT = 1280
+_BEYOND_COUNTING = 1 << 31
 _PUSH_SCRIPTS = bytes((0, 0, 10, 0, 108, 255))
 _TIMES_MAY_DIFFER = 5
 _ANY, _ANY_DAY = 0xFF, b"\xff" * 5
@@ -106,15 +107,20 @@ def _association(
     parts: Parts, table: ObjectTable, which: CosemObject, client: Client | None
 ) -> Row:
     """The association that asks (`client` None), or the one that a client would have."""
+    views: dict[Client, bytes] = {}
     readers = IDENTITY_READERS if client is None else READERS | {client}
 
     def of(caller: Caller) -> Client:
         return caller.client if client is None else client
 
+    def view(whose: Client) -> bytes:
+        # Tens of milliseconds, for who may ask without a key as well: once in the table's life.
+        if whose not in views:
+            views[whose] = object_list(table, whose)
+        return views[whose]
+
     def partners(caller: Caller) -> bytes:
-        return axdr.structure(
-            axdr.integer(of(caller)), axdr.long_unsigned(caller.association.server_sap)
-        )
+        return axdr.structure(axdr.integer(of(caller)), axdr.long_unsigned(parts.links.server_sap))
 
     def is_ciphered(caller: Caller) -> bool:
         return caller.association.ciphered if client is None else client is not Client.PUBLIC
@@ -148,7 +154,7 @@ def _association(
         return axdr.octet_string(bytes(6) if setup is None else setup.logical_name)
 
     getters: dict[int, Callable[[Caller], bytes]] = {
-        2: lambda caller: object_list(table, of(caller)),
+        2: lambda caller: view(of(caller)),
         3: partners,
         4: context,
         5: negotiated,
@@ -180,11 +186,12 @@ _MECHANISMS = {
 
 
 def _saps(parts: Parts) -> Row:
-    meters = parts.links.logical_devices or ((1, parts.device.identity.system_title),)
+    own = parts.device.identity.system_title
+    devices = parts.links.logical_devices or ((parts.links.server_sap, own),)
     listed = axdr.array(
         *(
             axdr.structure(axdr.long_unsigned(sap), axdr.octet_string(logical_device_name(title)))
-            for sap, title in meters
+            for sap, title in devices
         )
     )
     return row(objects.SAP_ASSIGNMENT, {2: Attribute(IDENTITY_READERS, constant(listed))})
@@ -255,6 +262,9 @@ def _counter(parts: Parts, client: Client, which: CosemObject) -> Row:
             for one in security.credentials.with_keys(client)
             if one.keys is not None
         ]
+        if client is Client.CONSUMER:
+            # Nobody counts so far: one pairing must not use up the numbers of all others.
+            used = [number for number in used if number < _BEYOND_COUNTING]
         return axdr.double_long_unsigned(max(used, default=0))
 
     return row(which, {2: Attribute(IDENTITY_READERS, highest)})

@@ -75,6 +75,7 @@ class Links:
     hdlc_window: int = 1
     hdlc_information: int = 512
     most_connections: int = 16
+    server_sap: int = 1
 
 
 @dataclass(frozen=True, slots=True)

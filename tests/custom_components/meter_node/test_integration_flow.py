@@ -86,7 +86,9 @@ class Flow:
         for frame in frames:
             self.broker.send(topic, frame, keep=False)
         await self.hass.async_block_till_done()
-        return await self.look()
+        await self.look()
+        await self.hass.async_block_till_done()  # an entry that is loaded anew
+        return self
 
     async def look(self) -> Flow:
         """See what the flow shows by now."""
@@ -564,24 +566,24 @@ async def test_a_pairing_text_whose_keys_fail_is_asked_for_again(
     assert real_flow.fields["scaler_profile"] == "energy_10_wh"
 
 
-async def test_without_any_meter_only_a_pairing_text_can_be_given(
+async def test_without_any_meter_a_pairing_text_or_a_topic_can_be_given(
     hass: HomeAssistant, broker: Broker, meter: Meter
 ) -> None:
     flow = await Flow(hass, broker).begin()
-    assert set(flow.fields) == {"pairing_text"}
+    assert set(flow.fields) == {"pairing_text", "raw_topic"}
     await flow.submit(pairing_text=meter.pairing_text)
     assert flow.shows("user", base="meter_not_heard")
     broker.keep(meter.hello_topic, meter.hello())  # the node is started meanwhile
     await flow.submit(pairing_text="MN1:")
     assert flow.shows("user", pairing_text="pairing_text_mistyped")
-    assert set(flow.fields) == {"meter", "pairing_text"}
+    assert set(flow.fields) == {"meter", "pairing_text", "raw_topic"}
 
 
 async def test_a_meter_that_is_set_up_is_not_offered_again(
     flow: Flow, entry: MockConfigEntry, meter: Meter
 ) -> None:
     await flow.begin()
-    assert set(flow.fields) == {"pairing_text"}
+    assert set(flow.fields) == {"pairing_text", "raw_topic"}
     await flow.submit(pairing_text=meter.pairing_text)
     assert flow.ended("already_configured")
 
@@ -615,7 +617,7 @@ async def test_by_hand_works_beside_a_waiting_discovery_and_ends_it(
 async def test_without_mqtt_it_is_said_what_to_do(hass: HomeAssistant) -> None:
     result = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
     assert result["type"] is FlowResultType.ABORT
-    assert result["reason"] == "mqtt_missing"
+    assert result["reason"] == "no_channel"
 
 
 # --- new keys, other settings --------------------------------------------------------------------
@@ -662,7 +664,7 @@ async def test_new_keys_need_mqtt(
     result = await hass.config_entries.flow.async_configure(
         result["flow_id"], {"pairing_text": meter.pairing_text}
     )
-    assert result["reason"] == "mqtt_missing"
+    assert result["reason"] == "no_channel"
 
 
 async def test_a_plain_meter_that_begins_to_cipher_gets_its_keys(

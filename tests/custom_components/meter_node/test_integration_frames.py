@@ -371,7 +371,7 @@ async def test_without_mqtt_the_entry_is_tried_again_later(
 ) -> None:
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_RETRY
-    assert entry.error_reason_translation_key == "mqtt_not_ready"
+    assert entry.error_reason_translation_key == "no_channel"
 
 
 # --- totals --------------------------------------------------------------------------------------
@@ -412,9 +412,9 @@ async def test_a_zero_that_the_meter_signed_is_shown(home: Home) -> None:
 
 async def test_a_quantity_that_goes_up_and_down_is_shown_as_it_comes(home: Home) -> None:
     await home.set_up()
-    await home.push(frequency=50_012)
-    await home.push(frequency=49_990)
-    assert home.state("frequency") == "49.99"
+    await home.push(voltage_l1=23_012)
+    await home.push(voltage_l1=22_990)
+    assert home.state("voltage_l1") == "229.9"
 
 
 # --- plain meters --------------------------------------------------------------------------------

@@ -36,7 +36,14 @@ TABLES: dict[str, tuple[MeterNodeDescription, ...]] = {
     "sensor": SENSORS,
     "switch": SWITCHES,
 }
-RAISING = ("actions.py", "asking.py", "control.py", "coordinator.py", "verdicts.py")
+RAISING = (
+    "actions.py",
+    "asking.py",
+    "control.py",
+    "coordinator.py",
+    "kept_frames.py",
+    "verdicts.py",
+)
 # Never shown: a repeated frame is waited past.
 UNTOLD = {Refusal.DUPLICATE, Refusal.REPLAY}
 
@@ -118,7 +125,7 @@ def test_every_way_to_fail_is_put_into_words(language: str) -> None:
     frames = {reader.FOREIGN, reader.CIPHERED, reader.UNKNOWN_LIST, *Refusal}
     frames |= {proof.NO_FRAME, proof.KEPT_NOT_OPENED, proof.CONTROL_KEYS_REFUSED}
     errors = set(texts(language)["config"]["error"])
-    pairing = {"no_pairing_text", "pairing_text_mistyped"}
+    pairing = {"no_pairing_text", "pairing_text_mistyped", "topic_silent"}
     assert errors == fields | pairing | {str(reason) for reason in frames - UNTOLD}
 
 

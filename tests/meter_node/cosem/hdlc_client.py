@@ -20,6 +20,7 @@ class Echo:
         self.answer = answer
         self.asked: list[tuple[int, int, bytes, int]] = []
         self.closed_times = 0
+        self.proven = False
 
     def receive(self, client_sap: int, server_sap: int, apdu: bytes, now_ns: int) -> bytes | None:
         self.asked.append((client_sap, server_sap, apdu, now_ns))

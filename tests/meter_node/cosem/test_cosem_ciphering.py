@@ -7,7 +7,8 @@ import pytest
 from meter_node.channel import axdr, objects
 from meter_node.channel.event_codes import Log
 from meter_node.channel.security import Keys
-from meter_node.cosem.credentials import MOST_KEPT
+from meter_node.cosem.access import Client
+from meter_node.cosem.credentials import MOST_KEPT, Credential
 from tests.meter_node.cosem.site import (
     CONSUMER,
     HOME_TITLE,
@@ -306,6 +307,49 @@ def test_what_is_for_another_or_of_another_role_is_not_answered(
     site: Site, sap: int, request_: bytes
 ) -> None:
     assert site.connect().receive(sap, 1, request_, site.now_ns) == b"\xd8\x01\x03"
+
+
+def test_a_request_in_the_meters_own_name_is_refused(site: Site) -> None:
+    mirror = general(REGISTER, 1, title=TITLE)
+    assert site.connect().receive(20, 1, mirror, site.now_ns) == b"\xd8\x01\x03"
+    assert site.security.numbers.expected(TITLE, CONSUMER.encryption) == 0, "no number is used up"
+
+
+def test_behind_the_last_number_a_repeat_is_answered_as_any_other(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = site.connect()
+    last = general(REGISTER, 0xFFFF_FFFF)
+    answer = connection.receive(20, 1, last, site.now_ns)
+    assert answer is not None
+    assert answer[0] == 0xDD
+    assert connection.receive(20, 1, last, site.now_ns) == replayed(0xFFFF_FFFF)
+    assert not caplog.records
+
+
+def counter_of_consumers(site: Site) -> int:
+    answer = public(site).receive(16, 1, get(1, "0.0.43.1.1.255", 2), site.now_ns)
+    assert answer is not None
+    assert answer[:5] == bytes.fromhex("c401c10006")
+    return int.from_bytes(answer[5:])
+
+
+def test_one_pairing_does_not_use_up_the_numbers_of_the_others(site: Site) -> None:
+    other = Keys(b"o" * 16, b"p" * 16)
+    site.security.credentials.add(Credential(Client.CONSUMER, "other", other))
+    honest = consumer(site)
+    assert counter_of_consumers(site) == honest.counter
+    spoiling = Peer(site.connect(), site, 20, b"SPOILER1", other, 0xFFFF_FFF0)
+    spoiling.associate()
+    assert counter_of_consumers(site) == honest.counter
+    # each title keeps numbers of its own, and a fresh one begins at 1
+    Peer(site.connect(), site, 20, b"FRESH001", CONSUMER).associate()
+
+
+def test_requesters_that_never_associate_do_not_show_in_the_counter(site: Site) -> None:
+    connection = site.connect()
+    assert connection.receive(20, 1, general(REGISTER, 70_000), site.now_ns)
+    assert counter_of_consumers(site) == 0
 
 
 def test_a_field_of_its_head_can_not_be_exchanged(site: Site) -> None:

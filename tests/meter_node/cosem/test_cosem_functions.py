@@ -169,6 +169,16 @@ def test_an_emergency_profile_is_taken_of_its_groups_alone() -> None:
 # --- clock ----------------------------------------------------------------------------------------
 
 
+def test_between_two_commits_the_clock_goes_on_and_what_is_counted_stands(site: Site) -> None:
+    peer = utility(site)
+    register = peer.get(3, "1.0.1.8.0.255", 2)
+    request = peer.seal(b"\xc0\x01\xc1\x00\x08\x00\x00\x01\x00\x00\xff\x02\x00")
+    answer = peer.connection.receive(1, 1, request, site.now_ns + 50 * NANO)
+    # the site stands at 10:00:02 UTC, which is 12:00:02 there
+    assert peer.open(answer or b"")[6:] == bytes.fromhex("07ea0601010c003400ff8880")
+    assert peer.get(3, "1.0.1.8.0.255", 2) == register
+
+
 def test_the_clock_is_set_to_a_time_with_its_deviation(site: Site) -> None:
     peer = utility(site)
     # 13:00:02 CEST (UTC + 120 min) is 11:00:02 UTC: an hour after 10:00:02

@@ -512,6 +512,8 @@ def test_a_long_random_walk_of_frames_keeps_the_server_small() -> None:
 
 
 class _Answering:
+    proven = False
+
     def receive(self, client_sap: int, server_sap: int, apdu: bytes, now_ns: int) -> bytes:
         return bytes(2000)
 

@@ -9,7 +9,9 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import aiomqtt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -228,6 +230,27 @@ async def test_a_broker_that_hangs_does_not_keep_the_port_from_ending(broker: Mo
     async with asyncio.timeout(30):
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_a_broker_that_dies_as_the_port_ends_leaves_nothing_to_complain_of(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[asyncio.Future[None]] = []
+
+    class Dying(mqtt._Client):
+        """Its broker is gone just before it says good-bye."""
+
+        async def __aexit__(self, *error: Any) -> None:
+            ends.append(self._disconnected)
+            self._disconnected.set_exception(aiomqtt.MqttCodeError(7, "Unexpected disconnection"))
+            await super().__aexit__(*error)
+
+    monkeypatch.setattr(mqtt, "_Client", Dying)
+    port = port_to(broker)
+    async with running(port):
+        await port.sent()
+    (end,) = ends
+    assert not end._log_traceback  # what asyncio would complain of when the future goes
 
 
 async def test_a_wrong_password_is_said_plainly(

@@ -306,6 +306,30 @@ async def test_a_recording_begins_again_where_it_is_asked_to() -> None:
     assert [type(item) for item in again] == [SampleBlock] * 3 + [Break, SampleBlock]
 
 
+async def test_samples_that_waited_for_a_busy_node_are_all_given_and_are_no_power_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true_s, true_ns = time.monotonic, time.time_ns
+    async with aclosing(PacedSource(ThreeBlocks).items()) as items:
+        given = [await anext(items)]
+        monkeypatch.setattr(live.time, "monotonic", lambda: true_s() + 15)
+        monkeypatch.setattr(live.time, "time_ns", lambda: true_ns() + 15 * NANO)
+        given += [item async for item in items]
+    assert [type(item) for item in given] == [SampleBlock] * 3
+
+
+async def test_a_node_that_stood_still_for_minutes_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true_s, true_ns = time.monotonic, time.time_ns
+    async with aclosing(PacedSource(ThreeBlocks).items()) as items:
+        await anext(items)
+        monkeypatch.setattr(live.time, "monotonic", lambda: true_s() + 100)
+        monkeypatch.setattr(live.time, "time_ns", lambda: true_ns() + 100 * NANO)
+        assert isinstance(await anext(items), SampleBlock)
+        assert isinstance(await anext(items), Break)
+
+
 async def test_a_machine_that_slept_begins_anew_at_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from meter_node import cli
 from meter_node.channel import presets
 from meter_node.channel.event_codes import Log
 from meter_node.config import ConfigError
 from meter_node.meter.parameters import Parameters
+from meter_node.meter.variant import Variant
 from meter_node.utility.errors import RefusedError, UtilityError
 from tests.meter_node.cosem.site import WHOLE, Site
 from tests.meter_node.utility.counter import Utility
@@ -125,14 +127,151 @@ def test_a_cut_while_a_calendar_is_sent_changes_nothing(utility: Utility) -> Non
         (["parameters", "profile", "load_profile"], "--interval or --capture"),
         (["parameters", "threshold", "humidity", "3"], "no threshold 'humidity'"),
         (["limiter", "set"], "limiter set: what"),
-        (["limiter", "set", "--normal", "much"], "neither a number above 0 nor none"),
+        (["limiter", "set", "--normal", "much"], "neither none nor a number above 0"),
         (["clock", "set", "noon"], "is no time like"),
+        (["clock", "set", "9999-12-31T23:59:59-12:00"], "from 2000 to 2199"),
+        (["profile", "--from", "0001-01-01T00:00+14:00"], "from 2000 to 2199"),
+        (["profile", "--to", "9999-12-31T23:59-12:00"], "from 2000 to 2199"),
+        (["profile", "--from", "2026-02-01", "--to", "2026-01-01"], "later than --to"),
+        (["logs", "--from", "2026-02-01", "--to", "2026-01-01"], "later than --to"),
+        (["profile", "--from-entry", "9", "--to-entry", "3"], "behind --to-entry"),
+        (["parameters", "threshold", "under_voltage", "1e9"], "from 0 to 42 million"),
+        (["parameters", "threshold", "under_voltage", "inf"], "from 0 to 42 million"),
+        (["parameters", "threshold", "under_voltage", "nan"], "from 0 to 42 million"),
+        (["parameters", "threshold", "under_voltage", "much"], "is no number"),
+        (["parameters", "threshold", "under_voltage", "207.001"], "hundredths of a V"),
+        (["parameters", "threshold", "long_failure", "1e20"], "from 0 to 42 million"),
+        (["parameters", "threshold", "long_failure", "1.5"], "in whole s"),
+        (["limiter", "set", "--normal", "-4000"], "neither none nor a number above 0"),
+        (["limiter", "set", "--normal", "0"], "neither none nor a number above 0"),
     ],
 )
 def test_wrong_arguments_ask_no_meter(utility: Utility, arguments: list[str], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         utility.run(*arguments)
     assert utility.links == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["limiter", "set", "--over", "99999999999"],
+        ["limiter", "set", "--group", "70000"],
+        ["limiter", "emergency", "7", "--minutes", "999999999999"],
+        ["tariff", "override", "2", "--minutes", "99999999999"],
+        ["parameters", "profile", "load_profile", "--interval", "99999999999"],
+    ],
+)
+def test_a_number_beyond_all_bounds_is_a_wrong_argument(
+    utility: Utility, arguments: list[str]
+) -> None:
+    result = utility.invoke(*arguments)
+    assert result.exit_code == 2
+    assert "less than or equal to" in result.output
+    assert utility.links == []
+
+
+def test_what_nobody_thought_of_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def beyond() -> None:
+        raise OverflowError("date value out of range")
+
+    monkeypatch.setattr(cli, "app", beyond)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert "beyond what can be sent: date value out of range" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["tariff", "upload", "denmark_n1", "--now"],
+         {"calendar": "Tarifmodel 3.0", "in_force": True}),
+        (["tariff", "override", "1", "--minutes", "5"], {"tariff": 1, "minutes": 5}),
+        (["breaker", "mode", "4"], {"control_mode": 4}),
+        (["breaker", "off"], {"breaker": "off", "breaker_open_because": "remote"}),
+        (["relay", "1", "off"], {"relay": 1, "command": "off"}),
+        (["limiter", "set", "--normal", "4000"], {"normal": 4000, "unit": "W"}),
+        (["limiter", "set", "--group", "7"], {"groups": [7]}),
+        (["limiter", "forgive"], {"tripped": False}),
+        (["credit", "allow", "7"], {"spent_up_to": 7}),
+        (["clock", "set", "2026-06-01T12:30:00"], {"time": "2026-06-01 12:30:00+02:00"}),
+        (["clock", "sync"], {}),
+        (["parameters", "set", "demand.interval_min=30"],
+         {"changed": {"demand": {"interval_min": 30}}}),
+        (["parameters", "threshold", "under_voltage", "207"], {"value": 207}),
+        (["parameters", "profile", "load_profile", "--interval", "30"], {"interval_min": 30}),
+        (["push", "interval", "60"], {"interval_s": 60}),
+        (["keys", "rotate"], {"meter": "main"}),
+    ],
+)  # fmt: skip
+def test_a_program_is_told_what_was_set_in_one_document(
+    utility: Utility, arguments: list[str], expected: dict[str, Any]
+) -> None:
+    told = utility.json(*arguments)
+    assert told["result"] == "done"
+    assert expected.items() <= told.items()
+
+
+def test_a_limit_is_set_to_what_was_written_or_not_at_all(utility: Utility) -> None:
+    for text, said in (
+        ("4", "in W, not kW: write 4kW or, where that is meant, 4W"),
+        ("4000.5", "whole W"),
+        ("16A", "the meter watches power, in W"),
+        ("99999999999", "more than any meter"),
+    ):
+        with pytest.raises(UtilityError, match=said):
+            utility.run("limiter", "set", "--emergency", 3000, "--normal", text)
+        assert parameters(utility).limiter.emergency_w is None, "nothing is half done"
+    utility.run("limiter", "set", "--normal", "4.5kW", "--emergency", "50W")
+    assert (parameters(utility).limiter.normal_w, parameters(utility).limiter.emergency_w) == (
+        4500,
+        50,
+    )
+
+
+def test_a_refused_change_of_keys_leaves_nothing_pending(
+    utility: Utility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(utility.site.utility, "keep", None)  # "these keys can't be changed"
+    with pytest.raises(RefusedError, match="changing the keys"):
+        utility.run("keys", "rotate")
+    status = utility.json("keys", "status")
+    assert (status["change_cut_short"], status["pending"]) == (False, False)
+
+
+def test_the_public_is_told_that_it_may_not(utility: Utility) -> None:
+    with pytest.raises(UtilityError, match="no event log: this client may not"):
+        utility.run("logs", public=True)
+    with pytest.raises(UtilityError, match="no import_active_energy: this client may not read it"):
+        utility.run("read", "import_active_energy", public=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["limiter", "show"], "the meter has no limiter"),
+        (["limiter", "set", "--normal", "4000"], "the meter has no limiter"),
+        (["credit", "show"], "the meter has no credit"),
+    ],
+)
+def test_a_meter_without_a_breaker_says_what_it_lacks(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    without = Variant("162M", 1, "5(65)", breaker=False, relays=0)
+    with pytest.raises(UtilityError, match=said):
+        Utility(tmp_path, Site(without)).run(*arguments)
+
+
+@pytest.mark.parametrize("text", ["a\u0007b", "\u001b[2J", "\u202egnp", "line\nline"])
+def test_a_text_that_would_move_a_terminal_is_refused(utility: Utility, text: str) -> None:
+    value = f"neutral.radial={json.dumps(text)}"
+    with pytest.raises(RefusedError, match="changing parameters"):
+        utility.run("parameters", "set", value)
+    utility.run("parameters", "set", 'neutral.radial="Blåbærvej 7"')
+    assert parameters(utility).neutral.radial == "Blåbærvej 7"
 
 
 def test_a_file_that_is_no_calendar_is_told(utility: Utility, tmp_path: Path) -> None:
@@ -182,8 +321,6 @@ def test_a_relay_is_told(utility: Utility, command: str, on: bool) -> None:
 
 
 def test_a_meter_without_relays_says_so(tmp_path: Path) -> None:
-    from meter_node.meter.variant import Variant
-
     utility = Utility(tmp_path, Site(Variant("162M", 1, "5(65)", breaker=False, relays=0)))
 
     with pytest.raises(RefusedError, match="object-undefined: it has no such object"):

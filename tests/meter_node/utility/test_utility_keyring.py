@@ -100,15 +100,59 @@ def test_exported_keys_are_private_and_serve_the_utility(tmp_path: Path) -> None
     path = tmp_path / "utility.json"
 
     export(keyring, "main", path, 1)
-    export(keyring, "flat", path, 2)
+    with pytest.raises(KeyFileError, match="holds the keys of another meter: main"):
+        export(keyring, "flat", path, 2)
+    export(keyring, "flat", path, 2, force=True)
 
     assert mode(path) == 0o600
     assert Keyring.from_file(path).choose("flat") == replace(keyring.choose("flat"), server=2)
     assert "push" not in path.read_text()
-    with pytest.raises(KeyFileError, match="keys of main in it already"):
-        export(keyring, "main", path, 1)
+    assert Keyring.from_file(path).names == ["main", "flat"]
     with pytest.raises(KeyFileError, match="a node's own"):
         export(keyring, "main", tmp_path / "keys.json", 1)
+
+
+def test_an_export_takes_the_place_of_an_earlier_one_and_of_no_other_meters(
+    tmp_path: Path,
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        load_or_make(folder, ["main"])
+    ours, theirs = (Keyring.from_file(folder / "keys.json") for folder in (here, there))
+    path = tmp_path / "utility.json"
+    export(ours, "main", path, 1)
+    export(ours, "main", path, 2)
+    assert Keyring.from_file(path).choose("main") == replace(ours.choose("main"), server=2)
+    with pytest.raises(KeyFileError, match="--force"):
+        export(theirs, "main", path, 1)
+    assert Keyring.from_file(path).choose("main").system_title == ours.choose("main").system_title
+    export(theirs, "main", path, 1, force=True)
+    assert Keyring.from_file(path).choose("main") == replace(theirs.choose("main"), server=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "line 1 is no JSON"),
+        ("[]", "something in it is of another kind"),
+        ("{}", "'meters' is missing"),
+        ('{"meters": 7}', "'meters' is no object"),
+        ('{"meters": {"main": {}}}', "'system_title' is missing"),
+        ('{"meters": {"main": {"system_title": 7}}}', "something in it is of another kind"),
+        ('{"meters": {"main": {"system_title": "xy"}}}', "a key or a title is not hexadecimal"),
+        ('{"meters": \xff}', "line 1 is no JSON"),
+    ],
+)
+def test_what_is_wrong_with_a_key_file_is_told_in_words(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "utility.json"
+    path.write_bytes(text.encode("latin-1"))
+    path.chmod(0o600)
+    with pytest.raises(KeyFileError, match=said) as told:
+        Keyring.from_file(path).choose(None)
+    assert "Error(" not in str(told.value)
 
 
 # --- numbers --------------------------------------------------------------------------------------
