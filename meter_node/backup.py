@@ -19,8 +19,8 @@ from pathlib import Path
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from meter_node import __version__, keys, store
-from meter_node.ciphering import COUNTER_EPOCH, time_floor
+from meter_node import __version__, keys, module_keeping, store
+from meter_node.ciphering import COUNTER_EPOCH, time_floor, wireless_floor
 from meter_node.meter import floor, restored
 from meter_node.meter.event import Event
 from meter_node.meter.local_time import LocalTime
@@ -37,6 +37,8 @@ STATE_PART = "restore"
 COUNTER_JUMP = 1 << 20
 """Numbers that a copy leaves out above its own: six days of two frames a second. The floor by the
 clock is what usually counts; this one is for a clock that is wrong."""
+WIRELESS_JUMP = 1 << 17
+"""The same of the shorter numbers of wireless telegrams: six days of the most that are sent."""
 _MACHINE = (
     Path("/etc/machine-id"),
     Path("/var/lib/dbus/machine-id"),
@@ -328,12 +330,18 @@ def _go_on_above(
     utc = LocalTime(ZoneInfo("UTC"))
     if titles is None:
         titles = dict.fromkeys([*database.titles(), *local])
-    by_clock = time_floor(datetime.fromtimestamp(now_s, UTC))
+    now = datetime.fromtimestamp(now_s, UTC)
+    by_clock, wireless_by_clock = time_floor(now), wireless_floor(now)
     with database.transaction():
         for name, reserved in (database.counters() | dict(counters)).items():
-            above = max(reserved, database.reserved_counter(name)) + COUNTER_JUMP
-            database.reserve_counter(name, max(above, by_clock))
+            is_wireless = keys.counts_wireless(name)
+            jump = WIRELESS_JUMP if is_wireless else COUNTER_JUMP
+            above = max(reserved, database.reserved_counter(name)) + jump
+            floor_by_clock = wireless_by_clock if is_wireless else by_clock
+            database.reserve_counter(name, max(above, floor_by_clock))
         for title in titles:
+            # Pulses that were sent since must not be sent again.
+            database.drop_marks(module_keeping.mark_name(title, module_keeping.COUNTED))
             kept = database.kept(title)
             # A clock that was lost knows less than the last commit.
             moment_s = max(now_s, kept.time_ns // NANO)

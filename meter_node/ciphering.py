@@ -75,6 +75,20 @@ COUNTER_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 COUNTS_PER_SECOND = 2
 
 
+WIRELESS_COUNTS_PER_MINUTE = 16
+LAST_WIRELESS = 2**29 - 1
+"""The session number of EN 13757-4 has 29 bits: minutes, and four bits within one."""
+
+
+def wireless_floor(now: datetime) -> int:
+    """Return the lowest session number that a start at ``now`` may begin with.
+
+    As ``time_floor``, for a key under which no more than 16 telegrams a minute are sent.
+    """
+    minutes = int((now - COUNTER_EPOCH).total_seconds() // 60)
+    return max(0, minutes * WIRELESS_COUNTS_PER_MINUTE)
+
+
 def time_floor(now: datetime) -> int:
     """Return the lowest counter that a start at ``now`` may begin with.
 
@@ -94,12 +108,23 @@ class InvocationCounter:
 
     AHEAD = 1024
 
-    def __init__(self, reserved: int, floor: int, persist: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        reserved: int,
+        floor: int,
+        persist: Callable[[int], None],
+        *,
+        last: int = LAST_COUNTER,
+        ahead: int = AHEAD,
+    ) -> None:
         """Go on above everything that was ever reserved.
 
         ``reserved``: the persisted bound, below which any number may have been used; ``floor``:
-        see ``time_floor``; ``persist``: keeps a new bound durably before it returns, or raises.
+        see ``time_floor``; ``persist``: keeps a new bound durably before it returns, or raises;
+        ``last``: the highest number that there is; ``ahead``: how many are reserved at once.
         """
+        self._last = last
+        self._ahead = ahead
         self._reserved = reserved
         self._next = max(reserved, floor)
         self._persist = persist
@@ -110,12 +135,12 @@ class InvocationCounter:
         Raises CounterExhaustedError behind the last, and whatever ``persist`` raises: then no
         number was given.
         """
-        if self._next > LAST_COUNTER:
+        if self._next > self._last:
             raise CounterExhaustedError(
                 "the invocation counter is used up: nothing is sent until the keys are changed"
             )
         if self._next >= self._reserved:
-            bound = self._next + self.AHEAD
+            bound = self._next + self._ahead
             self._persist(bound)
             self._reserved = bound
         number = self._next

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
@@ -24,15 +25,6 @@ from meter_node import (
     __version__,
     backup,
     bridge,
-    cli_backup,
-    cli_calibrate,
-    cli_logs,
-    cli_measure,
-    cli_pair,
-    cli_show,
-    cli_simulate,
-    cli_type_test,
-    cli_utility_acts,
     config,
     data_directory,
     keys,
@@ -53,7 +45,7 @@ from meter_node.ports import mqtt
 from meter_node.sources import SourceError
 from meter_node.utility.errors import UtilityError
 
-app = typer.Typer(
+_commands = typer.Typer(
     help="An intelligent household electricity meter in software.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -77,7 +69,7 @@ class Model(StrEnum):
     THREE_PHASE = "382M"
 
 
-@app.command()
+@_commands.command()
 def init(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     model: Annotated[Model, typer.Option(help="162M: one phase, 382M: three.")] = Model.THREE_PHASE,
@@ -92,7 +84,7 @@ def init(
     _out.print(f"Next: look through {path}, then meter-node run --data-dir {data_dir}")
 
 
-@app.command()
+@_commands.command()
 def run(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     config_file: ConfigFile = None,
@@ -106,13 +98,10 @@ def run(
         )
     _log(verbose)
     _warn_of_readers(config_file or data_dir / config.FILE_NAME, settings)
-    _until_stopped(node.run(settings, data_dir))
+    _until_stopped(node.run(settings, data_dir, partial(_settings, data_dir, config_file)))
 
 
-app.command()(cli_pair.pair)
-
-
-@app.command("bridge")
+@_commands.command("bridge")
 def bridge_command(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     config_file: ConfigFile = None,
@@ -148,7 +137,7 @@ def bridge_command(
     _until_stopped(_bridge(settings.mqtt, chosen, data_dir))
 
 
-@app.command("replay")
+@_commands.command("replay")
 def replay_command(
     file: Annotated[Path, typer.Argument(help="JSON file of captured frames.")],
     frame: Annotated[str | None, typer.Option(help="Its name in the file; the first.")] = None,
@@ -192,27 +181,57 @@ def replay_command(
     _until_stopped(replay.serve(host, int(port), sending, interval))
 
 
-app.command("show")(cli_show.command)
-app.command()(cli_measure.measure)
-app.command()(cli_calibrate.calibrate)
-app.command()(cli_type_test.type_test)
-app.command()(cli_simulate.simulate)
-app.command("backup")(cli_backup.back_up)
-app.command()(cli_backup.restore)
-app.command("verify-logs")(cli_logs.command)
-app.add_typer(cli_utility_acts.app, name="utility")
-
-
-@app.command()
+@_commands.command()
 def version() -> None:
     """Print the version."""
     sys.stdout.write(f"meter-node {__version__}\n")
 
 
+@cache
+def _add_the_rest() -> None:
+    """Add the commands that a running node does not need: it would carry them for years."""
+    from meter_node import (
+        cli_backup,
+        cli_calibrate,
+        cli_list_keys,
+        cli_logs,
+        cli_measure,
+        cli_pair,
+        cli_show,
+        cli_simulate,
+        cli_type_test,
+        cli_utility_acts,
+        cli_wireless,
+    )
+
+    _commands.command()(cli_pair.pair)
+    _commands.command("list-keys")(cli_list_keys.list_keys)
+    _commands.command("wireless-key")(cli_wireless.wireless_key)
+    _commands.command("show")(cli_show.command)
+    _commands.command()(cli_measure.measure)
+    _commands.command()(cli_calibrate.calibrate)
+    _commands.command()(cli_type_test.type_test)
+    _commands.command()(cli_simulate.simulate)
+    _commands.command("backup")(cli_backup.back_up)
+    _commands.command()(cli_backup.restore)
+    _commands.command("verify-logs")(cli_logs.command)
+    _commands.add_typer(cli_utility_acts.app, name="utility")
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """Return ``app``: all commands."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _add_the_rest()
+    return _commands
+
+
 def main() -> None:
     """Run the command line; a fault that a user can mend is one line, not a traceback."""
     try:
-        app()
+        if sys.argv[1:2] != ["run"]:
+            _add_the_rest()
+        _commands()
     except config.ConfigError as error:
         _errors.print(str(error), markup=False, soft_wrap=True)
         sys.exit(2)

@@ -32,9 +32,12 @@ from meter_node.meter.parameters import Parameters
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.tariff import TariffSettings
 from meter_node.meter.variant import Variant
-from meter_node.ports.ami import AmiSettings, Endpoint
+from meter_node.ports.ami import AmiSettings
+from meter_node.ports.bearers import Endpoint
 from meter_node.ports.conversation import SerialLine
 from meter_node.ports.display import views as display_views
+from meter_node.ports.modules import KINDS as MODULE_KINDS
+from meter_node.ports.modules import AnySettings
 from meter_node.ports.outputs import Coils, InputLine, OutputLine, Wiring
 from meter_node.sources.house import LEAST_ANNUAL_KWH
 from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_V
@@ -329,10 +332,17 @@ class MeterConfig(_Section):
     lines: LinesConfig | None = None
     display: MeterDisplayConfig = MeterDisplayConfig()
     source: SourceConfig
+    module: tuple[AnySettings, ...] = ()
 
     @model_validator(mode="after")
     def _offered(self) -> Self:
         self.all_parameters()  # raises VariantError or RefusedError, both a ValueError
+        variant = self.variant()
+        for number, module in enumerate(self.module):
+            try:
+                module.fit(variant.phases, variant.maximum_current_a)
+            except ValueError as error:
+                raise ValueError(f"module[{number}]: {error}") from None
         # A switch that moves nothing would lie: only what is played may do without lines.
         if self.lines is None and self.source.kind in ("simulated", "recording"):
             return self
@@ -482,6 +492,7 @@ class AmiConfig(_Section):
 
     tcp: Annotated[str, AfterValidator(_endpoint)] | None = None
     hdlc_tcp: Annotated[str, AfterValidator(_endpoint)] | None = None
+    dial: Annotated[str, AfterValidator(_endpoint)] | None = None
     serial: Annotated[str, AfterValidator(_serial_device)] | None = None
     modem: Annotated[str, AfterValidator(_serial_device)] | None = None
     modem_commands: tuple[Annotated[str, AfterValidator(_command)], ...] = Field(
@@ -493,9 +504,9 @@ class AmiConfig(_Section):
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        given = [self.tcp, self.hdlc_tcp, self.serial, self.modem]
+        given = [self.tcp, self.hdlc_tcp, self.dial, self.serial, self.modem]
         if not any(given):
-            raise ValueError("name at least one of tcp, hdlc_tcp, serial, modem")
+            raise ValueError("name at least one of tcp, hdlc_tcp, dial, serial, modem")
         places = [place.partition("?")[0] for place in given if place]
         if twice := sorted({place for place in places if places.count(place) > 1}):
             raise ValueError(f"{twice[0]} can't be two things at once")
@@ -508,8 +519,9 @@ class AmiConfig(_Section):
     def settings(self) -> AmiSettings:
         """Return them as the port takes them."""
         return AmiSettings(
-            tcp=_listening(self.tcp),
-            hdlc_tcp=_listening(self.hdlc_tcp),
+            tcp=_endpoint_of(self.tcp),
+            hdlc_tcp=_endpoint_of(self.hdlc_tcp),
+            dial=_endpoint_of(self.dial),
             serial=_device(self.serial),
             modem=_device(self.modem),
             modem_commands=self.modem_commands,
@@ -519,7 +531,7 @@ class AmiConfig(_Section):
         )
 
 
-def _listening(text: str | None) -> Endpoint | None:
+def _endpoint_of(text: str | None) -> Endpoint | None:
     parts = urlsplit(f"//{text}")
     return Endpoint(parts.hostname or "", parts.port or 0) if text else None
 
@@ -635,6 +647,8 @@ def _location(fault: ErrorDetails) -> tuple[int | str, ...]:
     for place, part in enumerate(location):
         if place and location[place - 1] == "source" and part in SOURCE_KINDS:
             continue
+        if place > 1 and location[place - 2] == "module" and part in MODULE_KINDS:
+            continue
         if part in ("str", "int", "[key]"):
             break
         found.append(part)
@@ -643,7 +657,8 @@ def _location(fault: ErrorDetails) -> tuple[int | str, ...]:
 
 def _reason(fault: ErrorDetails) -> str:
     if fault["type"].startswith("union_tag"):
-        return f"must be one of {', '.join(SOURCE_KINDS)}"
+        kinds = MODULE_KINDS if "module" in fault["loc"] else SOURCE_KINDS
+        return f"must be one of {', '.join(kinds)}"
     return fault["msg"].removeprefix("Value error, ")
 
 

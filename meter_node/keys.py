@@ -63,6 +63,8 @@ class Management:
 class MeterKeys:
     """One meter's system title and keys. `vending` is shared with who sells credit.
 
+    `wireless` is under which wireless M-Bus telegrams are, and nothing else is; `serial_list` is
+    the pair of the ciphered serial list, whose numbers thus rise by one a list.
     `consumers` has a pair of control keys (client 20) for each pairing, by its name. `own` is the
     meter's alone, by which it knows its own pushes: no display is ever given it.
     """
@@ -72,6 +74,8 @@ class MeterKeys:
     vending: bytes | None = None
     management: Management | None = None
     consumers: Mapping[str, Keys] = field(default_factory=dict)
+    wireless: bytes | None = None
+    serial_list: Keys | None = None
     own: bytes | None = field(default=None, repr=False)
 
     def prove(self, number: int, text: bytes) -> bytes:
@@ -106,7 +110,7 @@ def _load_or_make(path: Path, names: list[str]) -> NodeKeys:
         for name in names
         if name not in keys.meters
     }
-    # A meter of a version that knew no prepayment, no management or no proof gets those keys now.
+    # A meter of a version that knew no prepayment, management, radio, list or proof gets those now.
     made |= {
         name: complete
         for name in names
@@ -125,6 +129,8 @@ def _complete(meter: MeterKeys) -> MeterKeys:
         vending=meter.vending or secrets.token_bytes(16),
         own=meter.own or secrets.token_bytes(32),
         management=meter.management or Management(make_keys(), secrets.token_bytes(16)),
+        wireless=meter.wireless or secrets.token_bytes(16),
+        serial_list=meter.serial_list or make_keys(),
     )
 
 
@@ -260,6 +266,26 @@ def push_counter(meter: MeterKeys) -> str:
     return counter_name("push", meter.system_title, meter.push.encryption)
 
 
+_WIRELESS = "wireless"
+
+
+def wireless_counter(meter: MeterKeys) -> str:
+    """Return the name of a wireless key's counter: it tells what it counts, and not the key."""
+    name = counter_name(_WIRELESS, meter.system_title, meter.wireless or b"")
+    return f"{_WIRELESS}-{name}"
+
+
+def counts_wireless(name: str) -> bool:
+    """Whether a counter's numbers are the shorter ones of wireless telegrams."""
+    return name.startswith(_WIRELESS)
+
+
+def list_counter(meter: MeterKeys) -> str:
+    """Return the name of the serial list's counter."""
+    key = meter.serial_list.encryption if meter.serial_list else b""
+    return counter_name("serial list", meter.system_title, key)
+
+
 def counter_name(purpose: str, system_title: bytes, key: bytes) -> str:
     """Return under which name the numbers of a title and key are kept."""
     return hashlib.sha256(purpose.encode() + system_title + key).hexdigest()[:32]
@@ -293,6 +319,8 @@ def _load(path: Path) -> NodeKeys:
                 bytes.fromhex(entry["vending"]) if "vending" in entry else None,
                 read_management(entry["management"]) if "management" in entry else None,
                 {who: _read_pair(pair) for who, pair in entry.get("consumers", {}).items()},
+                bytes.fromhex(entry["wireless"]) if "wireless" in entry else None,
+                _read_pair(entry["serial_list"]) if "serial_list" in entry else None,
                 bytes.fromhex(entry["own"]) if "own" in entry else None,
             )
             for name, entry in data["meters"].items()
@@ -301,6 +329,8 @@ def _load(path: Path) -> NodeKeys:
             raise ValueError("'node' is no name for a topic")
         if any(len(meter.system_title) != TITLE_LENGTH for meter in meters.values()):
             raise ValueError("a system title has 8 bytes")
+        if any(meter.wireless and len(meter.wireless) != 16 for meter in meters.values()):
+            raise ValueError("a wireless key has 16 bytes")
         return NodeKeys(data["node"], meters)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KeyFileError(
@@ -347,6 +377,10 @@ def _entry(meter: MeterKeys) -> dict[str, Any]:
         entry["vending"] = meter.vending.hex()
     if meter.management is not None:
         entry["management"] = management_entry(meter.management)
+    if meter.wireless is not None:
+        entry["wireless"] = meter.wireless.hex()
+    if meter.serial_list is not None:
+        entry["serial_list"] = _pair(meter.serial_list)
     if meter.own is not None:
         entry["own"] = meter.own.hex()
     if meter.consumers:

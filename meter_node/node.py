@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ from meter_node.meter.local_time import LocalTime
 from meter_node.meter.self_test import program_digest
 from meter_node.ports import mqtt
 from meter_node.ports.ami import AmiPort
+from meter_node.ports.module import ModuleSettings
+from meter_node.ports.modules import Modules
 from meter_node.ports.retained import retained
 from meter_node.published import Published, UnprovedError, published
 from meter_node.runner import MeterRunner
@@ -51,11 +54,18 @@ def broker(settings: config.MqttConfig) -> mqtt.Broker:
     )
 
 
-async def run(settings: config.Config, data_dir: Path) -> None:
+async def run(
+    settings: config.Config, data_dir: Path, reread: Callable[[], config.Config] | None = None
+) -> None:
     """Run all meters of a data directory until cancelled.
+
+    ``reread`` gives the configuration as it is now: on SIGHUP modules come and go by it.
 
     Raises DataDirectoryInUseError, StoreError, KeyFileError or ConfigError before anything runs.
     """
+    if reread is not None:
+        # Until there are modules: what is being started has just read it.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
     with store.lock(data_dir):
         node_keys = own_keys(settings, data_dir)
         database = _open_store(data_dir / DATABASE)
@@ -72,6 +82,7 @@ async def run(settings: config.Config, data_dir: Path) -> None:
         radio = _radio(settings.bluetooth)
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         runners: list[MeterRunner] = []
+        modules = Modules()
         talking: set[asyncio.Task[None]] = set()
         try:
             runners += [
@@ -107,6 +118,7 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                         settings.display.names,
                     )
                     talking.add(asyncio.create_task(never_ending("the display", page.run)))
+                modules.see({runner.name: runner.view for runner in runners})
                 for runner in runners:
                     runner.begin(raised=runner.system_title in raised)
                     tasks.create_task(runner.keep())
@@ -131,16 +143,50 @@ async def run(settings: config.Config, data_dir: Path) -> None:
                         ),
                     )
                     talking.add(asyncio.create_task(never_ending("the utility's port", ami.run)))
+                modules.use(_modules_of(settings))
+                if reread is not None:
+                    _follow_changes(settings, reread, modules)
                 tasks.create_task(_test_itself(runners, database, thread))
         finally:
+            if reread is not None:
+                asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
             # First what must not be lost; a broker that does not answer may take its time.
             for runner in runners:
                 await runner.last_commit()
+            await modules.close()
             for task in talking:
                 task.cancel()
             await asyncio.gather(*talking, return_exceptions=True)
             thread.shutdown()
             database.close()
+
+
+def _modules_of(settings: config.Config) -> list[tuple[str, ModuleSettings]]:
+    return [(meter.name, module) for meter in settings.meter for module in meter.module]
+
+
+def _follow_changes(
+    begun: config.Config, reread: Callable[[], config.Config], modules: Modules
+) -> None:
+    """Have modules come and go when the configuration is read anew (SIGHUP)."""
+
+    def follow() -> None:
+        try:
+            now = reread()
+        except config.ConfigError as error:
+            _LOGGER.error("the configuration stays as it was: %s", error)
+            return
+        come, gone = modules.use(_modules_of(now))
+        _LOGGER.info("the configuration was read: %d modules more, %d fewer", come, gone)
+        if _without_modules(now) != _without_modules(begun):
+            _LOGGER.warning("what else was changed in it takes effect when the node is restarted")
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, follow)
+
+
+def _without_modules(settings: config.Config) -> config.Config:
+    meters = tuple(meter.model_copy(update={"module": ()}) for meter in settings.meter)
+    return settings.model_copy(update={"meter": meters})
 
 
 def _radio(settings: config.BluetoothConfig | None) -> BlePort | None:

@@ -104,7 +104,7 @@ class Continuation:
         body = kamstrup_v0001.encode(
             self._layout, self._profile, stamp, values, self._reading.texts
         )
-        plaintext = apdu.encode_data_notification(0, stamp, body)
+        plaintext = apdu.encode_data_notification(0, stamp, body, hundredths=False)
         envelope = security.seal(
             self._aead, self._capture_keys, self.system_title, number, plaintext
         )

@@ -51,8 +51,10 @@ from meter_node.meter.rows import Image, LogRow
 from meter_node.meter.snapshot import NANO, Snapshot
 from meter_node.meter.variant import Variant
 from meter_node.metrology import DigitalInputs, Engine, Measurement, SampleBlock, StreamError
+from meter_node.module_keeping import ModuleKeeping
 from meter_node.ports import mqtt, mqtt_requests
 from meter_node.ports.display.screen import Screen, TokenAnswer
+from meter_node.ports.module import MeterView
 from meter_node.ports.outputs import BREAKER, RELAYS, GpioLines, Lines, OutputsPort, SimulatedLines
 from meter_node.ports.requests import Requests
 from meter_node.sources import Break, Damage, Item, LiveSource, SourceError
@@ -170,6 +172,9 @@ class MeterRunner:
             profile=self._profile_entry,
             enter_token=self._enter_token if variant.breaker else None,
         )
+        keeping = ModuleKeeping(database, own_keys, thread)
+        self.view = MeterView(self.name, self._device, keeping, self.screen)
+        """What modules see of it."""
         self._aead = PycryptodomeAead()
         self.server: Server | None = None
         """The meter for head-ends, from ``begin`` on."""
@@ -455,6 +460,7 @@ class MeterRunner:
             # One that was under way meanwhile is older than what was committed at once.
             self._kept = offer.number
             self._outputs.apply(_switches(offer.snapshot))
+        self.view.tell()
         for waiting in self._settling:
             if not waiting.done():
                 waiting.set_result(None)
@@ -494,7 +500,8 @@ class MeterRunner:
 
         # An event is kept and told at once.
         due = crossed(self._meter.parameters.push.interval_s) or self._meter.has_news
-        if due or crossed(self._commit_interval_s):
+        beat_s = min(self._commit_interval_s, self.view.beat_s or self._commit_interval_s)
+        if due or crossed(beat_s):
             # A push that the store was too slow for is not forgotten with its snapshot.
             due = due or (self._offer is not None and self._offer.push)
             self._offer = self._make_offer(push=due)

@@ -419,6 +419,13 @@ class Store:
             else:
                 self._database.execute("INSERT OR REPLACE INTO mark VALUES (?, ?)", (name, value))
 
+    def drop_marks(self, beginning: str) -> None:
+        """Remove all notes whose names begin so."""
+        with self.transaction():
+            self._database.execute(
+                "DELETE FROM mark WHERE substr(name, 1, ?) = ?", (len(beginning), beginning)
+            )
+
     def test(self) -> StoreTest:
         """Write and read back, and let SQLite look at every page. Raises StoreError."""
         written = secrets.token_hex(16)

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, override
+from functools import partial
+from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -76,6 +77,9 @@ LEAST_RETURN_WH = 20_000
 _TOTALS = frozenset(register.key for register in registers.REGISTERS if register.is_energy)
 IMPORT = "import_active_energy"
 
+SLOW: Final = object()
+"""The context of who listens to what is shown anew once a minute."""
+
 _OWN_MAKER = "Meter Node"
 _MAKER_OF_LIST = {kamstrup_v0001.LIST_NAME: "Kamstrup"}
 """Where no system title tells the maker: a plain meter has none."""
@@ -129,6 +133,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.refused: Counter[str] = Counter()
         self.slow_is_due = True
         """Whether slow quantities are shown anew with what was pushed last (``pace``)."""
+        self._slow: list[CALLBACK_TYPE] = []
+        self._slow_available = True
         self.is_remade = True
         """Whether there may be something now that was not there before."""
         self.asker: Asker | None = None  # without control keys it can't be asked
@@ -266,6 +272,27 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self.asker = Asker(self.hass, self.links, title, keys, self._on_revoked)
             self._close_asker = self.asker.async_close
             await self.asker.async_start()
+
+    @callback
+    @override
+    def async_add_listener(
+        self, update_callback: CALLBACK_TYPE, context: object = None
+    ) -> CALLBACK_TYPE:
+        """Listen to all that is shown, or with the context ``SLOW`` to what is shown slowly."""
+        if context is not SLOW:
+            return super().async_add_listener(update_callback, context)
+        self._slow.append(update_callback)
+        return partial(self._slow.remove, update_callback)
+
+    @callback
+    @override
+    def async_update_listeners(self) -> None:
+        """Tell those who listen; half of a meter's entities need not be touched by each push."""
+        super().async_update_listeners()
+        if self.slow_is_due or self.available != self._slow_available:
+            self._slow_available = self.available
+            for update in list(self._slow):
+                update()
 
     @callback
     @override

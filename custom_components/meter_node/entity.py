@@ -16,7 +16,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
-from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
+from .coordinator import SLOW, MeterNodeConfigEntry, MeterNodeCoordinator
 from .data import MeterData
 
 
@@ -41,10 +41,9 @@ class MeterNodeEntity(CoordinatorEntity[MeterNodeCoordinator]):
         self, coordinator: MeterNodeCoordinator, description: MeterNodeDescription
     ) -> None:
         """Belong to the meter, and show what the description says."""
-        super().__init__(coordinator)
+        super().__init__(coordinator, SLOW if description.is_slow else None)
         self.entity_description = description
         self._by_clock = description.by_clock
-        self._is_slow = description.is_slow
         self._attr_unique_id = f"{coordinator.config_entry.unique_id}_{description.key}"
         self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, coordinator.title)})
 
@@ -80,14 +79,8 @@ class MeterNodeValueEntity(MeterNodeEntity):
     def _handle_coordinator_update(self) -> None:
         """Write the state where it is another."""
         available = self.available
-        if available == self._was_available:
-            # A street of meters lives by what is not done here.
-            if self._is_slow and not self.coordinator.slow_is_due:
-                return
-            if not self._take():
-                return
-        else:
-            self._take()
+        if not self._take() and available == self._was_available:
+            return
         self._was_available = available
         self.async_write_ha_state()
 

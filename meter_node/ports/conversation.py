@@ -6,11 +6,13 @@ Must not know wrapper nor HDLC. What comes is read no faster than answers can be
 from __future__ import annotations
 
 import asyncio
+import termios
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 import serial_asyncio_fast
 
@@ -26,6 +28,11 @@ SEND_S = 30.0
 _GOODBYE_S = 5.0
 _HIGH_WATER = 16_384
 _BITS_A_BYTE = 10
+_PTS = Path("/dev/pts")
+_LAST_BYTES = 8
+"""What a device may still be sending when it took the last byte, and then some."""
+
+type Parity = Literal["N", "E"]
 
 Settled = Callable[[], Awaitable[None]]
 """Returns once what an answer tells of is committed."""
@@ -33,6 +40,10 @@ Settled = Callable[[], Awaitable[None]]
 
 async def at_once() -> None:
     """Nothing needs to be waited for."""
+
+
+class LineError(Exception):
+    """The other side does what can't be gone on with; the text says what."""
 
 
 class Server(Protocol):
@@ -61,10 +72,11 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SerialLine:
-    """A serial device, eight bits, no parity."""
+    """A serial device, eight bits; parity none or even."""
 
     device: str
     baudrate: int
+    parity: Parity = "N"
 
 
 class Line:
@@ -91,11 +103,31 @@ class Line:
         """Open a serial line. Raises OSError."""
         try:
             reader, writer = await serial_asyncio_fast.open_serial_connection(
-                url=line.device, baudrate=line.baudrate
+                url=line.device, baudrate=line.baudrate, parity=_parity(line)
             )
-        except ValueError as error:  # a rate that the device does not have
+        except (ValueError, termios.error) as error:  # a rate or parity that the device has not
             raise OSError(str(error)) from None
         return cls(reader, writer, line.baudrate)
+
+    @property
+    def baudrate(self) -> int | None:
+        """The line's rate, None where it has none."""
+        return self._baudrate
+
+    async def set_baudrate(self, baudrate: int) -> None:
+        """Go on at another rate, once what was sent is gone; only a serial line has one.
+
+        Raises OSError where the device does not have it.
+        """
+        serial = self._writer.get_extra_info("serial")
+        if serial is None or self._baudrate is None:
+            return
+        await asyncio.sleep(_BITS_A_BYTE * _LAST_BYTES / self._baudrate)
+        try:
+            serial.baudrate = baudrate
+        except (ValueError, termios.error) as error:
+            raise OSError(str(error)) from None
+        self._baudrate = baudrate
 
     async def read(self, wait_s: float) -> bytes | None:
         """Return what came, nothing at the end, None after a silence. Raises OSError."""
@@ -197,6 +229,11 @@ async def converse(
             last, patience_s = loop.time(), inactivity_s
         elif patience_s is not None and loop.time() - last >= patience_s:
             return f"silent for {patience_s:.0f} s"
+
+
+def _parity(line: SerialLine) -> Parity:
+    """The kernel has no parity for a pseudo-terminal, and refuses who wants one."""
+    return "N" if Path(line.device).resolve().is_relative_to(_PTS) else line.parity
 
 
 def reason(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from .conversation import LOOK_S, Line, Server, Settled, answer
+from .conversation import LOOK_S, Line, LineError, Server, Settled, answer
 from .loop_share import LoopShare
 
 _LOGGER = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _LONGEST_LINE = 256
 _NO_CARRIER = re.compile(rb"\r\nNO CARRIER\r\n(\r\nRING\r\n)*\Z")
 
 
-class ModemError(Exception):
+class ModemError(LineError):
     """The modem does not do what it should; the text says what."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from meter_node.meter.meter import Meter
-from meter_node.meter.pulse import NWH_PER_KWH, PulseOutput, PulseSettings
+from meter_node.ports.pulse_train import NWH_PER_KWH, PulseOutput, PulseSettings
 
 from .bench import SETTLING_S, Bench
 from .limits import (
@@ -79,7 +79,7 @@ def no_load(bench: Bench) -> Reading:
     Sampled at 2 kHz: the fewer samples a second, the more of the noise is left in its mean.
     """
     variant = bench.variant
-    constant = PulseSettings(100).largest_constant(variant)
+    constant = PulseSettings(100).largest_constant(variant.phases, variant.maximum_current_a)
     minutes = NO_LOAD_K * 1e6 / (constant * variant.phases * UN_V * variant.maximum_current_a)
     noisy = any(front_end.noise_codes for front_end in bench.front_ends)
     load = replace(_load(bench, "active", 0.0, ONE), voltages=(NO_LOAD_VOLTAGE,) * variant.phases)
@@ -100,7 +100,8 @@ def register_and_pulses(bench: Bench) -> Iterator[Reading]:
     """
     variant = bench.variant
     load = _load(bench, "active", float(variant.maximum_current_a), ONE)
-    settings = PulseSettings(PulseSettings(100).largest_constant(variant))
+    largest = PulseSettings(100).largest_constant(variant.phases, variant.maximum_current_a)
+    settings = PulseSettings(largest)
     meter, output, pulses, registered = Meter(variant), PulseOutput(settings), 0, 0
     now_ns = 0
     for second, measurement in enumerate(bench.play(load, SETTLING_S + DIAL_S)):

@@ -52,6 +52,8 @@ class Street:
     state_ms: float
     changed: float
     """Entities of a meter that changed in a turn."""
+    writing_share: float
+    """What Home Assistant's own writing of so many states takes, in the same run."""
 
 
 def run() -> Result:
@@ -75,6 +77,7 @@ def _result(bare: Street, recorded: Street, real: float, full: float, factor: fl
         {
             "state_ms": round(bare.state_ms, 2),
             "cpu_share_1000_meters": round(bare.cpu_share, 4),
+            "state_writing_share": round(bare.writing_share, 4),
             "recorder_share": round(recorder_share, 4),
             "changed_entities": round(bare.changed, 1),
             "frames_per_s_32": round(real),
@@ -88,6 +91,7 @@ def _result(bare: Street, recorded: Street, real: float, full: float, factor: fl
                 f"{bare.cpu_share:.1%} of a core",
                 f"{CPU_SHARE_BUDGET:.0%}",
             ),
+            ("of which its own state writing", f"{bare.writing_share:.1%} of a core", ""),
             ("and recorder beside", f"{recorder_share:.1%} of a core", ""),
             ("real frame of 32 registers", f"{real:.0f} a second", f"{FRAMES_32_BUDGET}"),
             ("full push of ours", f"{full:.0f} a second", f"{FRAMES_FULL_BUDGET}"),
@@ -180,7 +184,8 @@ def _street(*, recorder: bool) -> Street:
                     for child in (sending, home):
                         print("go", file=child.stdin, flush=True)
                     found = json.loads(_line(home))
-    return Street(min(found["shares"]), found["state_ms"], found["changed"])
+    writing_share = found["writing_s"] * METERS * ENTITIES / street.INTERVAL_S
+    return Street(min(found["shares"]), found["state_ms"], found["changed"], writing_share)
 
 
 def _write(folder: Path, port: int, http: int, *, recorder: bool) -> None:

@@ -19,17 +19,17 @@ from meter_node.cosem.table import Caller
 from meter_node.head_end import MOST_SENT
 from meter_node.ports.ami import AmiPort, AmiSettings, Endpoint
 from tests.interop.audit import Audit
+from tests.interop.met import MET, meet
 from tests.meter_node.cosem.site import Site
 
 VERSION = "1.0.203"
 PLACE = Path(__file__).parents[2] / "build" / "strangers"
 _CLIENT = Path(__file__).with_name("gurux_client.py")
-_MET: list[str] = []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name each stranger that was met, and its version."""
-    for stranger in _MET:
+    for stranger in MET:
         terminalreporter.write_line(f"interop: {stranger}")
 
 
@@ -47,7 +47,7 @@ def gurux_python() -> Path:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 pytest.fail(f"gurux-dlms {VERSION} can't be had: {done.stderr.strip()}")
-    _MET.append(_name(python))
+    meet(_name(python))
     return python
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from meter_node import config
-from meter_node.ports.ami import AmiSettings, Endpoint
+from meter_node.ports.ami import AmiSettings
+from meter_node.ports.bearers import Endpoint
 from meter_node.ports.conversation import SerialLine
 
 METER = """
@@ -105,7 +106,7 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
         ('[mqtt]\nhost = "a"\nclient_key = "k"', "mqtt", "go together"),
         ('[mqtt]\nhost = "a"\nca_file = "k"', "mqtt", "tls = true"),
         ("[store]\ncommit_interval_s = 61", "store.commit_interval_s", "60"),
-        ("[ami]", "ami", "name at least one of tcp, hdlc_tcp, serial, modem"),
+        ("[ami]", "ami", "name at least one of tcp, hdlc_tcp, dial, serial, modem"),
         ('[ami]\ntcp = "4059"', "ami.tcp", "'4059' is not host:port; for example 127.0.0.1:4059"),
         ('[ami]\ntcp = "localhost:99999"', "ami.tcp", "is not host:port"),
         ('[ami]\nhdlc_tcp = "localhost:0"', "ami.hdlc_tcp", "is not host:port"),

@@ -33,9 +33,11 @@ class DataNotification:
     body: axdr.Value
 
 
-def encode_data_notification(invoke_id: int, time: CosemDateTime, body: bytes) -> bytes:
-    """Return the APDU; ``body`` is A-XDR."""
-    raw_time = time.to_bytes()
+def encode_data_notification(
+    invoke_id: int, time: CosemDateTime, body: bytes, *, hundredths: bool = True
+) -> bytes:
+    """Return the APDU; ``body`` is A-XDR, ``hundredths`` as for ``CosemDateTime.to_bytes``."""
+    raw_time = time.to_bytes(hundredths=hundredths)
     return b"".join(
         (
             bytes((DATA_NOTIFICATION,)),

@@ -71,8 +71,11 @@ class CosemDateTime:
             status |= ClockStatus.INVALID_VALUE
         return cls(local.replace(tzinfo=None), -int(offset.total_seconds() // 60), int(status))
 
-    def to_bytes(self) -> bytes:
-        """Return the twelve bytes; hundredths are kept, the day of the week is filled in."""
+    def to_bytes(self, *, hundredths: bool = True) -> bytes:
+        """Return the twelve bytes; the day of the week is filled in.
+
+        Hundredths are kept, or "unspecified" where they are not wanted.
+        """
         local = self.local
         deviation = (
             UNSPECIFIED_DEVIATION if self.deviation_minutes is None else self.deviation_minutes
@@ -85,7 +88,7 @@ class CosemDateTime:
             local.hour,
             local.minute,
             local.second,
-            local.microsecond // 10_000,
+            local.microsecond // 10_000 if hundredths else 0xFF,
             deviation,
             0xFF if self.status is None else self.status,
         )

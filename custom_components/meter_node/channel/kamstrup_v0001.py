@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import cast
 
@@ -68,6 +69,8 @@ _TEXTS: dict[bytes, str] = {
 }
 _CLOCK = obis.parse("0.1.1.0.0.255")
 
+_U32_VALUES = 1 << 32
+_NULL = 0
 _U16 = 18
 _U32 = 6
 _VISIBLE = 10
@@ -76,7 +79,10 @@ _DATE_TIME = 9
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One list as a meter sends it: logical names in their order, with their type tags."""
+    """One list as a meter sends it: logical names in their order, with their type tags.
+
+    Tag 0: null-data, in place of the name and of the value.
+    """
 
     key: str
     items: tuple[tuple[bytes, int], ...]
@@ -98,6 +104,8 @@ _ENERGY = _items(_U32, "1.8.0", "2.8.0", "3.8.0", "4.8.0")
 _POWER = _items(_U32, "1.7.0", "2.7.0", "3.7.0", "4.7.0")
 _CURRENT = _items(_U32, "31.7.0", "51.7.0", "71.7.0")
 _VOLTAGE = _items(_U16, "32.7.0", "52.7.0", "72.7.0")
+_TWO_NULLS = ((b"", _NULL),) * 2
+_ONE_PHASE = _CURRENT[:1] + _TWO_NULLS + _VOLTAGE[:1] + _TWO_NULLS
 _PHASES = (
     _VOLTAGE
     + _CURRENT
@@ -105,6 +113,14 @@ _PHASES = (
     + _items(_U16, "33.7.0", "53.7.0", "73.7.0", "13.7.0")
     + _items(_U32, "22.7.0", "42.7.0", "62.7.0", "22.8.0", "42.8.0", "62.8.0")
     + _items(_U32, "21.8.0", "41.8.0", "61.8.0")
+)
+
+_PHASE = (
+    _VOLTAGE[:1]
+    + _CURRENT[:1]
+    + _items(_U32, "21.7.0")
+    + _items(_U16, "33.7.0", "13.7.0")
+    + _items(_U32, "22.7.0", "22.8.0", "21.8.0")
 )
 
 LAYOUTS: dict[str, Layout] = {
@@ -116,6 +132,10 @@ LAYOUTS: dict[str, Layout] = {
             _IDENTITY + _POWER + _CURRENT + _VOLTAGE + _CLOCK_ITEM + _ENERGY,
         ),
         Layout("three_phase_danish", _ENERGY + _METER_NUMBER + _POWER + _CLOCK_ITEM + _PHASES),
+        Layout("one_phase_10_s", _IDENTITY + _POWER + _ONE_PHASE),
+        Layout("one_phase_hourly", _IDENTITY + _POWER + _ONE_PHASE + _CLOCK_ITEM + _ENERGY),
+        # No capture of it is published: the three-phase list without what L2 and L3 have.
+        Layout("one_phase_danish", _ENERGY + _METER_NUMBER + _POWER + _CLOCK_ITEM + _PHASE),
     )
 }
 
@@ -192,15 +212,20 @@ def encode(
     layout: Layout,
     profile: ScalerProfile,
     time: CosemDateTime,
-    values: Mapping[str, float],
+    values: Mapping[str, float | Decimal],
     texts: Mapping[str, str],
 ) -> bytes:
     """Return the list as A-XDR: what ``decode`` reads back, to the list's own resolution.
 
-    Raises KeyError for a value that the layout wants and the caller does not give.
+    A ``Decimal`` is cut off there, as a register is, and an energy of it rolls over where the list
+    has no more bits; a float is rounded. Raises KeyError for a value that the layout wants and the
+    caller does not give.
     """
     elements = [axdr.visible_string(LIST_NAME)]
     for name, tag in layout.items:
+        if tag == _NULL:
+            elements += [axdr.null_data()] * 2
+            continue
         elements.append(axdr.octet_string(name))
         elements.append(_encode_item(name, tag, profile, time, values, texts))
     return axdr.structure(*elements)
@@ -211,14 +236,18 @@ def _encode_item(
     tag: int,
     profile: ScalerProfile,
     time: CosemDateTime,
-    values: Mapping[str, float],
+    values: Mapping[str, float | Decimal],
     texts: Mapping[str, str],
 ) -> bytes:
     if tag == _DATE_TIME:
-        return axdr.octet_string(time.to_bytes())
+        return axdr.octet_string(time.to_bytes(hundredths=False))
     if name in _TEXTS:
         text = texts[_TEXTS[name]]
         return axdr.visible_string(text) if tag == _VISIBLE else axdr.number(tag, int(text))
     register = registers.BY_LOGICAL_NAME[name]
     scaler = profile.scalers(profile.voltage or 0)[int(register.quantity.unit)]
-    return axdr.number(tag, round(values[register.key] / 10.0**scaler))
+    value = values[register.key]
+    if isinstance(value, Decimal):
+        raw = int(value.scaleb(-scaler))
+        return axdr.number(tag, raw % _U32_VALUES if register.is_energy else raw)
+    return axdr.number(tag, round(value / 10.0**scaler))

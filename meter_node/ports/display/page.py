@@ -8,7 +8,7 @@ not know how a face comes about.
     GET  /                       the meters, or the page of the only one
     GET  /meters                 JSON: every meter with what it shows now
     GET  /meter/NAME             the page
-    GET  /meter/NAME/live        server-sent events, one a second and one for every move
+    GET  /meter/NAME/live        server-sent events, one a second, for every move and pulse
     GET  /meter/NAME/faces       JSON: the face now and the faces of all views
     POST /meter/NAME/button      {"down": true}, again each half second while it is held
     POST /meter/NAME/token       {"token": "..."}
@@ -31,7 +31,7 @@ from aiohttp import web
 from meter_node.channel import objects, registers
 from meter_node.cosem.oscillogram import Phasors, Waveforms
 from meter_node.ports.display import face
-from meter_node.ports.display.screen import Screen, TokenAnswer
+from meter_node.ports.display.screen import Screen, TokenAnswer, Watcher
 from meter_node.ports.display.texts import TEXTS
 from meter_node.ports.display.views import Language
 
@@ -244,7 +244,7 @@ class DisplayPage:
             headers={**_HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         )
         await response.prepare(request)
-        moved = screen.watch()
+        watcher = screen.watch()
         language, hold_s = screen.settings.language, screen.settings.breaker_hold_s
         first = {
             "name": name,
@@ -259,15 +259,26 @@ class DisplayPage:
                 document = {**first, **await _state(screen, pictures=whole)}
                 await response.write(f"data: {json.dumps(document)}\n\n".encode())
                 first = {}
-                moved.clear()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(moved.wait(), TICK_S)
-                whole = not moved.is_set()
+                whole = await _a_tick(watcher, response)
         except ConnectionError:
             pass  # the page was closed
         finally:
-            screen.unwatch(moved)
+            screen.unwatch(watcher)
         return response
+
+
+async def _a_tick(watcher: Watcher, response: web.StreamResponse) -> bool:
+    """Let a tick pass, telling each pulse of the LED; return False where something moved first."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TICK_S):
+            while not watcher.moved:
+                await watcher.wake.wait()
+                watcher.wake.clear()
+                pulses, watcher.pulses = watcher.pulses, 0
+                if pulses:
+                    await response.write(f"event: pulse\ndata: {pulses}\n\n".encode())
+    moved, watcher.moved = watcher.moved, False
+    return not moved
 
 
 async def _state(screen: Screen, *, pictures: bool) -> dict[str, Any]:
@@ -284,6 +295,7 @@ async def _state(screen: Screen, *, pictures: bool) -> dict[str, Any]:
         "relays": list(shown.symbols.relays),
         "credit_wh": reading.number(objects.CREDIT),
         "prepaid": screen.prepaid,
+        "constant": screen.constant,
     }
     if pictures:
         state["phasors"] = _phasors(reading.phasors())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from meter_node.channel import objects
@@ -49,6 +49,15 @@ class TokenAnswer:
     text: str
 
 
+@dataclass(eq=False, slots=True)
+class Watcher:
+    """Who looks at a screen: what happened since he looked last, and what wakes him."""
+
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: bool = False
+    pulses: int = 0
+
+
 type EnterToken = Callable[[str], Awaitable[TokenAnswer]]
 
 
@@ -79,7 +88,9 @@ class Screen:
         self._down_s = _Span(-math.inf, -math.inf)
         self._down_before_s = self._down_s
         self._offered_s = float("-inf")
-        self._watchers: set[asyncio.Event] = set()
+        self._watchers: set[Watcher] = set()
+        self.constant: int | None = None
+        """Pulses a kWh of the S0 port that the metering LED blinks with; None: there is none."""
 
     @property
     def button(self) -> bool:
@@ -144,15 +155,25 @@ class Screen:
             for key in keys
         ]
 
-    def watch(self) -> asyncio.Event:
-        """Return an event that is set whenever the button moved; give it back by `unwatch`."""
-        event = asyncio.Event()
-        self._watchers.add(event)
-        return event
+    def watch(self) -> Watcher:
+        """Return who is woken whenever the button moved or the LED blinked; `unwatch` him again."""
+        watcher = Watcher()
+        self._watchers.add(watcher)
+        return watcher
 
-    def unwatch(self, event: asyncio.Event) -> None:
+    def unwatch(self, watcher: Watcher) -> None:
         """The watcher has gone."""
-        self._watchers.discard(event)
+        self._watchers.discard(watcher)
+
+    def led_follows(self, constant: int | None) -> None:
+        """The metering LED blinks with an S0 port of this constant, or with none."""
+        self.constant = constant
+
+    def blink(self) -> None:
+        """The S0 port has begun a pulse."""
+        for watcher in self._watchers:
+            watcher.pulses += 1
+            watcher.wake.set()
 
     async def _entry_back(self, back: int, now_s: float) -> ProfileEntry | None:
         if self._profile is None:
@@ -192,5 +213,6 @@ class Screen:
             self._lcd.press(now_s)
         else:
             self._lcd.release(now_s)
-        for event in self._watchers:
-            event.set()
+        for watcher in self._watchers:
+            watcher.moved = True
+            watcher.wake.set()

@@ -43,6 +43,5 @@ TEXTS: dict[str, Text] = {
     "credit": Text("Credit left", "Saldo"),
     "meters": Text("Meters", "Målere"),
     "lost": Text("No connection to the node; trying again", "Ingen forbindelse; prøver igen"),
-    "pulse": Text("1000 imp/kWh", "1000 imp/kWh"),
     "software_meter": Text("Software meter, not for billing", "Softwaremåler, ikke til afregning"),
 }

@@ -15,8 +15,9 @@ import pytest
 from meter_node.channel.hdlc import Frame, encode
 from meter_node.cosem import wrapper
 from meter_node.cosem.wrapper import Message
-from meter_node.ports import ami, conversation
-from meter_node.ports.ami import AmiPort, AmiSettings, Endpoint
+from meter_node.ports import bearers, conversation
+from meter_node.ports.ami import AmiPort, AmiSettings
+from meter_node.ports.bearers import Endpoint
 from meter_node.ports.conversation import SerialLine, Settled, at_once
 from tests.meter_node.cosem.hdlc_client import Echo
 
@@ -357,7 +358,7 @@ async def test_ending_closes_every_connection() -> None:
 async def test_a_port_that_is_taken_is_told_once_and_tried_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ami, "back_off", lambda _: 0.05)
+    monkeypatch.setattr(bearers, "back_off", lambda _: 0.05)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -413,7 +414,7 @@ async def test_a_serial_line_that_goes_is_opened_again_when_it_comes(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(ami, "back_off", lambda _: 0.05)
+    monkeypatch.setattr(bearers, "back_off", lambda _: 0.05)
     device = tmp_path_factory.mktemp("dev") / "ttyUSB0"
     clients = Clients()
     async with running(clients, serial=SerialLine(str(device), 9600)):
@@ -442,3 +443,59 @@ async def test_a_silent_link_on_a_serial_line_ends_and_the_line_stays() -> None:
             await until(lambda times=times: clients.made["serial"][times - 1].closed_times == 1)
     os.close(master)
     os.close(slave)
+
+
+# --- a head-end that is dialled ------------------------------------------------------------------
+
+
+async def test_a_head_end_that_is_dialled_asks_and_is_dialled_again_when_it_hung_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[int] = []
+
+    def back_off(attempt: int) -> float:
+        waits.append(attempt)
+        return 0.05
+
+    monkeypatch.setattr(bearers, "back_off", back_off)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = probe.getsockname()[1]
+    answers: list[bytes] = []
+
+    async def head_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers.append(await ask(reader, writer, f"call {len(answers)}".encode()))
+        writer.close()
+
+    clients = Clients()
+    port = AmiPort(AmiSettings(dial=Endpoint("127.0.0.1", number)), clients)
+    task = asyncio.create_task(port.run())
+    await until(lambda: len(waits) > 1)  # nobody is there yet
+    server = await asyncio.start_server(head_end, "127.0.0.1", number)
+    await until(lambda: len(answers) == 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    server.close()
+    assert answers == [b"call 0", b"call 1", b"call 2"]
+    assert waits[:3] == [0, 1, 2], "each pause is longer than the one before"
+    assert all("dial to 127.0.0.1" in name for name in clients.made)
+    assert all(echo.closed_times == 1 for echo in clients.all()[:3])
+
+
+async def test_a_head_end_that_says_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bearers, "back_off", lambda _: 0.05)
+    ends: list[bool] = []
+
+    async def head_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.append(await ended(reader))
+        writer.close()
+
+    server = await asyncio.start_server(head_end, "127.0.0.1", 0)
+    here = Endpoint("127.0.0.1", server.sockets[0].getsockname()[1])
+    port = AmiPort(AmiSettings(dial=here, inactivity_s=1), Clients())
+    task = asyncio.create_task(port.run())
+    await until(lambda: len(ends) == 2)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    server.close()
+    assert all(ends)

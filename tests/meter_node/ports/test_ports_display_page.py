@@ -494,3 +494,29 @@ async def test_it_ends_though_somebody_looks(screens: dict[str, Screen]) -> None
     async with asyncio.timeout(5):
         await page.close()
     writer.close()
+
+
+# --- the LED ------------------------------------------------------------------------------------
+
+
+async def test_each_pulse_of_an_s0_port_is_told_at_once(
+    client: TestClient[Any, Any], screens: dict[str, Screen]
+) -> None:
+    screen = screens["house"]
+    screen.led_follows(640)
+    async with asyncio.timeout(5), client.get("/meter/house/live") as answer:
+        first = await answer.content.readuntil(b"\n\n")
+        assert json.loads(first.removeprefix(b"data: "))["constant"] == 640
+        told = 0
+        for _ in range(3):
+            screen.blink()
+            said = await answer.content.readuntil(b"\n\n")
+            while not said.startswith(b"event: pulse\n"):
+                said = await answer.content.readuntil(b"\n\n")
+            told += int(said.split(b"data: ")[1])
+    assert told == 3
+
+
+async def test_without_an_s0_port_there_is_no_constant(client: TestClient[Any, Any]) -> None:
+    async with live(client) as events:
+        assert (await anext(events))["constant"] is None

@@ -382,7 +382,7 @@ async def test_a_call_that_is_cut_closes_its_links(quick: None) -> None:
 async def test_a_modem_that_refuses_is_told_once_and_tried_again(
     quick: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("meter_node.ports.ami.back_off", lambda _: 0.01)
+    monkeypatch.setattr("meter_node.ports.bearers.back_off", lambda _: 0.01)
     caplog.set_level(logging.WARNING)
     async with pseudo_terminal() as (scripted, device):
         scripted.refuse = "ATS0=0"

@@ -177,7 +177,8 @@ def test_what_nobody_thought_of_is_one_line(
     def beyond() -> None:
         raise OverflowError("date value out of range")
 
-    monkeypatch.setattr(cli, "app", beyond)
+    monkeypatch.setattr("sys.argv", ["meter-node", "run"])
+    monkeypatch.setattr(cli, "_commands", beyond)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1

@@ -26,7 +26,8 @@ from meter_node.channel.hdlc import Frame, FrameReader, encode
 from meter_node.config import ConfigError
 from meter_node.cosem.hdlc_control import LinkParameters, ServerAddress
 from meter_node.cosem.hdlc_session import HdlcServer, HdlcSettings
-from meter_node.ports.ami import AmiPort, AmiSettings, Endpoint
+from meter_node.ports.ami import AmiPort, AmiSettings
+from meter_node.ports.bearers import Endpoint
 from meter_node.ports.conversation import SerialLine
 from meter_node.utility import link
 from meter_node.utility.errors import NoAnswerError, UnreachableError

@@ -16,11 +16,13 @@ const waves = new Oscilloscope(byId("waves"), byId("legend"));
 let texts = {};
 let holdS = 6;
 let powerW = 0;
+let hasPulses = false;
 let pushedAt = -Infinity;
 let announced = "";
 
 const source = new EventSource(`${base}/live`);
 source.onmessage = ({ data }) => show(JSON.parse(data));
+source.addEventListener("pulse", flash);
 source.onopen = () => lose(false);
 source.onerror = () => lose(true);
 
@@ -35,7 +37,10 @@ function show(state) {
   lcd.show(state.face);
   document.body.dataset.view = state.face.view;
   document.body.dataset.digits = state.face.digits;
-  powerW = state.face.power_w || 0;
+  // With an S0 port the LED blinks with its pulses; else as fast as the power would make it.
+  hasPulses = state.constant !== null;
+  powerW = hasPulses ? 0 : state.face.power_w || 0;
+  byId("constant").textContent = `${state.constant ?? PULSES_PER_KWH} imp/kWh`;
   byId("model").textContent = state.model;
   byId("number").textContent = state.meter_number;
   byId("software").textContent = `v${state.software}`;
@@ -141,6 +146,10 @@ let pulse = 0;
 let litFor = 0;
 let before = performance.now();
 
+function flash() {
+  litFor = FLASH_S;
+}
+
 function frame(now) {
   const seconds = Math.min(1, (now - before) / 1000);
   before = now;
@@ -148,7 +157,7 @@ function frame(now) {
   litFor -= seconds;
   if (pulse >= 1) {
     pulse %= 1;
-    litFor = FLASH_S;
+    flash();
   }
   led.classList.toggle("on", litFor > 0);
   const held = heldSince === null ? 0 : Math.min(1, (now - heldSince) / 1000 / holdS);

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from meter_node.meter.variant import Variant
-
 NWH_PER_KWH = 10**12
 NS_PER_MS = 10**6
 NS_PER_HOUR = 3600 * 10**9
@@ -50,31 +48,32 @@ class PulseSettings:
         """From the start of a pulse to the earliest start of the next."""
         return (self.pulse_ms + PAUSE_MS) * NS_PER_MS
 
-    def largest_constant(self, variant: Variant) -> int:
-        """Return the largest constant that pulses of this length can carry in the meter's range.
+    def largest_constant(self, phases: int, maximum_current_a: int) -> int:
+        """Return the largest constant that pulses of this length can carry in a meter's range.
 
         The most that a range can draw is 1.15 times the reference voltage at the maximum current
         in all phases: the voltage at which IEC 62053-21 still limits errors.
         """
         # constant · kW pulses an hour, each of one period
-        return min(NS_PER_HOUR * 1000 // (self.period_ns * _highest_w(variant)), LARGEST_CONSTANT)
+        highest_w = _highest_w(phases, maximum_current_a)
+        return min(NS_PER_HOUR * 1000 // (self.period_ns * highest_w), LARGEST_CONSTANT)
 
-    def check(self, variant: Variant) -> None:
+    def check(self, phases: int, maximum_current_a: int) -> None:
         """Raise PulseConstantError where the meter's range can outrun the pulses."""
-        largest = self.largest_constant(variant)
+        largest = self.largest_constant(phases, maximum_current_a)
         if self.constant > largest:
             raise PulseConstantError(
                 f"a constant of {self.constant} imp/kWh with pulses of {self.pulse_ms} ms carries "
-                f"{NS_PER_HOUR / self.period_ns / self.constant:.1f} kW, but {variant.phases} × "
-                f"{variant.maximum_current_a} A at 1.15 × {REFERENCE_VOLTAGE_V} V are "
-                f"{_highest_w(variant) / 1000:.1f} kW; at most {largest} imp/kWh"
+                f"{NS_PER_HOUR / self.period_ns / self.constant:.1f} kW, but {phases} × "
+                f"{maximum_current_a} A at 1.15 × {REFERENCE_VOLTAGE_V} V are "
+                f"{_highest_w(phases, maximum_current_a) / 1000:.1f} kW; at most {largest} imp/kWh"
                 + (", or more with pulses of 30 ms" if self.pulse_ms > 30 else "")
             )
 
 
-def _highest_w(variant: Variant) -> int:
-    per_phase = REFERENCE_VOLTAGE_V * HIGHEST_VOLTAGE_PERCENT * variant.maximum_current_a
-    return per_phase * variant.phases // 100
+def _highest_w(phases: int, maximum_current_a: int) -> int:
+    per_phase = REFERENCE_VOLTAGE_V * HIGHEST_VOLTAGE_PERCENT * maximum_current_a
+    return per_phase * phases // 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,374 @@
+"""The S0 port: committed energy as pulses, on a Linux GPIO line or recorded in a file.
+
+At any moment pulses sent ÷ constant = register - what waits, counted from when the module was
+first there. What waits outlives a power cut. Must not know how the meter works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, Self, override
+
+from pydantic import Field, model_validator
+
+from meter_node.channel import registers
+
+from .module import Led, MeterView, ModuleSettings
+from .outputs import OutputLine
+from .pulse_train import NS_PER_MS, PAUSE_MS, Pulse, PulseOutput, PulseSettings
+
+if TYPE_CHECKING:
+    import gpiod
+
+_LOGGER = logging.getLogger(__name__)
+
+NANO = 10**9
+LONGEST_INTERVAL_S = 60
+"""An image comes at least so often."""
+_AS_KEPT = "counted "
+_CONSUMER = "meter-node S0"
+
+type Energy = Literal[
+    "import_active_energy",
+    "export_active_energy",
+    "import_reactive_energy",
+    "export_reactive_energy",
+]
+
+
+class S0Settings(ModuleSettings):
+    """``[[meter.module]]`` with ``kind = "s0"``: pulses on ``offset`` or into ``file``."""
+
+    kind: Literal["s0"]
+    energy: Energy = "import_active_energy"
+    constant: int = Field(default=1000, ge=100, le=1000)
+    pulse_ms: Literal[30, 80] = 30
+    chip: str = Field(default="/dev/gpiochip0", min_length=1)
+    offset: int | None = Field(default=None, ge=0)
+    active_low: bool = False
+    file: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_output(self) -> Self:
+        if (self.offset is None) == (self.file is None):
+            raise ValueError("give offset (a line of the chip) or file, one of them")
+        return self
+
+    @override
+    def fit(self, phases: int, maximum_current_a: int) -> None:
+        """Raise ValueError where the meter's range can outrun the pulses."""
+        self.pulses.check(phases, maximum_current_a)
+
+    @property
+    def pulses(self) -> PulseSettings:
+        """Constant and length."""
+        return PulseSettings(self.constant, self.pulse_ms)
+
+    @property
+    def place(self) -> str:
+        """What tells this output from the meter's others; under it its state is kept."""
+        where = self.file or f"{self.chip} {self.offset}"
+        return f"{_AS_KEPT}{self.energy} {where}"
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where the pulses stand.
+
+    The register up to which energy was taken, what waits, and how many pulses were being sent, all
+    of which begin after ``after_ns``.
+    """
+
+    register: int
+    queued: int
+    rest: int
+    constant: int
+    sending: int = 0
+    after_ns: int = 0
+
+    def to_text(self) -> str:
+        """Return it as it is kept."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read it back. Raises ValueError for what is none."""
+        try:
+            return cls(**{name: int(value) for name, value in json.loads(text).items()})
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"not a state of pulses: {error}") from None
+
+
+class Train:
+    """Register in, pulses out: knows what was taken, what waits and what is under way."""
+
+    def __init__(self, settings: PulseSettings, kept: Kept, sent: int | None) -> None:
+        """Go on from what was kept.
+
+        ``sent``: how many of those under way are known to have been sent; None: nobody can tell,
+        and all count as sent, for none may be sent twice. Raises ValueError for what can't be.
+        """
+        back = 0 if sent is None else max(kept.sending - sent, 0)
+        waiting = {
+            "queued": kept.queued + back,
+            "rest": kept.rest,
+            "constant": kept.constant,
+        }
+        self._output = PulseOutput.from_backlog(settings, waiting)
+        self.register = kept.register
+
+    def take(self, register: int, start_ns: int, end_ns: int) -> tuple[Pulse, ...]:
+        """Return the pulses of [start, end) for a register of an image, in whole Wh or varh."""
+        grown = (register - self.register) % registers.ROLLOVER_WH
+        if grown > registers.ROLLOVER_WH // 2:
+            grown = 0  # it went back: another meter's store, and nothing is owed
+        self.register = register
+        return self._output.release(grown * NANO, start_ns, end_ns)
+
+    def kept(self, sending: int = 0, after_ns: int = 0, unsent: int = 0) -> Kept:
+        """Return what must outlive a cut, with so many under way, or given back."""
+        waits = self._output.backlog
+        queued = waits["queued"] + unsent
+        return Kept(self.register, queued, waits["rest"], waits["constant"], sending, after_ns)
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+class Output(Protocol):
+    """A line that is on or off. All raise OSError."""
+
+    sent: int
+    """Pulses that whoever counts them can have counted."""
+
+    def set(self, on: bool, now_ns: int) -> None:
+        """Switch it."""
+
+    def sent_after(self, time_ns: int) -> int | None:
+        """How many pulses an earlier run began after a moment; None where that can't be told."""
+
+    def close(self) -> None:
+        """Let go of it, off."""
+
+
+class GpioOutput:
+    """A line of a Linux GPIO chip. A photo-coupler's diode hangs on it."""
+
+    def __init__(
+        self,
+        chip: str,
+        line: OutputLine,
+        request_lines: Callable[..., gpiod.LineRequest] | None = None,
+    ) -> None:
+        """`request_lines` is gpiod's unless given. Raises OSError, ImportError without gpiod."""
+        import gpiod
+        from gpiod.line import Direction, Value
+
+        self.sent = 0
+        self._values = {True: Value.ACTIVE, False: Value.INACTIVE}
+        self._offset = line.offset
+        settings = gpiod.LineSettings(
+            direction=Direction.OUTPUT, active_low=line.active_low, output_value=Value.INACTIVE
+        )
+        request = request_lines or gpiod.request_lines
+        self._request = request(chip, consumer=_CONSUMER, config={line.offset: settings})
+
+    def set(self, on: bool, now_ns: int) -> None:
+        """Switch it: the edge is what is counted."""
+        self._request.set_value(self._offset, self._values[on])
+        self.sent += on
+
+    def sent_after(self, time_ns: int) -> int | None:
+        """A line remembers nothing."""
+        return None
+
+    def close(self) -> None:
+        """Release the line, off."""
+        try:
+            self._request.set_value(self._offset, self._values[False])
+        finally:
+            self._request.release()
+
+
+_LONGEST_LINE = 2 * len("1790000000000000000,")
+_MOST_LINES = LONGEST_INTERVAL_S * 1000 // 60
+"""Of the longest interval, of the shortest pulses and pauses."""
+
+
+class RecordedOutput:
+    """A time series: a line ``on_ns,off_ns`` (UTC) a pulse, in a file that grows."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it and cut off what a power cut left of a line. Raises OSError."""
+        self.sent = 0
+        self._on_ns: int | None = None
+        was_there = path.exists()
+        self._file = path.open("ab+", buffering=0)
+        size = self._file.seek(0, os.SEEK_END)
+        start = max(size - _LONGEST_LINE * (_MOST_LINES + 1), 0)
+        self._file.seek(start)
+        tail = self._file.read()
+        whole = tail.rfind(b"\n") + 1
+        self._file.truncate(start + whole)
+        lines = tail[:whole].splitlines()
+        self._lines = (lines[1:] if start else lines) if was_there else None
+
+    def set(self, on: bool, now_ns: int) -> None:
+        """Remember when it went on; the pulse is there when it goes off."""
+        if on:
+            self._on_ns = now_ns
+        elif self._on_ns is not None:
+            begun_ns, self._on_ns = self._on_ns, None
+            line = f"{begun_ns},{now_ns}\n".encode()
+            written = self._file.write(line)
+            if written != len(line):
+                self._file.truncate(self._file.seek(0, os.SEEK_END) - written)
+                raise OSError(errno.ENOSPC, "the disk is full")
+            self.sent += 1
+
+    def sent_after(self, time_ns: int) -> int | None:
+        """Count the lines; a file that is gone tells nothing."""
+        if self._lines is None:
+            return None
+        starts = [line.split(b",")[0] for line in self._lines]
+        return len([start for start in starts if start.isdigit() and int(start) > time_ns])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def open_output(settings: S0Settings) -> Output:
+    """Return the output of a configuration. Raises OSError, also without gpiod."""
+    if settings.file is not None:
+        return RecordedOutput(Path(settings.file))
+    assert settings.offset is not None  # or there would be a file
+    try:
+        return GpioOutput(settings.chip, OutputLine(settings.offset, settings.active_low))
+    except ImportError:
+        raise OSError("a GPIO line needs the gpiod package: pip install meter-node[gpio]") from None
+
+
+# --- sending --------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Monotonic nanoseconds, near UTC's: a host clock that is set disturbs no pulse."""
+
+    def __init__(self) -> None:
+        """Read both clocks."""
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        """Return them."""
+        return time.monotonic_ns() + self._offset_ns
+
+    async def wait_until(self, moment_ns: int) -> None:
+        """Return then, never before."""
+        if (left_ns := moment_ns - self.now_ns()) > 0:
+            await asyncio.sleep(left_ns / NANO)
+
+
+class Sender:
+    """Sends pulses one after the other; none is cut short, nor a pause."""
+
+    def __init__(self, output: Output, clock: Clock, led: Led | None) -> None:
+        """Nothing was sent yet, or long ago."""
+        self._output = output
+        self._clock = clock
+        self._led = led
+        self._free_ns = 0
+
+    async def send(self, pulse: Pulse) -> None:
+        """Send it when it is due. Raises OSError."""
+        await self._clock.wait_until(max(pulse.on_ns, self._free_ns))
+        whole = asyncio.ensure_future(self._whole(pulse.off_ns - pulse.on_ns))
+        try:
+            await asyncio.shield(whole)
+        finally:
+            await whole
+
+    async def _whole(self, length_ns: int) -> None:
+        begun_ns = self._clock.now_ns()
+        self._output.set(True, begun_ns)
+        if self._led is not None:
+            self._led.blink()
+        try:
+            await self._clock.wait_until(begun_ns + length_ns)
+        finally:
+            ended_ns = self._clock.now_ns()
+            self._output.set(False, ended_ns)
+            self._free_ns = ended_ns + PAUSE_MS * NS_PER_MS
+
+
+async def run(view: MeterView, settings: S0Settings) -> None:
+    """Pulse until cancelled. Raises OSError, StoreError: then it is begun again."""
+    output = open_output(settings)
+    if view.led is not None:
+        view.led.led_follows(settings.constant)
+    try:
+        await _pulse(view, settings, output)
+    finally:
+        if view.led is not None:
+            view.led.led_follows(None)
+        with suppress(OSError):
+            output.close()
+
+
+async def _pulse(view: MeterView, settings: S0Settings, output: Output) -> None:
+    clock = Clock()
+    sender = Sender(output, clock, view.led)
+    await view.committed()
+    train = await _go_on(view, settings, output)
+    image_s: int | None = None
+    end_ns = 0
+    while True:
+        if view.second == image_s:
+            await view.committed()
+        # Until the next image is there, as far as the last two tell.
+        length_s = min(max(view.second - image_s, 1), LONGEST_INTERVAL_S) if image_s else 1
+        image_s = view.second
+        start_ns = max(clock.now_ns(), end_ns)
+        end_ns = start_ns + length_s * NANO
+        pulses = train.take(view.raw(settings.energy) or 0, start_ns, end_ns)
+        if not pulses:
+            continue
+        # Counted before they are sent: a cut may swallow some, and never sends one twice.
+        await _keep(view, settings, train.kept(len(pulses), start_ns - 1))
+        before = output.sent
+        try:
+            for pulse in pulses:
+                await sender.send(pulse)
+        finally:
+            unsent = len(pulses) - (output.sent - before)
+            if unsent:
+                await asyncio.shield(_keep(view, settings, train.kept(unsent=unsent)))
+
+
+async def _go_on(view: MeterView, settings: S0Settings, output: Output) -> Train:
+    """Take up what was kept; a module that is new begins at the register as it is."""
+    begun = Kept(view.raw(settings.energy) or 0, 0, 0, settings.constant)
+    if (text := await view.keeping.kept(settings.place)) is not None:
+        try:
+            kept = Kept.from_text(text)
+            return Train(settings.pulses, kept, output.sent_after(kept.after_ns))
+        except ValueError as error:
+            _LOGGER.error("%s: s0: %s; it begins at the register as it is", view.name, error)
+    await _keep(view, settings, begun)
+    return Train(settings.pulses, begun, None)
+
+
+async def _keep(view: MeterView, settings: S0Settings, kept: Kept) -> None:
+    await view.keeping.keep(settings.place, kept.to_text())

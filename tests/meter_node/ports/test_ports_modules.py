@@ -1,0 +1,125 @@
+"""Modules come and go; whatever one of them does, the others and the meter go on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from module_house import ModuleHouse, until
+
+from meter_node.ports import bearers, modules
+from meter_node.ports.module import Kind, MeterView, ModuleSettings
+from meter_node.ports.modules import KINDS, Modules
+
+
+class ToySettings(ModuleSettings):
+    kind: Literal["toy"]
+    name: str = "one"
+    beat: int | None = None
+
+    @property
+    def beat_s(self) -> int | None:
+        return self.beat
+
+
+class Toys:
+    """What the toys did."""
+
+    def __init__(self) -> None:
+        self.running: list[str] = []
+        self.begun: list[str] = []
+        self.fails = False
+        self.ends_in_s = 0.0
+
+    async def run(self, view: MeterView, settings: ToySettings) -> None:
+        self.begun.append(settings.name)
+        if self.fails:
+            raise RuntimeError("a toy breaks")
+        assert settings.name not in self.running
+        self.running.append(settings.name)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(self.ends_in_s)
+            self.running.remove(settings.name)
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> Toys:
+    made = Toys()
+    monkeypatch.setattr(modules, "KINDS", {**KINDS, "toy": Kind(ToySettings, made.run)})
+    monkeypatch.setattr(bearers, "back_off", lambda _: 0.02)
+    return made
+
+
+def toy(name: str = "one", beat: int | None = None) -> tuple[str, ModuleSettings]:
+    return "house", ToySettings(kind="toy", name=name, beat=beat)
+
+
+async def test_modules_come_and_go_and_the_others_are_not_disturbed(toys: Toys) -> None:
+    running = Modules()
+    running.see({"house": ModuleHouse().view})
+    assert running.use([toy("one"), toy("two")]) == (2, 0)
+    await until(lambda: sorted(toys.running) == ["one", "two"])
+    assert running.use([toy("two"), toy("three")]) == (1, 1)
+    await until(lambda: sorted(toys.running) == ["three", "two"])
+    assert toys.begun.count("two") == 1
+    await running.close()
+    assert toys.running == []
+
+
+async def test_one_with_changed_settings_begins_when_the_old_one_has_ended(toys: Toys) -> None:
+    running = Modules()
+    running.see({"house": ModuleHouse().view})
+    running.use([toy("one")])
+    await until(lambda: toys.running == ["one"])
+    toys.ends_in_s = 0.1
+    # The same output, another beat: two at once would fight for it (the toy asserts that).
+    running.use([toy("one", 5)])
+    await until(lambda: toys.begun == ["one", "one"] and toys.running == ["one"])
+    await running.close()
+
+
+async def test_one_that_fails_is_begun_again_and_the_others_go_on(
+    toys: Toys, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    house, running, path = ModuleHouse(), Modules(), tmp_path / "telegrams"
+    toys.fails = True
+    running.see({"house": house.view})
+    p1 = KINDS["p1"].settings(kind="p1", bearer=f"file:{path}")
+    running.use([toy(), ("house", p1)])
+    await until(lambda: len(toys.begun) > 2)
+    await house.play(3)
+    await until(lambda: path.exists() and path.read_bytes().count(b"/MTN5") == 3)
+    assert "a toy breaks" in caplog.text
+    toys.fails = False
+    await until(lambda: toys.running == ["one"])
+    await running.close()
+
+
+async def test_the_meter_commits_as_often_as_the_most_eager_module_wants(toys: Toys) -> None:
+    house, running = ModuleHouse(), Modules()
+    running.see({"house": house.view})
+    running.use([toy("one", 10), toy("two", 1), toy("three")])
+    assert house.view.beat_s == 1
+    running.use([toy("one", 10), toy("three")])
+    assert house.view.beat_s == 10
+    running.use([toy("three")])
+    assert house.view.beat_s is None
+    await running.close()
+
+
+async def test_a_meter_that_is_not_there_has_no_modules(toys: Toys) -> None:
+    running = Modules()
+    running.see({"house": ModuleHouse().view})
+    assert running.use([("barn", toy()[1])]) == (0, 0)
+
+
+def test_every_kind_of_the_table_has_a_section_in_the_documentation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "modules.md").read_text()
+    for name, kind in KINDS.items():
+        assert f'kind = "{name}"' in text
+        for field in kind.settings.model_fields:
+            assert f"`{field}`" in text, f"{name}: {field}"
