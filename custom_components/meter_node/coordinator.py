@@ -71,6 +71,9 @@ WARN_EVERY = timedelta(hours=1)
 NEWS_KEPT = 32
 """For entities that are still being added: as many as one push carries at most."""
 
+LATEST_PUSH = timedelta(minutes=1)
+"""So late may a push come that is older than an answer: a clock that was set back is no reason."""
+
 LEAST_RETURN_WH = 20_000
 """A register does not go on by so much in one step, however long an hour's list was waited for."""
 
@@ -171,8 +174,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
         self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
-        # What was read, and when by the meter's clock.
-        self._read: dict[tuple[CosemObject, int], tuple[datetime, object]] = {}
+        self._read: dict[tuple[CosemObject, int], object] = {}  # since the last push
+        self._read_at: Arrival | None = None
         self._device: dr.DeviceInfo = {}
         self.links = Links(hass, self.title, self, entry.data.get(CONF_RAW_TOPIC))
         self._close_asker: CALLBACK_TYPE | None = None
@@ -449,17 +452,19 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def async_take_states(self, read: Mapping[tuple[CosemObject, int], object]) -> None:
         """Show what the meter answered since its last push; an older push says nothing of it."""
         if self.asker is not None:
-            at = self.asker.meter_time
-            self._read |= {attribute: (at, value) for attribute, value in read.items()}
+            self._read_at = Arrival(dt_util.utcnow(), self.asker.meter_time)
+            self._read |= read
         self.async_set_updated_data(replace(self.data, states=self.data.states.but(read)))
 
     def _states(self, reading: Reading, sent: datetime | None) -> States:
         """Return what a push says, but for what was read of the meter after that was sent."""
-        states = States.of(reading.states)
-        if not self._read or sent is None:
+        states, read_at = States.of(reading.states), self._read_at
+        if read_at is None or read_at.sent is None or sent is None:
             return states
-        self._read = {what: read for what, read in self._read.items() if read[0] > sent}
-        return states.but({what: value for what, (_, value) in self._read.items()})
+        if sent < read_at.sent and dt_util.utcnow() - read_at.at < LATEST_PUSH:
+            return states.but(self._read)
+        self._read, self._read_at = {}, None
+        return states
 
     def _pace(self, sent: datetime | None) -> None:
         """Find out whether slow quantities are shown with this push."""
