@@ -516,12 +516,13 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         store = await async_get_store(self.hass)
         known = store.records.get(self._title)
         keys = fingerprint(self._keys)
-        state = self._reader.state
         if known is None:
-            known = MeterRecord(keys, self._scaler_profile, push_interval_s=hello.push_interval)
-        if known.highest is None or known.keys != keys:
+            known = MeterRecord("", self._scaler_profile, push_interval_s=hello.push_interval)
+            store.records[self._title] = known
+        if known.keys != keys:
+            state = self._reader.state
             store.records[self._title] = known.with_keys(keys, state.highest, state.digest)
-            store.async_changed()
+        store.async_changed()
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             return self.async_update_reload_and_abort(self._entry, data=data, options=options)
         return self.async_create_entry(title=_name(hello, reading), data=data, options=options)
