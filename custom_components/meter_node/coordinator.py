@@ -583,6 +583,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             record.bases[key] = record.totals[key] - register
             if key == IMPORT and self.capacity is not None:
                 self.capacity.shift(record.bases[key] - before)
+                record.capacity = self.capacity.state()
         self._held.clear()
         self._store.async_changed()
 
