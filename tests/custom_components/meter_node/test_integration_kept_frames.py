@@ -326,6 +326,11 @@ def test_a_clock_that_is_off_by_forty_minutes_leaves_open_which_hour_it_tells_of
     assert abs(moment(local("2026-01-15T12:40:00"), at, COPENHAGEN) - at) > OFF_BY
 
 
+def test_a_zone_without_daylight_saving_leaves_nothing_open() -> None:
+    ten = datetime(2026, 7, 15, 10, tzinfo=UTC)
+    assert moment(local("2026-07-15T10:00:00"), ten, UTC) == ten
+
+
 def test_a_deviation_needs_no_zone() -> None:
     ten = datetime(2026, 7, 15, 10, tzinfo=UTC)
     assert moment(CosemDateTime.at(ten, COPENHAGEN), ten, UTC) == ten

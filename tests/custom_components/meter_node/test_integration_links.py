@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
@@ -16,8 +18,9 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meter_node import links
 from custom_components.meter_node import mqtt as our_mqtt
+from custom_components.meter_node.asking import Listening
 from custom_components.meter_node.channel.hello import Hello, response_topic
-from custom_components.meter_node.links import Links
+from custom_components.meter_node.links import Ears, Links, _Way
 from custom_components.meter_node.raw_topic import RawLink
 
 
@@ -127,3 +130,72 @@ async def test_a_broker_that_failed_is_not_waited_for(hass: HomeAssistant) -> No
         entry.mock_state(hass, ConfigEntryState.SETUP_IN_PROGRESS)
         hass.loop.call_later(0.05, entry.mock_state, hass, ConfigEntryState.LOADED)
         assert await our_mqtt.async_ready(hass)
+
+
+@dataclass
+class SlowLink:
+    """A way whose channel takes its time, to begin and to listen."""
+
+    name = "slow"
+    is_waited_for = True
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    left: list[str] = field(default_factory=list)
+
+    async def async_start(self, ears: Ears) -> bool:
+        await self.go_on.wait()
+        return True
+
+    async def async_stop(self) -> None:
+        self.left.append("link")
+
+    async def async_listen(self, requester: str, on_response: Callable[[bytes], None]) -> Listening:
+        await self.go_on.wait()
+        return Listening(lambda: self.left.append(requester), asyncio.Event())
+
+    async def async_send(self, requester: str, request: bytes) -> None:
+        raise AssertionError
+
+
+def with_slow_link(home: Home, ears: Ears) -> tuple[Links, SlowLink]:
+    ways, link = Links(home.hass, home.meter.title, ears), SlowLink()
+    ways._ways = [_Way(link)]
+    return ways, link
+
+
+async def test_a_way_that_comes_when_nobody_listens_any_more_is_left_again(home: Home) -> None:
+    ways, link = with_slow_link(home, Deaf())
+    starting = asyncio.create_task(ways.async_start())
+    await asyncio.sleep(0)
+    await ways.async_stop()
+    link.go_on.set()
+    assert await starting is False
+    assert link.left == ["link"]
+
+
+async def test_who_leaves_while_a_way_begins_to_listen_for_him_leaves_it_too(home: Home) -> None:
+    ways, link = with_slow_link(home, Deaf())
+    link.go_on.set()
+    assert await ways.async_start()
+    link.go_on.clear()
+    listening = asyncio.create_task(ways.async_listen("ab", lambda _: None))
+    await asyncio.sleep(0)
+    await ways.async_stop()
+    link.go_on.set()
+    (await listening).leave()
+    assert link.left == ["link", "ab"]
+
+
+async def test_without_a_channel_no_meter_is_heard(hass: HomeAssistant, meter: Meter) -> None:
+    assert await links.async_hear(hass, meter.title, 0.1) is None
+    assert not await RawLink(hass, "reader/frames").async_start(Deaf())
+
+
+async def test_who_waits_for_a_hello_passes_pushes_over(home: Home, meter: Meter) -> None:
+    hearing = asyncio.create_task(links.async_hear(home.hass, "aa" * 8, 0.2))
+    await home.settle()
+    home.broker.send(f"meter_node/{'aa' * 8}/push", meter.push(), keep=False)
+    home.broker.send(f"meter_node/{'aa' * 8}/hello", meter.hello(system_title="aa" * 8))
+    await home.settle()
+    said = await hearing
+    assert said is not None
+    assert said.system_title == "aa" * 8
