@@ -19,18 +19,12 @@ from meter_node.cosem.table import Caller
 from meter_node.head_end import MOST_SENT
 from meter_node.ports.ami import AmiPort, AmiSettings, Endpoint
 from tests.interop.audit import Audit
-from tests.interop.met import MET, meet
+from tests.interop.met import meet
 from tests.meter_node.cosem.site import Site
 
 VERSION = "1.0.203"
 PLACE = Path(__file__).parents[2] / "build" / "strangers"
 _CLIENT = Path(__file__).with_name("gurux_client.py")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name each stranger that was met, and its version."""
-    for stranger in MET:
-        terminalreporter.write_line(f"interop: {stranger}")
 
 
 @pytest.fixture(scope="session")
