@@ -56,6 +56,8 @@ AT_ONCE = timedelta(days=2)
 """Of a profile, so that no answer takes long; less where a meter says that it is too much."""
 SHORTEST = timedelta(hours=1)
 LONGEST_TOKEN = 128
+_FIRST_YEAR, _LAST_YEAR = 1970, 2105
+"""Of the seconds by which meters count time."""
 
 _CAPTURE_OBJECTS = 3
 _ENTER, _BORROW, _RESET = 1, 3, 1
@@ -90,10 +92,17 @@ def _meter_of(call: ServiceCall) -> MeterNodeCoordinator:
     return meter
 
 
+def _moment(given: datetime) -> datetime:
+    """Return it in UTC. Raises ServiceValidationError where no meter has such a time."""
+    if not _FIRST_YEAR <= given.year <= _LAST_YEAR:  # beyond, no calendar has room for a zone
+        raise _bad("no_such_time", first=str(_FIRST_YEAR), last=str(_LAST_YEAR))
+    return dt_util.as_utc(given).replace(microsecond=0)
+
+
 def _period_of(call: ServiceCall) -> tuple[datetime, datetime]:
     """Return the period in whole seconds, up to now where no end was given."""
-    first = dt_util.as_utc(call.data[ATTR_START]).replace(microsecond=0)
-    last = dt_util.as_utc(call.data.get(ATTR_END) or dt_util.utcnow()).replace(microsecond=0)
+    first = _moment(call.data[ATTR_START])
+    last = _moment(call.data.get(ATTR_END) or dt_util.utcnow())
     if first > last:
         raise _bad("period_backwards")
     if last - first > LONGEST_PERIOD:

@@ -120,6 +120,11 @@ class Asker:
         """The asking side's own title, as topics hold it: another one at every start."""
         return self._requester.title.hex()
 
+    @property
+    def meter_time(self) -> datetime:
+        """What the meter's clock shows now, as far as it was heard."""
+        return self._meter_time.at(dt_util.utcnow())
+
     @callback
     def heard(self, meter_time: datetime) -> None:
         """Take note of the time in a verified message that came just now."""
@@ -239,6 +244,8 @@ class Asker:
     @callback
     def _on_response(self, payload: bytes) -> None:
         """Take the meter's response; of what else comes, only a hint is kept."""
+        if self._closed:
+            return
         try:
             response = self._requester.accept(payload)
         except security.RefusedError as error:

@@ -80,6 +80,10 @@ class Capacity:
         elif power_w is not None:
             self._windows.estimate(at, power_w)
 
+    def shift(self, by_wh: float) -> None:
+        """Go on from another level: from now on the counter of import stands so much higher."""
+        self._windows.shift(by_wh)
+
     def fill(self, windows: Iterable[ClosedWindow]) -> None:
         """Take whole intervals that were missed, from a load profile; the same may come again."""
         self._months.add(windows)

@@ -117,6 +117,13 @@ class Windows:
         self._begin(now, last)
         return closed
 
+    def shift(self, by_wh: float) -> None:
+        """Raise the counter's level, by which nothing was used."""
+        if self._last is not None:
+            self._last = self._last._replace(total_wh=self._last.total_wh + by_wh)
+        if self._begin_wh is not None:
+            self._begin_wh += by_wh
+
     def estimate(self, at: datetime, power_w: float) -> None:
         """Count on by the power where a frame brings no counter; nothing is closed by it."""
         at = at.astimezone(UTC)

@@ -393,7 +393,10 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         """Ask for what may have changed; keys that are left empty stay as they are."""
         self._begin_with_entry()
-        fields = {} if pairing_of(self._entry) is None else _KEY_FIELDS
+        fields = {} if pairing_of(self._entry) is None else {**_KEY_FIELDS}
+        if self._topic is not None:
+            suggested = {"suggested_value": self._topic}
+            fields[vol.Optional(CONF_RAW_TOPIC, description=suggested)] = _TEXT
         return await self._async_ask("reconfigure", user_input, fields, scale=self._scale_wanted)
 
     async def _async_ask(
@@ -428,7 +431,13 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def _async_typed(self, fields: Mapping[vol.Marker, Any]) -> ConfigFlowResult:
         self._profile = self._typed.get(CONF_SCALER_PROFILE)
-        if fields:
+        if topic := self._typed.get(CONF_RAW_TOPIC, "").strip():
+            if not raw_topic.is_topic(topic):
+                raise FieldError(CONF_RAW_TOPIC, "topic_invalid")
+            self._topic = topic
+        if self.source == SOURCE_RECONFIGURE and pairing_of(self._entry) is None:
+            self._pairing = None
+        elif fields:
             self._pairing = read_keys(self._typed, self._title)
             if self._pairing is None and self.source == SOURCE_RECONFIGURE:
                 self._pairing = pairing_of(self._entry)
@@ -507,12 +516,13 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         store = await async_get_store(self.hass)
         known = store.records.get(self._title)
         keys = fingerprint(self._keys)
-        if known is None or known.keys != keys:
+        if known is None:
+            known = MeterRecord("", self._scaler_profile, push_interval_s=hello.push_interval)
+            store.records[self._title] = known
+        if known.keys != keys:
             state = self._reader.state
-            store.records[self._title] = MeterRecord(
-                keys, self._scaler_profile, state.highest, state.digest, hello.push_interval
-            )
-            store.async_changed()
+            store.records[self._title] = known.with_keys(keys, state.highest, state.digest)
+        store.async_changed()
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             return self.async_update_reload_and_abort(self._entry, data=data, options=options)
         return self.async_create_entry(title=_name(hello, reading), data=data, options=options)

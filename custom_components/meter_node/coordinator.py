@@ -22,7 +22,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, pace, patience
+from . import log_entries, meter_time, pace, patience
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
@@ -70,6 +70,12 @@ WARN_EVERY = timedelta(hours=1)
 
 NEWS_KEPT = 32
 """For entities that are still being added: as many as one push carries at most."""
+
+LATEST_PUSH = timedelta(minutes=1)
+"""So late may a push come that is older than an answer: a clock that was set back is no reason."""
+
+LEAST_RETURN_WH = 20_000
+"""A register does not go on by so much in one step, however long an hour's list was waited for."""
 
 _TOTALS = frozenset(register.key for register in registers.REGISTERS if register.is_energy)
 IMPORT = "import_active_energy"
@@ -152,7 +158,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self.capacity = Capacity(
                 choices.capacity_preset, zone, choices.limit_w, self._record.capacity
             )
-        self.data = MeterData(main_fuse_a=choices.main_fuse_a)
+        # Totals that come once an hour: as last shown, for as long as the meter is there.
+        self.data = MeterData(values={**self._record.totals}, main_fuse_a=choices.main_fuse_a)
 
         self._started = dt_util.utcnow()
         self._listening = False  # a frame came that shows how things are
@@ -167,6 +174,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
         self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
+        self._read: dict[tuple[CosemObject, int], object] = {}  # since the last push
+        self._read_at: Arrival | None = None
         self._device: dr.DeviceInfo = {}
         self.links = Links(hass, self.title, self, entry.data.get(CONF_RAW_TOPIC))
         self._close_asker: CALLBACK_TYPE | None = None
@@ -344,19 +353,19 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._refuse(error)
             return error.reason == Refusal.DUPLICATE
         self._keep_counter()
-        reading = verified.reading
+        reading, sent = verified.reading, _sent(verified.reading, retained=retained)
         if not retained:
             self._offline = False  # what a broker had kept does not prove that the node is there
-            self._observe(reading)
-            if self.asker is not None and (sent := _sent(reading)) is not None:
+            self._observe(sent)
+            if self.asker is not None and sent is not None:
                 self.asker.heard(sent)
             self.tariffs.ask_if_due(self.asker)
-        alive = not retained or self._is_young(reading)
+        alive = not retained or self._is_young(sent)
         if alive:
             self._see_life()
         elif verified.repeated:
             return True
-        self._take(reading, self._news(reading, alive=alive, retained=retained))
+        self._take(reading, sent, self._news(reading, sent, alive=alive, retained=retained))
         return True
 
     @callback
@@ -364,15 +373,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Ask for another pairing: this one's control keys are not the meter's any more."""
         self.config_entry.async_start_reauth(self.hass, data={PAIRING_REVOKED: True})
 
-    def _observe(self, reading: Reading) -> None:
+    def _observe(self, sent: datetime | None) -> None:
         """Learn how often the meter really sends, which a hello may say or not."""
-        arrival = Arrival(dt_util.utcnow(), _sent(reading))
+        arrival = Arrival(dt_util.utcnow(), sent)
         if self._last_live is not None:
             gap = patience.gap_s(self._last_live, arrival)
             gaps = [*self._record.gaps_s, gap][-patience.GAPS_KEPT :]
             if gaps != self._record.gaps_s:
                 self._record.gaps_s = gaps
-                self._store.async_changed()
+                self._store.async_changed(soon=False)
         self._last_live = arrival
 
     def _see_life(self) -> None:
@@ -381,36 +390,41 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._fresh = True
         self._wind_watchdog(self.last_good)
 
-    def _take(self, reading: Reading, news: tuple[NewEntry, ...]) -> None:
+    def _take(self, reading: Reading, sent: datetime | None, news: tuple[NewEntry, ...]) -> None:
         """Show a reading; one that is new and old at once is kept for when there is life."""
         self.accepted += 1
         self.reading = reading
         if reading.texts.items() - self._texts.items():
             self._texts |= reading.texts
             self._describe_device()
-        self._pace(reading)
+        self._pace(sent)
         self._tell_availability("its node is offline", update=False)
         data = replace(
             self.data,
             values=self._values(reading),
-            states=States.of(reading.states),
+            states=self._states(reading, sent),
             keeps_logs=bool(reading.logs or reading.events),
             news=(*self.data.news, *news)[-NEWS_KEPT:],
         )
-        self._account(reading, data)
+        self._account(reading, sent, data)
         self.tariffs.told(news)
         self.async_set_updated_data(self._as_of_now(data))
 
-    def _account(self, reading: Reading, data: MeterData) -> None:
+    def _account(self, reading: Reading, sent: datetime | None, data: MeterData) -> None:
         """Book what the counters have gone on: by the meter's own clock, while that is right."""
-        at = dt_util.utcnow() if _is_lost(reading.time) else _sent(reading) or dt_util.utcnow()
+        at = dt_util.utcnow() if sent is None or _is_lost(reading.time) else sent
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
         self.tariffs.heard(at, counters_wh, data.states)
         if self.capacity is not None:
-            self.capacity.take(at, counters_wh.get(IMPORT), _import_power_w(reading.values))
+            self.capacity.take(at, self._import_wh(reading), _import_power_w(reading.values))
             self._record.capacity = self.capacity.state()
         if self.capacity is not None or self.pricing is not None:
-            self._store.async_changed()
+            self._store.async_changed(soon=False)
+
+    def _import_wh(self, reading: Reading) -> float | None:
+        """Return the counter of import itself: what is shown stands still while it is held."""
+        register = reading.values.get(IMPORT)
+        return None if register is None else register + self.base(IMPORT)
 
     @callback
     def fill_capacity(self, windows: Iterable[ClosedWindow]) -> None:
@@ -436,18 +450,33 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     @callback
     def async_take_states(self, read: Mapping[tuple[CosemObject, int], object]) -> None:
-        """Show what the meter answered since its last push."""
+        """Show what the meter answered since its last push; an older push says nothing of it."""
+        if self.asker is not None:
+            self._read_at = Arrival(dt_util.utcnow(), self.asker.meter_time)
+            self._read |= read
         self.async_set_updated_data(replace(self.data, states=self.data.states.but(read)))
 
-    def _pace(self, reading: Reading) -> None:
+    def _states(self, reading: Reading, sent: datetime | None) -> States:
+        """Return what a push says, but for what was read of the meter after that was sent."""
+        states, read_at = States.of(reading.states), self._read_at
+        if read_at is None or read_at.sent is None or sent is None:
+            return states
+        if sent < read_at.sent and dt_util.utcnow() - read_at.at < LATEST_PUSH:
+            return states.but(self._read)
+        self._read, self._read_at = {}, None
+        return states
+
+    def _pace(self, sent: datetime | None) -> None:
         """Find out whether slow quantities are shown with this push."""
-        sent = _sent(reading) or dt_util.utcnow()
+        sent = sent or dt_util.utcnow()
         interval_s = self.observed_interval_s or self.push_interval_s
         self.slow_is_due = pace.is_due(sent, interval_s, self._slow_shown)
         if self.slow_is_due:
             self._slow_shown = sent
 
-    def _news(self, reading: Reading, *, alive: bool, retained: bool) -> tuple[NewEntry, ...]:
+    def _news(
+        self, reading: Reading, sent: datetime | None, *, alive: bool, retained: bool
+    ) -> tuple[NewEntry, ...]:
         """Return the log entries to tell; what happened while nobody listened is only noted."""
         entries, seen = log_entries.unseen(
             reading, self._record.entries, dt_util.get_default_time_zone()
@@ -462,20 +491,20 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             entries = [
                 entry
                 for entry in entries
-                if not self._was_missed(entry, reading, retained=retained)
+                if not self._was_missed(entry, None if retained else sent)
             ]
         serials = range(self._told, self._told + len(entries))
         self._told += len(entries)
         return tuple(map(NewEntry, serials, entries))
 
-    def _was_missed(self, entry: LogEntry, reading: Reading, retained: bool) -> bool:
+    def _was_missed(self, entry: LogEntry, sent: datetime | None) -> bool:
         """Whether it had happened three intervals before the start already.
 
         How long ago, only the meter's clock can tell, which may be wrong: a live frame's own time
         stands for now.
         """
         now = dt_util.utcnow()
-        as_of = now if retained else _sent(reading) or now
+        as_of = sent or now
         borne = now - self._started + timedelta(seconds=self._patience_s)
         return as_of - entry.time > borne
 
@@ -498,8 +527,10 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     def _total(self, key: str, register: float) -> float:
         """Return a total that never goes down, but for a roll-over of the register."""
-        value = register + self.base(key)
         before = self._record.totals.get(key)
+        if key in self._record.falls and before is not None:
+            self._look_for_return(key, before - self.base(key), register)
+        value = register + self.base(key)
         if before is not None and value < before:
             if before > 0.9 * registers.ROLLOVER_WH and value < 0.1 * registers.ROLLOVER_WH:
                 _LOGGER.warning("%s: %s rolled over", self.name, key)
@@ -517,8 +548,26 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._held.pop(key, None)
         if value != before:
             self._record.totals[key] = value
-            self._store.async_changed()
+            self._store.async_changed(soon=False)
         return value
+
+    def _look_for_return(self, key: str, before: float, register: float) -> None:
+        """Give a base up whose register came back to where it had fallen from: nothing was lost."""
+        fell_from, fell_to, base = self._record.falls[key]
+        if not came_back(fell_from, fell_to, before, register):
+            return
+        _LOGGER.warning(
+            "%s: %s came back from %s to %s; it counts from there, and not on top of it",
+            self.name,
+            key,
+            before,
+            register,
+        )
+        del self._record.falls[key]
+        self._record.bases[key] = base
+        if not base:
+            del self._record.bases[key]
+        self._store.async_changed()
 
     @callback
     def async_count_on(self) -> None:
@@ -527,14 +576,19 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         A lower total would be taken for a meter that began at zero: all of it would be counted
         once more as consumption.
         """
+        record = self._record
         for key, register in self._held.items():
-            self._record.bases[key] = self._record.totals[key] - register
+            before = self.base(key)
+            record.falls[key] = [record.totals[key] - before, register, before]
+            record.bases[key] = record.totals[key] - register
+            if key == IMPORT and self.capacity is not None:
+                self.capacity.shift(record.bases[key] - before)
+                record.capacity = self.capacity.state()
         self._held.clear()
         self._store.async_changed()
 
-    def _is_young(self, reading: Reading) -> bool:
+    def _is_young(self, sent: datetime | None) -> bool:
         """Whether a kept frame still tells how things are, by the meter's own clock."""
-        sent = _sent(reading)
         if sent is None:
             return False
         return abs(dt_util.utcnow() - sent) < timedelta(seconds=self._patience_s)
@@ -544,7 +598,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if state.highest != self._record.highest:
             self._record.highest = state.highest
             self._record.digest = state.digest
-            self._store.async_changed()
+            self._store.async_changed(soon=False)
 
     def _refuse(self, error: NotTakenError) -> None:
         """Count a refused frame; warn of each kind once an hour."""
@@ -644,6 +698,18 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         return _MAKER_OF_LIST.get(self.reading.list_name if self.reading else "", _OWN_MAKER)
 
 
+def came_back(fell_from: float, fell_to: float, before: float, register: float) -> bool:
+    """Whether a register (Wh) stands again where it fell from: by one step, not by being used.
+
+    An absence of weeks is a great step too. So one counts that makes good half of the fall at once,
+    and more than a house uses in an hour, up to where it fell from; a tenth of the fall may lack,
+    as one that is restored from a back-up stands somewhat lower.
+    """
+    fell = fell_from - fell_to
+    near = fell_from - 0.1 * fell
+    return before < near <= register and register - before >= max(fell / 2, LEAST_RETURN_WH)
+
+
 def _import_power_w(values: Mapping[str, float]) -> float | None:
     return values.get("import_active_power")
 
@@ -653,28 +719,31 @@ def _is_lost(time: CosemDateTime | None) -> bool:
     return time is not None and bool((time.status or 0) & ClockStatus.INVALID_VALUE)
 
 
-def _sent(reading: Reading) -> datetime | None:
-    """Return when the meter says that it sent a reading."""
-    return None if reading.time is None else reading.time.utc(dt_util.get_default_time_zone())
+def _sent(reading: Reading, *, retained: bool) -> datetime | None:
+    """Return when the meter says that it sent a reading, which came just now.
+
+    Where its local time can mean two moments, one that was kept counts as the older.
+    """
+    if reading.time is None:
+        return None
+    zone = dt_util.get_default_time_zone()
+    return (
+        reading.time.utc(zone)
+        if retained
+        else meter_time.moment(reading.time, dt_util.utcnow(), zone)
+    )
 
 
 def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> MeterRecord:
-    """Return the meter's record, begun anew where other keys or another scale void it."""
+    """Return the meter's record, begun anew in what other keys or another scale make void."""
     record = store.records.get(title)
     if record is None:
         record = MeterRecord(keys, profile)
     elif record.keys != keys:
-        record = MeterRecord(
-            keys,
-            profile,
-            push_interval_s=record.push_interval_s,
-            calendar=record.calendar,
-            costs=record.costs,
-            capacity=record.capacity,
-        )
-    elif record.scaler_profile != profile:
+        record = record.with_keys(keys, None, "")
+    if record.scaler_profile != profile:
         record.scaler_profile = profile
-        record.totals, record.bases = {}, {}
+        record.totals, record.bases, record.falls = {}, {}, {}
         record.history = {}  # filled anew, in the other scale
         # What was paid stays; counters in another scale are another start.
         record.costs.pop("counted", None)

@@ -106,6 +106,25 @@ class Costs:
                     self._counted[register] = _Counted(wh, at)
                     continue
                 self._price(direction.key, pricing, prices, register, tariff, energy_wh, at)
+            self._pass_over(direction.register, counters_wh, at, by_tariff)
+
+    def _pass_over(
+        self, total: str, counters_wh: Mapping[str, float], at: datetime, by_tariff: bool
+    ) -> None:
+        """Let the counters that were not priced now start from here: theirs was priced by others.
+
+        Which ones are priced changes with the choice of tariff.
+        """
+        used = {register for register, _ in _registers(total, counters_wh, by_tariff)}
+        if not used:
+            return
+        for register in (total, *(f"{total}_t{tariff}" for tariff in TARIFFS)):
+            if register in used:
+                continue
+            if register in counters_wh:
+                self._counted[register] = _Counted(counters_wh[register], at)
+            elif (register == total) != (total in used):
+                self._counted.pop(register, None)
 
     def _gone_on(self, register: str, wh: float, at: datetime) -> float:
         """Return what a counter has gone on, over a roll-over too; 0 where it begins."""

@@ -15,16 +15,21 @@ from .const import (
     CONF_CONTROL_AUTHENTICATION_KEY,
     CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
+    CONF_PAIRING_NAME,
+    CONF_RAW_TOPIC,
     CONF_SYSTEM_TITLE,
 )
 from .coordinator import MeterNodeConfigEntry
 
-# A real meter's system title is its serial number, and a topic holds it too.
+# A real meter's system title is its serial number, and a topic holds it too; whoever chose a topic
+# or a pairing's name may have put his own into it.
 TO_REDACT = {
     CONF_AUTHENTICATION_KEY,
     CONF_CONTROL_AUTHENTICATION_KEY,
     CONF_CONTROL_ENCRYPTION_KEY,
     CONF_ENCRYPTION_KEY,
+    CONF_PAIRING_NAME,
+    CONF_RAW_TOPIC,
     CONF_SYSTEM_TITLE,
     "gs1_number",
     "meter_number",

@@ -8,8 +8,8 @@ how the homeowner is asked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, cast
 
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
@@ -75,12 +75,34 @@ _QUANTITIES: Mapping[str, str] = {
 }
 
 
+# How money is told of a direction: whoever chose any of these has chosen.
+_MONEY: Mapping[str, tuple[str, ...]] = {
+    "stat_cost": ("stat_cost", "entity_energy_price", "number_energy_price"),
+    "stat_compensation": (
+        "stat_compensation",
+        "entity_energy_price_export",
+        "number_energy_price_export",
+    ),
+}
+_ENERGY_OF_MONEY = {"stat_cost": "stat_energy_from", "stat_compensation": "stat_energy_to"}
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What would be added, and how many sources stay as they are."""
 
     connection: GridConnection
     kept: int
+    is_there: bool = False
+    """Whether the connection is there, and lacks only the money that these statistics tell."""
+
+    @property
+    def added(self) -> dict[str, str]:
+        """Return the statistics that would be added, by their field."""
+        found = self.connection.statistics
+        if not self.is_there:
+            return found
+        return {name: statistic for name, statistic in found.items() if name in _MONEY}
 
 
 def is_there(sources: Sequence[SourceType], statistic: str) -> bool:
@@ -98,9 +120,14 @@ async def async_missing(hass: HomeAssistant, entry: ConfigEntry) -> Proposal | N
         return None
     connection = _connection(hass, entry)
     sources = _sources(manager)
-    if connection is None or is_there(sources, connection.stat_energy_from):
+    if connection is None:
         return None
-    return Proposal(connection, len(sources))
+    if not is_there(sources, connection.stat_energy_from):
+        return Proposal(connection, len(sources))
+    lacking = _lacking(sources, connection)
+    if lacking is None:
+        return None
+    return Proposal(lacking, len(sources) - 1, is_there=True)
 
 
 async def async_proposal(hass: HomeAssistant, entry: ConfigEntry) -> Proposal | None:
@@ -117,7 +144,8 @@ async def async_proposal(hass: HomeAssistant, entry: ConfigEntry) -> Proposal | 
         for name, statistic in connection.statistics.items()
         if statistic in existing
     }
-    return Proposal(GridConnection(name=connection.name, **there), missing.kept)
+    found = replace(missing, connection=GridConnection(name=connection.name, **there))
+    return found if found.added else None
 
 
 async def async_add(hass: HomeAssistant, proposal: Proposal) -> None:
@@ -129,15 +157,61 @@ async def async_add(hass: HomeAssistant, proposal: Proposal) -> None:
     if manager is None:
         raise NotValidError("energy")
     sources = _sources(manager)
-    if is_there(sources, proposal.connection.stat_energy_from):
+    completed = _completed(sources, proposal)
+    if completed == sources:
         return
-    completed = [*sources, proposal.connection.source()]
     try:
         ENERGY_SOURCE_SCHEMA(completed)
     except vol.Invalid as error:
         raise NotValidError(str(error)) from None
     preferences = manager.data or manager.default_preferences()
     await manager.async_update({**preferences, "energy_sources": completed})
+
+
+def _is_of(source: SourceType, connection: GridConnection) -> bool:
+    return (
+        source["type"] == "grid" and source.get("stat_energy_from") == connection.stat_energy_from
+    )
+
+
+def _fits(source: Mapping[str, object], connection: GridConnection, money: str) -> bool:
+    """Whether a source takes the connection's energy, and nobody chose what it costs or earns."""
+    energy = _ENERGY_OF_MONEY[money]
+    return source.get(energy) == getattr(connection, energy) and all(
+        source.get(name) is None for name in _MONEY[money]
+    )
+
+
+def _lacking(sources: Sequence[SourceType], connection: GridConnection) -> GridConnection | None:
+    """Return the connection with the money alone that its source lacks, None where it lacks none.
+
+    Where several take this import, it is nobody's guess which one should have it.
+    """
+    found = [source for source in sources if _is_of(source, connection)]
+    if len(found) != 1:
+        return None
+    source = found[0]
+    cost, compensation = (
+        getattr(connection, name) if _fits(source, connection, name) else None for name in _MONEY
+    )
+    if cost is None and compensation is None:
+        return None
+    return replace(connection, stat_cost=cost, stat_compensation=compensation)
+
+
+def _completed(sources: Sequence[SourceType], proposal: Proposal) -> list[SourceType]:
+    """Return the sources with what is proposed, as far as nobody has chosen it meanwhile."""
+    connection = proposal.connection
+    if not is_there(sources, connection.stat_energy_from):
+        return [*sources, connection.source()]
+    lacking = _lacking(sources, connection)
+    if lacking is None:
+        return list(sources)
+    money = {name: value for name in _MONEY if (value := getattr(lacking, name)) is not None}
+    return [
+        cast("SourceType", {**source, **money}) if _is_of(source, connection) else source
+        for source in sources
+    ]
 
 
 def _sources(manager: EnergyManager) -> list[SourceType]:

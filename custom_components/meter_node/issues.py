@@ -159,14 +159,16 @@ class Watch:
     async def _async_misses(self) -> bool:
         """Return whether the Energy dashboard lacks the meter, which then has statistics.
 
-        The database is asked only until that was so once: who ignores the issue pays nothing.
+        The database is asked only until that was so once, where the meter is not there at all: who
+        ignores the issue pays nothing.
         """
-        look = (
-            energy_dashboard.async_missing
-            if ENERGY_DASHBOARD in self._raised
-            else energy_dashboard.async_proposal
-        )
-        return await look(self._hass, self._meter.config_entry) is not None
+        missing = await energy_dashboard.async_missing(self._hass, self._meter.config_entry)
+        if missing is None:
+            return False
+        if ENERGY_DASHBOARD in self._raised and not missing.is_there:
+            return True
+        found = await energy_dashboard.async_proposal(self._hass, self._meter.config_entry)
+        return found is not None
 
     def _situation(self, *, misses_energy_dashboard: bool) -> Situation:
         meter = self._meter
@@ -216,8 +218,10 @@ class Watch:
         )
 
     def _clear(self, problem: Problem) -> None:
-        self._raised.discard(problem.key)
-        ir.async_delete_issue(self._hass, DOMAIN, self._id(problem.key))
+        """Take it back, once it was raised: before that, what a homeowner ignores stays ignored."""
+        if problem.key in self._raised:
+            self._raised.discard(problem.key)
+            ir.async_delete_issue(self._hass, DOMAIN, self._id(problem.key))
 
 
 @callback

@@ -19,9 +19,9 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
 from . import mqtt
-from .channel.cosem_time import CosemDateTime
 from .channel.kept import LATEST_S, KeptError, KeptFrame, KeptRequest, KeptResponse
 from .const import DOMAIN
+from .meter_time import moment
 from .reader import MeterReader, NotTakenError, Past
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,30 +41,6 @@ class KeptFramesError(HomeAssistantError):
     def __init__(self) -> None:
         """Say so in the user's language."""
         super().__init__(translation_domain=DOMAIN, translation_key="kept_frames_no_answer")
-
-
-def moment(time: CosemDateTime, arrived: datetime, zone: tzinfo) -> datetime | None:
-    """Return when the meter says that it was, in UTC; None where that is far from the arrival.
-
-    A real meter does not send its deviation, and some keep standard time all the year: of what its
-    local time can mean in the zone, the arrival tells which.
-    """
-    if time.deviation_minutes is not None:
-        meant = {time.utc(zone)}
-    else:
-        meant = {
-            (time.local - offset).replace(tzinfo=UTC)
-            for offset in (_standard(arrived, zone), arrived.astimezone(zone).utcoffset())
-            if offset is not None
-        }
-    nearest = min(meant, key=lambda at: abs(at - arrived), default=None)
-    return nearest if nearest is not None and abs(nearest - arrived) <= OFF_BY else None
-
-
-def _standard(at: datetime, zone: tzinfo) -> timedelta | None:
-    local = at.astimezone(zone)
-    offset, saving = local.utcoffset(), local.dst()
-    return None if offset is None or saving is None else offset - saving
 
 
 @dataclass(slots=True)
@@ -133,7 +109,7 @@ class KeptFrames:
             return None
         arrived = datetime.fromtimestamp(kept.arrived_s, UTC)
         at = moment(past.reading.time, arrived, self._zone)
-        return None if at is None else (at, past)
+        return (at, past) if abs(at - arrived) <= OFF_BY else None
 
     async def _frames(self, first: datetime, last: datetime) -> AsyncGenerator[KeptFrame]:
         """Give the kept frames that arrived in that time: a bounded piece for each request."""

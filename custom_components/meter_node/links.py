@@ -162,11 +162,14 @@ class Links:
     @callback
     def on_hello(self, hello: Hello) -> None:
         """Hand a hello on, whichever way it came."""
-        self._ears.on_hello(hello)
+        if not self._stopped:
+            self._ears.on_hello(hello)
 
     @callback
     def on_push(self, way: _Way, payload: bytes, retained: bool) -> bool:
         """Hand a push on, and remember which way it came."""
+        if self._stopped:
+            return False
         good = self._ears.on_push(payload, retained)
         if good and not retained:
             for other in self._ways:
@@ -180,6 +183,8 @@ class Links:
     def on_status(self, way: _Way, online: bool) -> None:
         """Hand the node's word on, but not that it is gone by one way while another brings."""
         way.offline = not online
+        if self._stopped:
+            return
         if online or not self.bringing:
             self._ears.on_status(online)
 

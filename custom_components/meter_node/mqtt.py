@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
@@ -22,26 +23,58 @@ if TYPE_CHECKING:
 
     from .links import Ears
 
+READY_S = 5.0
+_LOOK_S = 0.1
+_COMING = {ConfigEntryState.NOT_LOADED, ConfigEntryState.SETUP_IN_PROGRESS}
 _QOS = 1
 _STATUS = {hello.ONLINE.encode(): True, hello.OFFLINE.encode(): False}
 
 
 async def async_ready(hass: HomeAssistant) -> bool:
-    """Return whether MQTT is set up; waits while it is being set up."""
+    """Return whether MQTT is set up; waits a few seconds while it is being set up.
+
+    Home Assistant's own way to wait bears one that failed for 50 s.
+    """
     if "mqtt" not in hass.config.components:
         return False
-    from homeassistant.components import mqtt
-
-    return await mqtt.async_wait_for_mqtt_client(hass)
+    try:
+        async with asyncio.timeout(READY_S):
+            while True:
+                states = {entry.state for entry in hass.config_entries.async_entries("mqtt")}
+                if ConfigEntryState.LOADED in states:
+                    return True
+                if not states & _COMING:
+                    return False
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError:
+        return False
 
 
 async def _async_subscribe(
     hass: HomeAssistant, topic: str, received: Callable[[ReceiveMessage], None]
 ) -> CALLBACK_TYPE:
-    """Hand each message of a topic on as it came: what is no UTF-8 is not worth a warning."""
+    """Hand each message of a topic on as it came: what is no UTF-8 is not worth a warning.
+
+    Once Home Assistant's MQTT was reloaded, leaving ends nothing there: so it is ended here, and
+    what is still handed over keeps nobody alive.
+    """
     from homeassistant.components import mqtt
 
-    return await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+    ears: list[Callable[[ReceiveMessage], None]] = [received]
+
+    @callback
+    def hand_on(message: ReceiveMessage) -> None:
+        for ear in ears:
+            ear(message)
+
+    unsubscribe = await mqtt.async_subscribe(hass, topic, hand_on, _QOS, encoding=None)
+
+    @callback
+    def leave() -> None:
+        ears.clear()
+        unsubscribe()
+
+    return leave
 
 
 async def async_subscribe_raw(
@@ -97,7 +130,7 @@ async def _async_listen(
 
     ready = asyncio.Event()
     stop_waiting = mqtt.async_on_subscribe_done(hass, topic, _QOS, ready.set)
-    unsubscribe = await mqtt.async_subscribe(hass, topic, received, _QOS, encoding=None)
+    unsubscribe = await _async_subscribe(hass, topic, received)
 
     @callback
     def leave() -> None:

@@ -17,6 +17,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, UnitOfElectricCurrent, UnitOfPower
 from homeassistant.data_entry_flow import section
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.selector import (
     EntitySelector,
     EntitySelectorConfig,
@@ -58,6 +59,9 @@ SECTION_EXPORT = "export"
 
 TARIFFS_WITHOUT_CALENDAR = 4
 """So many prices are asked for while the meter's calendar is not known: few have more tariffs."""
+
+_ALWAYS_CHOSEN = frozenset({CONF_IMPORT_PRICES, CONF_EXPORT_PRICES})
+"""What stands in the options once they were submitted: a fuse that lacks then was emptied."""
 
 _DIRECTIONS = (
     (SECTION_IMPORT, CONF_IMPORT_PRICES, CONF_IMPORT_SPOT),
@@ -111,7 +115,8 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
             else:
                 self._chosen = dict(typed)
                 return await self.async_step_prices()
-        if CONF_MAIN_FUSE not in typed and user_input is None and self._limit_a is not None:
+        is_new = not self.config_entry.options.keys() & _ALWAYS_CHOSEN
+        if is_new and user_input is None and self._limit_a is not None:
             typed = {**typed, CONF_MAIN_FUSE: self._limit_a}
         return self.async_show_form(
             step_id="init", data_schema=self._schema_of_init(typed), errors=errors
@@ -195,6 +200,9 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
             return None
         if (state := self.hass.states.get(entity_id)) is None:
             return "spot_missing"
+        entity = er.async_get(self.hass).async_get(entity_id)
+        if entity is not None and entity.config_entry_id == self.config_entry.entry_id:
+            return "spot_own"
         try:
             unit_factor(state.attributes.get(ATTR_UNIT_OF_MEASUREMENT), currency)
         except UnitError as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 
-from . import bluetooth
+from . import bluetooth, meter_time
 from .asking import Asker, AskError
 from .channel import objects, services
 from .channel.hello import Hello
@@ -83,7 +83,8 @@ async def _async_is_refused(
     """Ask the meter something that changes nothing."""
     asker = Asker(hass, links, bytes.fromhex(title), control, lambda: None)
     if live.reading.time is not None:
-        asker.heard(live.reading.time.utc(dt_util.get_default_time_zone()))
+        now, zone = dt_util.utcnow(), dt_util.get_default_time_zone()
+        asker.heard(meter_time.moment(live.reading.time, now, zone))
     try:
         async with asyncio.timeout(ANSWER_S):
             await asker.async_ask(services.get(objects.PUSH_INTERVAL))

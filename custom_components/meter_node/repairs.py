@@ -54,6 +54,12 @@ class EnergyDashboardFlow(MeterRepairFlow):
 
     _shown: Proposal | None = None
 
+    async def async_step_complete(
+        self, user_input: dict[str, Any] | None = None
+    ) -> RepairsFlowResult:
+        """Do it for a connection that is there: only its text is another."""
+        return await self.async_step_confirm(user_input)
+
     async def _async_confirm(
         self, entry: MeterNodeConfigEntry, *, confirmed: bool
     ) -> RepairsFlowResult:
@@ -68,9 +74,9 @@ class EnergyDashboardFlow(MeterRepairFlow):
         self._shown = await energy_dashboard.async_proposal(self.hass, entry)
         if self._shown is None:  # done by hand meanwhile
             return self.async_create_entry(data={})
-        statistics = self._shown.connection.statistics
+        statistics = self._shown.added
         return self.async_show_form(
-            step_id="confirm",
+            step_id="complete" if self._shown.is_there else "confirm",
             data_schema=vol.Schema(
                 {vol.Optional(name, default=value): _SHOWN for name, value in statistics.items()}
             ),

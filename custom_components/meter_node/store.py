@@ -1,13 +1,14 @@
 """What must outlive a restart of Home Assistant: counters, totals, logs; one file for all meters.
 
-A counter is written within seconds of its frame. Must not know what a frame is.
+What each push moves is written within half a minute, all else within seconds. Must not know what a
+frame is.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.storage import Store
@@ -17,6 +18,10 @@ from .channel.security import Keys
 from .const import DEFAULT_PUSH_INTERVAL_S, DOMAIN
 
 SAVE_DELAY_S = 2
+PUSH_SAVE_DELAY_S = 30
+"""For what every push moves: writing it each time would wear out a memory card. Whoever makes Home
+Assistant crash can have the pushes of these seconds accepted once more, which are no older than
+that, move no total back and count no energy twice."""
 METERS_A_SECOND = 100
 """All are written together, so a street's file is written more seldom than a household's."""
 _VERSION = 1
@@ -31,7 +36,7 @@ def fingerprint(keys: Keys | None) -> str:
 
 @dataclass(slots=True)
 class MeterRecord:
-    """What is kept of one meter, valid for one pair of keys."""
+    """What is kept of one meter; only what was received last is valid for one pair of keys."""
 
     keys: str
     """Their fingerprint: counters are counted anew with new keys."""
@@ -45,6 +50,8 @@ class MeterRecord:
     """As they are shown."""
     bases: dict[str, float] = field(default_factory=dict)
     """What a total is shown above its register, since that went back and was taken as it is."""
+    falls: dict[str, list[float]] = field(default_factory=dict)
+    """Registers that were taken as they are: from where each fell, to where, and its base then."""
     gaps_s: list[int] = field(default_factory=list)
     """Between the last good live frames: how often the meter really sends."""
     entries: dict[str, int] = field(default_factory=dict)
@@ -57,6 +64,14 @@ class MeterRecord:
     """See ``costs``."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """See ``capacity``."""
+
+    def with_keys(self, keys: str, highest: int | None, digest: str) -> Self:
+        """Return it for other keys of the same meter: what was measured and paid goes on.
+
+        It is another record, since whoever still listens with the old keys writes in this one. The
+        numbers of log entries begin anew, as a node that was set up anew counts them from one.
+        """
+        return replace(self, keys=keys, highest=highest, digest=digest, entries={})
 
 
 _FIELDS = tuple(one.name for one in fields(MeterRecord))
@@ -71,26 +86,35 @@ class MeterStore:
         self.records: dict[str, MeterRecord] = {}
         self._loaded = False
         self._save_pending = False
+        self._soon = False
 
     async def async_load(self) -> None:
-        """Read the file, once."""
+        """Read the file, once; what a newer version kept besides is passed over."""
         if self._loaded:
             return
         stored = await self._store.async_load() or {}
         if not self._loaded:  # another caller may have come here meanwhile
             self._loaded = True
-            self.records = {title: MeterRecord(**record) for title, record in stored.items()}
+            self.records = {
+                title: MeterRecord(
+                    **{name: value for name, value in record.items() if name in _FIELDS}
+                )
+                for title, record in stored.items()
+            }
 
     @callback
-    def async_changed(self) -> None:
-        """Have the records written soon.
+    def async_changed(self, *, soon: bool = True) -> None:
+        """Have the records written: soon, or with what each push moves.
 
         ``async_delay_save`` puts an earlier request off each time, so it is asked once a write.
         """
-        if not self._save_pending:
-            self._save_pending = True
-            delay_s = max(SAVE_DELAY_S, len(self.records) / METERS_A_SECOND)
-            self._store.async_delay_save(self._content, delay_s)
+        if self._soon or (self._save_pending and not soon):
+            return
+        self._save_pending, self._soon = True, soon
+        delay_s = SAVE_DELAY_S if soon else PUSH_SAVE_DELAY_S
+        self._store.async_delay_save(
+            self._content, max(delay_s, len(self.records) / METERS_A_SECOND)
+        )
 
     async def async_save(self) -> None:
         """Write now what is waiting to be written."""
@@ -98,7 +122,7 @@ class MeterStore:
             await self._store.async_save(self._content())
 
     def _content(self) -> dict[str, dict[str, Any]]:
-        self._save_pending = False
+        self._save_pending = self._soon = False
         # By hand: dataclasses.asdict takes ten times as long, and a street has many records.
         return {
             title: {name: getattr(record, name) for name in _FIELDS}

@@ -169,9 +169,11 @@ CODES: tuple[EventCode, ...] = (
         "Current without voltage",
         "Strøm uden spænding",
     ),
-    EventCode(184, "phase_order_right", Log.POWER_QUALITY, "Phase order right", "Faserækkefølge"),
+    EventCode(
+        184, "phase_order_right", Log.POWER_QUALITY, "Phase order right", "Faserækkefølge i orden"
+    ),
     EventCode(185, "current_normal", Log.FRAUD, "Current normal again", "Strøm normal igen"),
-    EventCode(190, "tariff_override", Log.STATUS, "Tariff overridden", "Tarif tvunget"),
+    EventCode(190, "tariff_override", Log.STATUS, "Tariff overridden", "Tarif tilsidesat"),
     EventCode(
         191, "customer_counter_reset", Log.STATUS, "Trip counter reset", "Kundetæller nulstillet"
     ),
@@ -182,7 +184,7 @@ CODES: tuple[EventCode, ...] = (
     ),
     EventCode(195, "relay_switched", Log.DISCONNECTOR, "Load relay switched", "Lastrelæ skiftet"),
     EventCode(
-        196, "relay_commanded", Log.DISCONNECTOR, "Load relay commanded", "Lastrelæ beordret"
+        196, "relay_commanded", Log.DISCONNECTOR, "Load relay commanded", "Kommando til lastrelæ"
     ),
     EventCode(200, "credit_low", Log.CREDIT, "Credit low", "Lav saldo"),
     EventCode(201, "credit_exhausted", Log.CREDIT, "Credit used up", "Saldo opbrugt"),

@@ -16,6 +16,7 @@ const FROM_GRID = "#488fc2";
 const TO_GRID = "#8353d1";
 // Without a limit of its own a house is drawn for a common main fuse, 230 V × 25 A a phase.
 const WATTS_A_PHASE = 5750;
+const WATTS = { mW: 0.001, W: 1, kW: 1000, MW: 1e6, GW: 1e9, TW: 1e12 };
 
 // --- what there is -----------------------------------------------------------------------------
 
@@ -57,7 +58,10 @@ const registries = new WeakMap();
 /** Return the registry's rows; asked for once, until an entity comes, goes or is changed. */
 function registryOf(hass) {
   if (!registries.has(hass.entities)) {
-    registries.set(hass.entities, hass.callWS({ type: "config/entity_registry/list" }));
+    const rows = hass.callWS({ type: "config/entity_registry/list" });
+    registries.set(hass.entities, rows);
+    // A connection that was lost for a moment must not be remembered.
+    rows.catch(() => registries.delete(hass.entities));
   }
   return registries.get(hass.entities);
 }
@@ -160,12 +164,18 @@ function exportOf(meter, hass) {
   return Number(hass.states[exported]?.state) === 0 ? undefined : exported;
 }
 
+/** Return how many watts are one of the unit in which a power is shown, by its owner's choice. */
+function wattsOf(state) {
+  return WATTS[state?.attributes?.unit_of_measurement] ?? 1;
+}
+
 /** Return the signed power on a dial: below zero the house exports. */
 function powerGauge(meter, hass) {
   const entity = meter.find("sensor", "active_power");
   const limit = meter.find("sensor", "power_limit");
   const phases = Math.max(meter.phases("voltage").length, 1);
-  const max = Number(hass.states[limit]?.state) || phases * WATTS_A_PHASE;
+  const limitW = Number(hass.states[limit]?.state) * wattsOf(hass.states[limit]);
+  const max = (limitW || phases * WATTS_A_PHASE) / wattsOf(hass.states[entity]);
   const exports = exportOf(meter, hass);
   return {
     type: "gauge",

@@ -466,6 +466,18 @@ async def test_a_meter_is_named_by_its_device_or_by_its_entry(
         assert await act(paired, "take_emergency_credit", **which) == {"credit_wh": 123_456}
 
 
+@pytest.mark.parametrize("start", ["9999-12-31 23:59:59", "0001-01-01 00:00:00"])
+async def test_a_time_that_no_meter_has_is_refused_in_words(
+    paired: Home, asked: AskedMeter, start: str
+) -> None:
+    for action, more in (("get_load_profile", {}), ("get_log", {"log": "credit"})):
+        with pytest.raises(ServiceValidationError) as told:
+            await act(paired, action, start=start, end=start, **more)
+        assert told.value.translation_key == "no_such_time"
+        assert told.value.translation_placeholders == {"first": "1970", "last": "2105"}
+    assert not asked.received
+
+
 async def test_a_meter_named_twice_is_none(paired: Home) -> None:
     with pytest.raises(ServiceValidationError) as told:
         await act(

@@ -176,6 +176,60 @@ async def test_sun_that_goes_while_the_load_must_run_ends_it_afterwards(
     assert automations.switched() == [("off", [HEATER])]
 
 
+async def test_a_load_ends_when_nobody_knows_the_power_any_more(automations: Automations) -> None:
+    await automations.show(POWER, 0)
+    await automations.make("run_on_surplus_sun", power=POWER, load=[HEATER])
+    await automations.show(POWER, -1600)
+    await automations.wait(minutes=5, seconds=1)
+    await automations.wait(minutes=15, seconds=1)
+    assert automations.switched() == [("on", [HEATER])]
+    await automations.show(POWER, "unavailable")
+    await automations.wait(minutes=4)
+    assert automations.switched() == []
+    await automations.wait(minutes=1, seconds=1)
+    assert automations.switched() == [("off", [HEATER])]
+
+
+@pytest.mark.parametrize(
+    ("power", "asked"),
+    [(3000, [("off", [HEATER])]), (-2000, [("on", [HEATER])]), (100, [])],
+)
+async def test_what_holds_already_when_an_automation_is_reloaded_is_not_overlooked(
+    automations: Automations, hass: HomeAssistant, power: int, asked: list[Any]
+) -> None:
+    await automations.show(POWER, power)
+    await automations.make("run_on_surplus_sun", power=POWER, load=[HEATER])
+    hass.bus.async_fire("automation_reloaded")
+    await automations.settle()
+    await automations.wait(minutes=5, seconds=1)
+    assert automations.switched() == asked
+
+
+@pytest.mark.parametrize("lost", ["unavailable", "unknown"])
+async def test_loads_go_on_after_a_peak_that_ended_unseen(
+    automations: Automations, lost: str
+) -> None:
+    peak = "binary_sensor.peak"
+    await automations.show(peak, "off")
+    await automations.make("pause_at_peak", peak=peak, loads=[HEATER])
+    await automations.show(peak, "on")
+    await automations.show(peak, lost)
+    assert automations.switched() == [("off", [HEATER])]
+    await automations.show(peak, "off")
+    assert automations.switched() == [("on", [HEATER])]
+
+
+async def test_a_peak_that_goes_on_after_it_was_lost_still_ends(automations: Automations) -> None:
+    peak = "binary_sensor.peak"
+    await automations.show(peak, "on")
+    await automations.make("pause_at_peak", peak=peak, loads=[HEATER])
+    await automations.show(peak, "unavailable")
+    await automations.show(peak, "on")
+    assert automations.switched() == [("off", [HEATER])]
+    await automations.show(peak, "off")
+    assert automations.switched() == [("on", [HEATER])]
+
+
 async def test_loads_pause_while_the_tariff_is_high(automations: Automations) -> None:
     peak = "binary_sensor.peak"
     await automations.show(peak, "off")

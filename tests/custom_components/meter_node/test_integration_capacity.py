@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from integration_home import NOON, Home
 from integration_tariffs import CURRENTS, limited
 
+from custom_components.meter_node.capacity import Capacity
 from custom_components.meter_node.capacity_window import ClosedWindow
 from custom_components.meter_node.channel import apdu, meter_node_v1
 from custom_components.meter_node.channel.cosem_time import CosemDateTime
@@ -210,3 +212,24 @@ async def test_with_neither_there_is_no_headroom(home: Home) -> None:
     await set_up(home)
     await home.push(home.meter.push(**CURRENTS))
     assert headroom(home) == [None, None, None]
+
+
+async def test_while_a_total_is_held_the_interval_goes_on_by_the_register(
+    home: Home,
+) -> None:
+    await set_up(home, **ELVIA)
+    closed: list[ClosedWindow] = []
+    wh = 12_345_678
+    with patch.object(Capacity, "fill", lambda _, windows: closed.extend(windows)):
+        for minute in range(241):  # from noon to four
+            if minute == 30:
+                wh -= 100_000  # a back-up was restored
+            if minute == 150:
+                home.coordinator.async_count_on()
+                del home.broker.retained[home.meter.push_topic]
+                await home.restart()
+            await home.push(import_active_energy=wh)
+            home.freezer.tick(60 - 0.005)
+            wh += 50  # 3 kW
+    assert [window.start.hour for window in closed] == [13, 14, 15]
+    assert all(2_990 < window.energy_wh < 3_010 for window in closed)

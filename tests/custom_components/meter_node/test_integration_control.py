@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er
-from integration_home import AskedMeter, Home, Said
+from homeassistant.util import dt as dt_util
+from integration_home import THREE_PHASES, AskedMeter, Home, Said
 
 from custom_components.meter_node.asking import AskError
 from custom_components.meter_node.channel import axdr, objects, services
@@ -292,3 +294,30 @@ async def test_a_meter_that_is_only_listened_to_is_not_asked(home: Home) -> None
     await home.set_up()
     with pytest.raises(ServiceValidationError, match="382M 4711 can only be listened to"):
         asker_of(home.coordinator)
+
+
+async def test_an_older_push_that_comes_late_does_not_overturn_what_the_meter_answered(
+    paired: Home, asked: AskedMeter
+) -> None:
+    late = asked.push()
+    paired.freezer.tick(1)
+    await call(paired, "switch", "turn_off", "relay_1")
+    assert relays(paired)[0] == "off"
+    await paired.push(late)
+    assert relays(paired)[0] == "off"
+    assert paired.state("relay_1_choice", "select") == "off"
+    paired.freezer.tick(1)
+    asked.values[objects.RELAYS[1], 2] = axdr.boolean(value=True)
+    await paired.push(asked.push())
+    assert relays(paired)[0] == "on"
+
+
+async def test_a_clock_that_was_set_back_does_not_hold_an_answer_for_ever(
+    paired: Home, asked: AskedMeter
+) -> None:
+    await call(paired, "switch", "turn_off", "relay_1")
+    asked.values[objects.RELAYS[1], 2] = axdr.boolean(value=True)
+    paired.freezer.tick(61)
+    at = dt_util.utcnow() - timedelta(hours=1)
+    await paired.push(paired.meter.seal(paired.meter.body(THREE_PHASES, at, said=asked.values)))
+    assert relays(paired)[0] == "on"

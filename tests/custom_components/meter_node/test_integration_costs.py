@@ -180,3 +180,23 @@ def test_without_prices_the_counters_are_followed_for_when_they_come() -> None:
     costs = booked((at(3), {IMPORT: 0}), (at(12), {IMPORT: 9000}), pricing=none)
     costs.book(PRICING, {IMPORT: 9500}, at(12, 1), by_tariff=False)
     assert costs.totals == {IMPORT_COST: Decimal(1)}
+
+
+def test_energy_is_priced_once_when_the_tariff_is_chosen_to_and_fro() -> None:
+    first = f"{IMPORT}_t1"
+    costs = Costs()
+    for minute, by_tariff in enumerate([True] * 10 + [False] * 10 + [True] * 10):
+        kwh = 1000.0 * minute
+        costs.book(PRICING, {IMPORT: kwh, first: kwh}, at(2, minute), by_tariff=by_tariff)
+    assert costs.totals == {IMPORT_COST: Decimal(29)}  # 29 steps of 1 kWh at 1
+
+
+def test_counters_that_were_away_meanwhile_are_another_start() -> None:
+    first = f"{IMPORT}_t1"
+    costs = Costs()
+    costs.book(PRICING, {first: 0}, at(2), by_tariff=True)
+    costs.book(PRICING, {IMPORT: 0}, at(2, 1), by_tariff=False)
+    costs.book(PRICING, {IMPORT: 5000}, at(2, 2), by_tariff=False)
+    costs.book(PRICING, {first: 5000}, at(2, 3), by_tariff=True)
+    costs.book(PRICING, {first: 6000}, at(2, 4), by_tariff=True)
+    assert costs.totals == {IMPORT_COST: Decimal(6)}

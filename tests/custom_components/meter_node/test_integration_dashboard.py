@@ -51,6 +51,27 @@ globalThis.generate = (element, config, home) => {
 };
 """
 
+# One page whose first question for the registry is lost, and which is drawn twice.
+ONCE_LOST = """
+globalThis.outcomes = [];
+globalThis.questions = 0;
+globalThis.hass = {
+  ...home,
+  callWS: async ({ type }) => {
+    if (type !== "config/entity_registry/list") throw new Error("not_found");
+    questions += 1;
+    if (questions === 1) throw new Error("lost");
+    return home.registry;
+  },
+  loadBackendTranslation: async () => (key) => home.texts[key],
+};
+globalThis.draw = () => defined["ll-strategy-dashboard-meter-node"].generate({}, hass).then(
+  () => outcomes.push("made"),
+  (error) => outcomes.push(error.message),
+);
+draw().then(draw);
+"""
+
 # Those of the built-in cards that Home Assistant's page loads by these names.
 BUILT_IN = {
     "calendar",
@@ -256,6 +277,27 @@ def test_the_dial_ends_at_the_limit_in_force(page: Page) -> None:
     keys = {"sensor": [*SINGLE_PHASE["sensor"], "power_limit"]}
     [view] = page.generate(MadeUpHome().meter("Flat", keys, power_limit="9000"))["views"]
     assert of_type(view, "gauge")[0]["max"] == 9000
+
+
+def test_the_dial_counts_in_the_unit_that_was_chosen_for_the_power(page: Page) -> None:
+    keys = {"sensor": [*SINGLE_PHASE["sensor"], "power_limit"]}
+    home = MadeUpHome().meter("Flat", keys, power_limit="9000")
+    unit = {"attributes": {"unit_of_measurement": "kW"}}
+    home.states["sensor.flat_active_power"] |= unit
+    [view] = page.generate(home)["views"]
+    assert of_type(view, "gauge")[0]["max"] == 9
+    home.states["sensor.flat_power_limit"] = {"state": "8", **unit}
+    [view] = page.generate(home)["views"]
+    assert of_type(view, "gauge")[0]["max"] == 8
+
+
+def test_a_registry_that_could_not_be_read_is_asked_for_again(page: Page) -> None:
+    home = MadeUpHome().meter("Flat", SINGLE_PHASE)
+    page.context.eval(f"globalThis.home = {json.dumps(home.as_page())}")
+    page.context.eval(ONCE_LOST)
+    while page.context.execute_pending_job():
+        pass
+    assert json.loads(page.context.eval("JSON.stringify(outcomes)")) == ["lost", "made"]
 
 
 def test_hidden_and_disabled_entities_stay_away(page: Page) -> None:

@@ -239,3 +239,100 @@ async def test_without_the_energy_integration_nothing_is_proposed_or_added(
         assert await energy_dashboard.async_proposal(hass, home.entry) is None
         with pytest.raises(NotValidError):
             await energy_dashboard.async_add(hass, proposal)
+
+
+OURS = {
+    **GridConnection(name="House", stat_energy_from=IMPORT, stat_energy_to=EXPORT).source(),
+    "name": "My own name",
+}
+
+
+async def priced(home: Home, manager: EnergyManager, source: dict[str, Any]) -> None:
+    """A meter on the dashboard, for which prices were given since."""
+    prices = {"1": 2.0, "2": 2.0, "3": 2.0}
+    home.hass.config_entries.async_update_entry(
+        home.entry,
+        options={
+            "tariff_preset": "denmark_n1",
+            "import_prices": prices,
+            "export_prices": prices,
+        },
+    )
+    await manager.async_update({"energy_sources": [SOLAR, source]})  # type: ignore[list-item]
+    await home.set_up()
+    await home.push(import_active_energy=1_000, export_active_energy=1_000)
+    await home.push(import_active_energy=2_000, export_active_energy=2_000)
+    await have_statistics(home, IMPORT, EXPORT)
+    await have_statistics(home, money(home, "import_cost"), unit="DKK")
+    await have_statistics(home, money(home, "export_compensation"), unit="DKK")
+    await a_minute(home)
+
+
+def money(home: Home, key: str) -> str:
+    entity_id = home.entity_id(key)
+    assert entity_id is not None
+    return entity_id
+
+
+async def test_prices_that_come_later_are_offered_to_the_connection_that_is_there(
+    home: Home, manager: EnergyManager
+) -> None:
+    await priced(home, manager, OURS)
+    assert issue(home) is not None
+    form = await fix(home)
+    assert form["step_id"] == "complete"
+    assert form["description_placeholders"] == {"meter": "382M 4711", "kept": "1"}
+    costs = {
+        "stat_cost": money(home, "import_cost"),
+        "stat_compensation": money(home, "export_compensation"),
+    }
+    shown = {str(field): field.default() for field in form["data_schema"].schema}
+    assert shown == costs
+    assert (await submit(home, form))["type"] is FlowResultType.CREATE_ENTRY
+    assert manager.data is not None
+    assert manager.data["energy_sources"] == [SOLAR, {**OURS, **costs}]
+    await a_minute(home)
+    assert issue(home) is None
+
+
+@pytest.mark.parametrize(
+    ("chosen", "offered"),
+    [
+        ({"number_energy_price": 2.5}, {"stat_compensation"}),
+        ({"entity_energy_price": "sensor.price"}, {"stat_compensation"}),
+        ({"stat_cost": "sensor.other"}, {"stat_compensation"}),
+        ({"number_energy_price_export": 1.0}, {"stat_cost"}),
+        ({"stat_energy_to": None}, {"stat_cost"}),
+    ],
+)
+async def test_what_a_homeowner_chose_himself_is_left_to_him(
+    home: Home, manager: EnergyManager, chosen: dict[str, Any], offered: set[str]
+) -> None:
+    await priced(home, manager, {**OURS, **chosen})
+    proposal = await energy_dashboard.async_proposal(home.hass, home.entry)
+    assert proposal is not None
+    assert set(proposal.added) == offered
+    await energy_dashboard.async_add(home.hass, proposal)
+    assert manager.data is not None
+    source: Any = manager.data["energy_sources"][1]
+    assert {name: source[name] for name in chosen} == chosen
+    assert await energy_dashboard.async_proposal(home.hass, home.entry) is None
+
+
+async def test_where_all_was_chosen_nothing_is_offered(home: Home, manager: EnergyManager) -> None:
+    chosen = {"number_energy_price": 2.5, "number_energy_price_export": 1.0}
+    await priced(home, manager, {**OURS, **chosen})
+    assert issue(home) is None
+
+
+async def test_two_connections_of_one_import_are_left_alone(
+    home: Home, manager: EnergyManager
+) -> None:
+    await priced(home, manager, OURS)
+    found = await energy_dashboard.async_proposal(home.hass, home.entry)
+    assert found is not None
+    await manager.async_update({"energy_sources": [OURS, OURS]})  # type: ignore[list-item]
+    assert await energy_dashboard.async_proposal(home.hass, home.entry) is None
+    await energy_dashboard.async_add(home.hass, found)
+    assert manager.data is not None
+    assert manager.data["energy_sources"] == [OURS, OURS]

@@ -246,7 +246,7 @@ async def test_what_was_kept_by_an_earlier_version_is_taken_over(
 ) -> None:
     await home.set_up()
     await home.push()
-    await home.wait(3)
+    await home.wait(31)
     kept = hass_storage[DOMAIN]["data"][home.meter.title]
     del kept["entries"]
     await home.restart()

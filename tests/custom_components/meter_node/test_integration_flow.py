@@ -627,6 +627,15 @@ async def test_new_keys_are_accepted_when_they_open_a_live_frame(
     flow: Flow, meter: Meter, entry: MockConfigEntry, set_up_entry: AsyncMock
 ) -> None:
     new = replace(meter, keys=OTHER)
+    known = MeterRecord(
+        fingerprint(meter.keys),
+        "wh",
+        highest=2000,
+        digest="old",
+        bases={"import_active_energy": 5.0},
+        costs={"totals": {"import_cost": "99.8"}},
+    )
+    (await async_get_store(flow.hass)).records[meter.title] = known
     await flow.go_on(await entry.start_reauth_flow(flow.hass))
     assert flow.shows("reauth_confirm")
     await flow.submit(pairing_text=new.pairing_text)
@@ -634,7 +643,10 @@ async def test_new_keys_are_accepted_when_they_open_a_live_frame(
     assert flow.ended("reauth_successful")
     assert entry.data == new.entry_data
     records = (await async_get_store(flow.hass)).records
-    assert records[meter.title].highest == new.counter
+    record = records[meter.title]
+    assert record.highest == new.counter
+    assert (record.bases, record.costs) == (known.bases, known.costs)
+    assert known.highest == 2000  # the running meter's own, until it is loaded anew
     await flow.hass.async_block_till_done()
     set_up_entry.assert_called_once()
 

@@ -22,6 +22,7 @@ from custom_components.meter_node.channel.registers import REGISTERS, ROLLOVER_W
 from custom_components.meter_node.channel.security import Keys
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.reader import MAX_PUSH_BYTES, MeterReader, NotTakenError
+from custom_components.meter_node.store import MeterStore, async_get_store
 
 OURS = "custom_components.meter_node"
 OTHER = Keys(b"\xaa" * 16, b"\xbb" * 16)
@@ -197,12 +198,12 @@ async def test_a_good_frame_counts_even_if_its_list_is_not_understood(home: Home
     assert home.states() == {}
 
 
-async def test_the_counter_is_on_disk_seconds_after_its_frame(
+async def test_the_counter_is_on_disk_half_a_minute_after_its_frame(
     home: Home, hass_storage: dict[str, Any]
 ) -> None:
     await home.set_up()
     await home.push()
-    await home.wait(3)
+    await home.wait(31)
     kept = hass_storage[DOMAIN]["data"][home.meter.title]
     assert kept["highest"] == 1001
 
@@ -211,10 +212,10 @@ async def test_pushes_each_second_do_not_put_the_saving_off(
     home: Home, hass_storage: dict[str, Any]
 ) -> None:
     await home.set_up()
-    for _ in range(5):
+    for _ in range(35):
         await home.push()
         await home.wait(1)
-    assert hass_storage[DOMAIN]["data"][home.meter.title]["highest"] >= 1003
+    assert hass_storage[DOMAIN]["data"][home.meter.title]["highest"] >= 1025
 
 
 async def test_the_last_frame_is_shown_once_more_after_a_restart_while_it_is_young(
@@ -314,7 +315,7 @@ async def test_new_keys_begin_with_a_counter_of_their_own(home: Home) -> None:
 async def test_the_file_gives_no_key_away(home: Home, hass_storage: dict[str, Any]) -> None:
     await home.set_up()
     await home.push()
-    await home.wait(3)
+    await home.wait(31)
     kept = str(hass_storage[DOMAIN])
     assert home.meter.keys.encryption.hex() not in kept
     assert home.meter.keys.authentication.hex() not in kept
@@ -334,7 +335,7 @@ async def test_two_meters_keep_their_counters_apart(
     await home.push(second.push())  # on the first one's topic: not listened to
     home.broker.send(second.push_topic, second.push())
     await home.settle()
-    await home.wait(3)
+    await home.wait(31)
     kept = hass_storage[DOMAIN]["data"]
     assert kept[home.meter.title]["highest"] == 1001
     assert kept[second.title]["highest"] == 9
@@ -483,3 +484,45 @@ async def test_a_plain_frame_without_time_is_not_shown_from_the_brokers_memory(
     home.broker.send(push_topic(PLAIN_NUMBER), frame.replace(b"\x00\xe6", b"\x00\xe7"))
     await home.settle()
     assert home.state("voltage_l1") == "231.0"
+
+
+async def test_ten_minutes_of_pushes_are_written_twenty_times_at_most(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await home.set_up()
+    await home.push()
+    await home.wait(31)
+    written: list[int] = []
+    content = MeterStore._content
+
+    def count(store: MeterStore) -> Any:
+        written.append(1)
+        return content(store)
+
+    monkeypatch.setattr(MeterStore, "_content", count)
+    for number in range(60):
+        await home.push(import_active_energy=20_000_000 + number)
+        await home.wait(10)
+    assert 10 <= len(written) <= 20
+
+
+async def test_what_cannot_wait_does_not_wait_for_the_pushes(
+    home: Home, hass_storage: dict[str, Any]
+) -> None:
+    await home.set_up()
+    await home.push()  # to be written in half a minute
+    home.coordinator.async_mark_history("import_active_energy", [7, 0])
+    await home.push()
+    await home.wait(3)
+    kept = hass_storage[DOMAIN]["data"][home.meter.title]
+    assert (kept["history"], kept["highest"]) == ({"import_active_energy": [7, 0]}, 1002)
+
+
+async def test_what_a_newer_version_kept_besides_is_passed_over(
+    home: Home, hass_storage: dict[str, Any]
+) -> None:
+    kept = {"keys": "", "scaler_profile": "energy_1_wh", "of_the_future": 1, "totals": {"x": 1.0}}
+    hass_storage[DOMAIN] = {"version": 1, "key": DOMAIN, "data": {"0815": kept}}
+    await home.set_up()
+    records = (await async_get_store(home.hass)).records
+    assert records["0815"].totals == {"x": 1.0}

@@ -14,6 +14,7 @@ from homeassistant.util import dt as dt_util
 from integration_home import NOON, STATUS_TOPIC, THREE_PHASES, Home
 
 from custom_components.meter_node.const import DOMAIN
+from custom_components.meter_node.coordinator import came_back
 from custom_components.meter_node.issues import PROBLEMS, Situation, issue_id, version
 from custom_components.meter_node.store import async_get_store
 
@@ -198,6 +199,55 @@ async def test_what_was_taken_as_it_is_outlives_a_restart(home: Home) -> None:
     assert record.bases == {"import_active_energy": 12_345_678 - 1_000}
 
 
+async def test_a_register_that_comes_back_is_not_counted_on_top_of_what_it_was(
+    home: Home,
+) -> None:
+    await home.set_up()
+    await home.push(import_active_energy=1_000_000)
+    await home.push(import_active_energy=1_000)  # a back-up was restored
+    home.coordinator.async_count_on()
+    await home.push(import_active_energy=1_100)
+    assert home.state("import_active_energy") == "1000.1"
+    await home.restart()
+    await home.push(import_active_energy=1_000_300)  # and put away again
+    assert home.state("import_active_energy") == "1000.3"
+    await home.push(import_active_energy=1_000_400)
+    assert home.state("import_active_energy") == "1000.4"
+    assert home.coordinator.base("import_active_energy") == 0
+
+
+async def test_one_that_comes_back_somewhat_lower_is_asked_about(home: Home) -> None:
+    await home.set_up()
+    await home.push(import_active_energy=1_000_000)
+    await home.push(import_active_energy=1_000)
+    home.coordinator.async_count_on()
+    await home.push(import_active_energy=2_000)
+    await home.push(import_active_energy=999_500)
+    assert home.state("import_active_energy") == "1001.0"
+    await minutes(home, 1)
+    assert set(raised(home)) == {"total_fell"}
+
+
+@pytest.mark.parametrize(
+    ("before", "register", "back"),
+    [
+        (1_100, 1_000_300, True),
+        (1_100, 900_100, True),  # a tenth may lack
+        (1_100, 900_099, False),
+        (999_999, 1_000_300, False),  # used, kWh by kWh
+        (600_000, 1_000_300, False),  # less than half of it at once
+    ],
+)
+def test_a_register_came_back_if_most_of_its_fall_is_made_good_at_once(
+    before: float, register: float, back: bool
+) -> None:
+    assert came_back(1_000_000, 1_000, before, register) is back
+
+
+def test_a_small_fall_may_be_used_in_one_step() -> None:
+    assert not came_back(10_000, 0, 0, 12_000)
+
+
 async def test_a_register_that_reaches_its_old_value_again_needs_no_repair(home: Home) -> None:
     await home.set_up()
     await home.push(import_active_energy=12_345_678)
@@ -249,3 +299,20 @@ async def test_an_ignored_issue_stays_ignored_when_the_meter_is_loaded_anew(home
     await home.restart()
     await minutes(home, 1)
     assert raised(home)["software_old"].dismissed_version is not None
+
+
+async def test_what_a_homeowner_ignores_stays_ignored_over_a_reload(
+    home: Home, hass: HomeAssistant
+) -> None:
+    await home.set_up()
+    await minutes(home, 4, off_s=200)
+    registry, which = ir.async_get(hass), f"clock_off_{home.entry.entry_id}"
+    registry.async_ignore(DOMAIN, which, True)
+    await home.restart()
+    for _ in range(6):  # at first it is not known yet whether it still holds
+        await minutes(home, 1, off_s=200)
+        issue = registry.async_get_issue(DOMAIN, which)
+        assert issue is not None
+        assert issue.dismissed_version is not None
+    await minutes(home, 1, off_s=0)
+    assert registry.async_get_issue(DOMAIN, which) is None  # the next time is another

@@ -25,7 +25,8 @@ from custom_components.meter_node.channel.kept import (
     fitting,
 )
 from custom_components.meter_node.channel.reading import Reading
-from custom_components.meter_node.kept_frames import KeptFrames, KeptFramesError, Order, moment
+from custom_components.meter_node.kept_frames import OFF_BY, KeptFrames, KeptFramesError, Order
+from custom_components.meter_node.meter_time import moment
 from custom_components.meter_node.reader import MeterReader
 
 OURS = "custom_components.meter_node"
@@ -305,16 +306,29 @@ def local(text: str, status: int = 0) -> CosemDateTime:
         # Around the jump in March.
         ("2026-03-29T01:45:00", "2026-03-29T00:45:02+00:00", "2026-03-29T00:45:00+00:00"),
         ("2026-03-29T03:00:00", "2026-03-29T01:00:02+00:00", "2026-03-29T01:00:00+00:00"),
-        # A clock that is off by twenty minutes, and by forty.
+        # A frame of the last second of the first 02:59 arrives in the second 02:00.
+        ("2026-10-25T02:59:59", "2026-10-25T01:00:01+00:00", "2026-10-25T00:59:59+00:00"),
+        # A clock that is off by twenty minutes.
         ("2026-01-15T12:20:00", "2026-01-15T11:00:00+00:00", "2026-01-15T11:20:00+00:00"),
-        ("2026-01-15T12:40:00", "2026-01-15T11:00:00+00:00", None),
     ],
 )
 def test_the_arrival_tells_which_hour_a_local_time_means(
-    stands: str, arrived: str, meant: str | None
+    stands: str, arrived: str, meant: str
 ) -> None:
-    found = moment(local(stands), datetime.fromisoformat(arrived), COPENHAGEN)
-    assert found == (None if meant is None else datetime.fromisoformat(meant))
+    at = datetime.fromisoformat(arrived)
+    found = moment(local(stands), at, COPENHAGEN)
+    assert found == datetime.fromisoformat(meant)
+    assert abs(found - at) <= OFF_BY
+
+
+def test_a_clock_that_is_off_by_forty_minutes_leaves_open_which_hour_it_tells_of() -> None:
+    at = datetime(2026, 1, 15, 11, tzinfo=UTC)
+    assert abs(moment(local("2026-01-15T12:40:00"), at, COPENHAGEN) - at) > OFF_BY
+
+
+def test_a_zone_without_daylight_saving_leaves_nothing_open() -> None:
+    ten = datetime(2026, 7, 15, 10, tzinfo=UTC)
+    assert moment(local("2026-07-15T10:00:00"), ten, UTC) == ten
 
 
 def test_a_deviation_needs_no_zone() -> None:

@@ -237,3 +237,35 @@ async def test_the_meters_limit_is_offered_as_the_fuse(home: Home) -> None:
     await home.push(home.meter.seal(home.meter.body(CURRENTS, said=limited(16_000))))
     options = await Options(home.hass, home.entry).begin()
     assert options.fields["capacity"]["main_fuse"] == 16
+
+
+async def test_a_fuse_that_was_emptied_is_not_offered_again(home: Home) -> None:
+    await home.set_up()
+    await home.push(home.meter.saying(limited(40_000)))
+    options = await Options(home.hass, home.entry).begin()
+    assert options.fields["capacity"]["main_fuse"] == 40
+    await options.submit(tariff={}, capacity={})
+    await options.submit(**{"import": {}, "export": {}})
+    assert options.ended
+    await home.settle()
+    await home.push(home.meter.saying(limited(40_000)))
+    assert (await Options(home.hass, home.entry).begin()).fields["capacity"]["main_fuse"] is None
+
+
+async def test_a_price_that_the_meter_itself_makes_is_no_spot_price(home: Home) -> None:
+    prices = {str(tariff): 2.0 for tariff in range(1, 4)}
+    home.hass.config_entries.async_update_entry(
+        home.entry,
+        options={"tariff_preset": "denmark_n1", "import_prices": prices, "export_prices": prices},
+    )
+    await home.set_up()
+    await home.push()
+    options = await Options(home.hass, home.entry).begin()
+    await options.submit(tariff={"tariff_preset": "denmark_n1"}, capacity={})
+    await options.submit(
+        **{
+            "import": {"import_spot": home.entity_id("import_price")},
+            "export": {"export_spot": home.entity_id("export_price")},
+        }
+    )
+    assert options.shows("prices", **{"import": "import_spot_own", "export": "export_spot_own"})

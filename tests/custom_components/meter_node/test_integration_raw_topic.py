@@ -366,6 +366,34 @@ async def test_new_keys_keep_the_topic(flow: Flow, danish: RealFrame) -> None:
     assert entry.data["encryption_key"] == danish.keys.encryption.hex()
 
 
+async def test_the_reader_may_move_to_another_topic(flow: Flow, danish: RealFrame) -> None:
+    assert danish.keys is not None
+    entry = entry_of(flow.hass, danish.title, "energy_1_wh", danish.keys, topic="old/topic")
+    flow.result = await entry.start_reconfigure_flow(flow.hass)
+    fields = flow.result["data_schema"].schema
+    [field] = [field for field in fields if field == "raw_topic"]
+    assert field.description == {"suggested_value": "old/topic"}
+    await flow.submit(raw_topic="new/#", scaler_profile="energy_1_wh")
+    assert flow.result["errors"] == {"raw_topic": "topic_invalid"}
+    await flow.submit(raw_topic=TOPIC, scaler_profile="energy_1_wh")
+    await flow.hear(danish.payload)
+    assert flow.result["reason"] == "reconfigure_successful"
+    assert entry.data["raw_topic"] == TOPIC
+    assert entry.data["encryption_key"] == danish.keys.encryption.hex()
+
+
+async def test_a_plain_meters_reader_may_move_too(
+    flow: Flow, real_frames: dict[str, RealFrame]
+) -> None:
+    entry = entry_of(flow.hass, "5706567202753025", "energy_10_wh", None, topic="old/topic")
+    flow.result = await entry.start_reconfigure_flow(flow.hass)
+    assert set(flow.result["data_schema"].schema) == {"raw_topic", "scaler_profile"}
+    await flow.submit(raw_topic=TOPIC, scaler_profile="energy_10_wh")
+    await flow.hear(real_frames["omnipower_3p_no_hourly_plain"].payload)
+    assert flow.result["reason"] == "reconfigure_successful"
+    assert entry.data == {"system_title": "5706567202753025", "raw_topic": TOPIC}
+
+
 def test_a_topic_is_a_topic() -> None:
     assert is_topic("amsreader/raw")
     assert is_topic("måler/han 1")

@@ -208,3 +208,25 @@ def test_every_quantity_has_a_class_for_statistics() -> None:
             ("voltage_thd", "current_thd")
         )
         assert sensor.state_class is not None
+
+
+async def test_a_total_that_comes_once_an_hour_is_shown_after_a_restart_as_it_was(
+    home: Home,
+) -> None:
+    await home.set_up()
+    await home.push(import_active_energy=12_345_678)
+    del home.broker.retained[home.meter.push_topic]
+    await home.restart()
+    assert home.state("import_active_energy") == "unavailable"
+    short = {"voltage_l1": 23_000}
+    await home.push(home.meter.seal(home.meter.body(short)))
+    assert home.state("import_active_energy") == "12345.678"
+    await home.push(import_active_energy=12_345_700)
+    assert home.state("import_active_energy") == "12345.7"
+
+
+async def test_a_total_that_was_never_heard_is_not_shown_after_a_restart(home: Home) -> None:
+    await home.set_up()
+    await home.restart()
+    await home.push(home.meter.seal(home.meter.body({"voltage_l1": 23_000})))
+    assert home.state("import_active_energy") is None

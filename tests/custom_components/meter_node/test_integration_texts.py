@@ -169,7 +169,7 @@ def test_every_option_and_what_is_wrong_with_one_is_put_into_words(language: str
         assert set(told) == set(sections)
         for name, keys in sections.items():
             assert set(told[name]["data"]) == set(told[name]["data_description"]) == keys
-    wrong = {"prices_incomplete", "spot_currency", "spot_missing", "spot_unit"}
+    wrong = {"prices_incomplete", "spot_currency", "spot_missing", "spot_own", "spot_unit"}
     assert set(options["error"]) == {"limit_without_rule"} | {
         f"{way}_{why}" for way in ("import", "export") for why in wrong
     }
