@@ -15,9 +15,6 @@ from .processes import Child, Children
 from .storage import Entry
 
 _FILES = Path(__file__).with_name("configuration")
-IMPORT_PRICES = {"1": 1.42, "2": 1.67, "3": 2.61}
-EXPORT_PRICES = {"1": 0.55, "2": 0.6, "3": 0.8}
-"""DKK a kWh by tariff: made up, of a likely size."""
 _RESTART = 100
 """Home Assistant's exit code when its user has chosen to restart it."""
 
@@ -63,23 +60,10 @@ def _entry(meter: Meter) -> Entry:
         "meter_node",
         meter.name,
         data=meter.data,
-        options=_options(meter),
+        # Only a real meter's list leaves its scale open.
+        options={} if meter.simulated else {"scaler_profile": "energy_1_wh"},
         unique_id=meter.system_title,
     )
-
-
-def _options(meter: Meter) -> dict[str, Any]:
-    if not meter.simulated:  # its list leaves its scale open, and has no calendar
-        return {"scaler_profile": "energy_1_wh", "tariff_preset": "denmark_n1"}
-    if not meter.has_prices:
-        return {}
-    return {
-        "import_prices": IMPORT_PRICES,
-        "export_prices": EXPORT_PRICES,
-        "capacity_preset": "norway_elvia",  # few homes in Denmark pay for capacity: to be seen
-        "capacity_limit": 5.0,
-        "main_fuse": 25.0,
-    }
 
 
 def _grid(meter: Meter) -> dict[str, Any]:
@@ -91,10 +75,10 @@ def _grid(meter: Meter) -> dict[str, Any]:
         "stat_energy_from": energy_sensor(meter, "import"),
         "stat_energy_to": energy_sensor(meter, "export"),
         "stat_rate": f"{sensor}_power",
-        "stat_cost": f"{sensor}_import_cost" if meter.has_prices else None,
+        "stat_cost": None,
         "entity_energy_price": None,
         "number_energy_price": None,
-        "stat_compensation": f"{sensor}_export_compensation" if meter.has_prices else None,
+        "stat_compensation": None,
         "entity_energy_price_export": None,
         "number_energy_price_export": None,
         "cost_adjustment_day": 0,

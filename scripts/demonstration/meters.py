@@ -120,8 +120,6 @@ class Meter:
     simulated: bool
     what: str
     """What it is, for the table."""
-    has_prices: bool = False
-    """Whether its energy is priced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +172,6 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
             "house",
             "House",
             "simulated 382M: three phases, 6 kW of solar, two relays, a month behind it",
-            prices=True,
         ),
         pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
     )
@@ -250,9 +247,7 @@ async def _meter_the_past(children: Children, data: Path) -> None:
     )
 
 
-async def pair(
-    children: Children, data: Path, name: str, shown: str, what: str, *, prices: bool = False
-) -> Meter:
+async def pair(children: Children, data: Path, name: str, shown: str, what: str) -> Meter:
     """Pair anew at each start: what an earlier one had is revoked. ``shown``: its device's name."""
 
     async def run(*options: str) -> dict[str, Any]:
@@ -264,9 +259,7 @@ async def pair(
         await run("--revoke", pairing)
     made = await run()
     data_of_entry = {key: made[key] for key in _PAIRED} | {"pairing_name": made["name"]}
-    return Meter(
-        shown, made["system_title"], data_of_entry, simulated=True, what=what, has_prices=prices
-    )
+    return Meter(shown, made["system_title"], data_of_entry, simulated=True, what=what)
 
 
 def _captured() -> Meter:
