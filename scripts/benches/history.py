@@ -189,6 +189,7 @@ async def _live(site: _Site, part: str, now: datetime, filled_to: datetime) -> d
             site.broker_port,
             site.home,
             [site.meter],
+            [site.meter],
         )
         await children.start("node", [_METER_NODE, "run", "--data-dir", site.data])
         async with Client(site.port) as client:
