@@ -226,11 +226,11 @@ class BumbleClient(BaseBleakClient):
 
     @override
     async def pair(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError
+        raise BleakError("the node refuses to pair")
 
     @override
     async def unpair(self) -> None:
-        raise NotImplementedError
+        raise BleakError("the node refuses to pair")
 
     @override
     async def read_gatt_char(
@@ -242,7 +242,7 @@ class BumbleClient(BaseBleakClient):
     async def read_gatt_descriptor(
         self, descriptor: BleakGATTDescriptor, **kwargs: Any
     ) -> bytearray:
-        raise NotImplementedError
+        raise BleakError("the channel has no descriptor to be read")
 
     @override
     async def write_gatt_char(
@@ -255,7 +255,7 @@ class BumbleClient(BaseBleakClient):
     async def write_gatt_descriptor(
         self, descriptor: BleakGATTDescriptor, data: SizedBuffer
     ) -> None:
-        raise NotImplementedError
+        raise BleakError("the channel has no descriptor to be written")
 
     @override
     async def start_notify(

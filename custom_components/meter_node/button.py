@@ -14,7 +14,7 @@ from .channel import objects, services
 from .control import async_command
 from .coordinator import MeterNodeConfigEntry
 from .data import CONTROL_STATE, VALUE, MeterData
-from .entity import MeterNodeDescription, MeterNodeEntity, add_as_sent, forget
+from .entity import MeterNodeDescription, MeterNodeEntity, add_where_asked
 
 PARALLEL_UPDATES = 1
 
@@ -49,10 +49,9 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add the button when the meter first says who may reconnect, where it can be asked."""
-    if entry.runtime_data.asker is None:
-        forget(hass, entry, Platform.BUTTON, BUTTONS)
-        return
-    add_as_sent(entry, async_add_entities, BUTTONS, MeterNodeReconnectButton)
+    add_where_asked(
+        hass, entry, async_add_entities, Platform.BUTTON, BUTTONS, MeterNodeReconnectButton
+    )
 
 
 class MeterNodeReconnectButton(MeterNodeEntity, ButtonEntity):

@@ -112,6 +112,22 @@ def add_as_sent[D: MeterNodeDescription](
 
 
 @callback
+def add_where_asked[D: MeterNodeDescription](
+    hass: HomeAssistant,
+    entry: MeterNodeConfigEntry,
+    add_entities: AddConfigEntryEntitiesCallback,
+    platform: Platform,
+    table: Iterable[D],
+    entity: Callable[[MeterNodeCoordinator, D], MeterNodeEntity],
+) -> None:
+    """Add entities that command, as they are sent; without control keys have them forgotten."""
+    if entry.runtime_data.asker is None:
+        forget(hass, entry, platform, table)
+    else:
+        add_as_sent(entry, add_entities, table, entity)
+
+
+@callback
 def forget(
     hass: HomeAssistant,
     entry: MeterNodeConfigEntry,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, override
 
 import probatio as vol
 from homeassistant.components.repairs import RepairsFlow, RepairsFlowResult
@@ -23,7 +24,7 @@ _UNITS = {Unit.WATT_HOUR: "kWh", Unit.VAR_HOUR: "kvarh"}
 _SHOWN = EntitySelector(EntitySelectorConfig(read_only=True))
 
 
-class MeterRepairFlow(RepairsFlow):
+class MeterRepairFlow(RepairsFlow, ABC):
     """What the repairs of a meter share: its entry, which must be loaded."""
 
     def __init__(self, entry_id: str) -> None:
@@ -43,10 +44,11 @@ class MeterRepairFlow(RepairsFlow):
             return self.async_abort(reason="not_loaded")
         return await self._async_confirm(entry, confirmed=user_input is not None)
 
+    @abstractmethod
     async def _async_confirm(
         self, entry: MeterNodeConfigEntry, *, confirmed: bool
     ) -> RepairsFlowResult:
-        raise NotImplementedError
+        """Show what will be changed, or change it."""
 
 
 class EnergyDashboardFlow(MeterRepairFlow):
@@ -60,6 +62,7 @@ class EnergyDashboardFlow(MeterRepairFlow):
         """Do it for a connection that is there: only its text is another."""
         return await self.async_step_confirm(user_input)
 
+    @override
     async def _async_confirm(
         self, entry: MeterNodeConfigEntry, *, confirmed: bool
     ) -> RepairsFlowResult:
@@ -87,6 +90,7 @@ class EnergyDashboardFlow(MeterRepairFlow):
 class TotalFellFlow(MeterRepairFlow):
     """Takes registers that went back as they are."""
 
+    @override
     async def _async_confirm(
         self, entry: MeterNodeConfigEntry, *, confirmed: bool
     ) -> RepairsFlowResult:

@@ -12,7 +12,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .channel import objects
 from .coordinator import MeterNodeConfigEntry
-from .entity import MeterNodeDescription, MeterNodeEntity, add_as_sent, forget
+from .entity import MeterNodeDescription, MeterNodeEntity, add_where_asked
 from .relays import CHOICES, async_choose, chosen, has_relay
 
 PARALLEL_UPDATES = 1
@@ -45,10 +45,7 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add each relay's choice when the meter first sends it, where the meter can be asked."""
-    if entry.runtime_data.asker is None:
-        forget(hass, entry, Platform.SELECT, SELECTS)
-        return
-    add_as_sent(entry, async_add_entities, SELECTS, MeterNodeSelect)
+    add_where_asked(hass, entry, async_add_entities, Platform.SELECT, SELECTS, MeterNodeSelect)
 
 
 class MeterNodeSelect(MeterNodeEntity, SelectEntity):

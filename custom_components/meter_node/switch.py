@@ -12,7 +12,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .channel import objects
 from .coordinator import MeterNodeConfigEntry
-from .entity import MeterNodeDescription, MeterNodeEntity, add_as_sent, forget
+from .entity import MeterNodeDescription, MeterNodeEntity, add_where_asked
 from .relays import async_choose, has_relay
 
 PARALLEL_UPDATES = 1
@@ -44,10 +44,7 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add each relay's switch when the meter first sends it, where the meter can be asked."""
-    if entry.runtime_data.asker is None:
-        forget(hass, entry, Platform.SWITCH, SWITCHES)
-        return
-    add_as_sent(entry, async_add_entities, SWITCHES, MeterNodeSwitch)
+    add_where_asked(hass, entry, async_add_entities, Platform.SWITCH, SWITCHES, MeterNodeSwitch)
 
 
 class MeterNodeSwitch(MeterNodeEntity, SwitchEntity):

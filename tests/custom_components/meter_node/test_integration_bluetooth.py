@@ -17,9 +17,6 @@ from typing import Any
 from unittest.mock import AsyncMock, patch
 
 import pytest
-
-pytest.importorskip("bumble")
-
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakError

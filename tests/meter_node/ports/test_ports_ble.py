@@ -16,9 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-pytest.importorskip("bumble")
-
 from bleak import BleakClient
 from bleak.backends.service import BleakGATTService
 from bumble import core, hci
