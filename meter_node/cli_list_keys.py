@@ -28,13 +28,7 @@ def list_keys(
     Whoever has them can read the list, and nothing else.
     """
     meters = keys.load(data_dir).meters
-    names = ", ".join(meters) or "none"
-    if meter is None:
-        if len(meters) != 1:
-            raise config.ConfigError(f"--meter: which one? There are: {names}")
-        meter = next(iter(meters))
-    if meter not in meters:
-        raise config.ConfigError(f"--meter: no meter {meter!r}; there are: {names}")
+    meter = config.one_of(meters, meter)
     own = meters[meter]
     if own.serial_list is None:
         raise keys.KeyFileError(

@@ -112,14 +112,8 @@ def _list(name: str, meter: keys.MeterKeys, *, as_json: bool) -> None:
 
 
 def _choose(own_keys: keys.NodeKeys, name: str | None) -> tuple[str, keys.MeterKeys]:
-    names = ", ".join(own_keys.meters) or "none"
-    if name is None:
-        if len(own_keys.meters) != 1:
-            raise config.ConfigError(f"--meter: which one? There are: {names}")
-        name = next(iter(own_keys.meters))
-    if name not in own_keys.meters:
-        raise config.ConfigError(f"--meter: no meter {name!r}; there are: {names}")
-    return name, own_keys.meters[name]
+    chosen = config.one_of(own_keys.meters, name)
+    return chosen, own_keys.meters[chosen]
 
 
 def _write(document: dict[str, object]) -> None:

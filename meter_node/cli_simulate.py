@@ -217,14 +217,7 @@ def _keep(meter: Meter, database: store.Store, title: bytes) -> Image:
 
 def _choose(settings: config.Config, name: str | None) -> config.MeterConfig:
     meters = {meter.name: meter for meter in settings.meter}
-    names = ", ".join(meters) or "none"
-    if name is None:
-        if len(meters) != 1:
-            raise config.ConfigError(f"--meter: which one? There are: {names}")
-        return settings.meter[0]
-    if name not in meters:
-        raise config.ConfigError(f"--meter: no meter {name!r}; there are: {names}")
-    return meters[name]
+    return meters[config.one_of(meters, name)]
 
 
 def _span(local: LocalTime, first_day: date | None, days: int, now_s: int) -> Span:

@@ -30,12 +30,8 @@ def wireless_key(
     Whoever has the key can read what the meter sends by radio, and nothing else.
     """
     settings = config.load(data_dir / config.FILE_NAME)
-    names = [each.name for each in settings.meter]
-    if meter is None and len(names) != 1:
-        raise config.ConfigError(f"--meter: which one? There are: {', '.join(names) or 'none'}")
-    chosen = next((each for each in settings.meter if meter in (None, each.name)), None)
-    if chosen is None:
-        raise config.ConfigError(f"--meter: no meter {meter!r}; there are: {', '.join(names)}")
+    meters = {each.name: each for each in settings.meter}
+    chosen = meters[config.one_of(meters, meter)]
     own = keys.load(data_dir).meters.get(chosen.name)
     if own is None or own.wireless is None:
         raise keys.KeyFileError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
@@ -560,6 +560,17 @@ class Config(_Section):
         if twice:
             raise ValueError(f"two meters are called {', '.join(twice)}")
         return self
+
+
+def one_of(names: Iterable[str], chosen: str | None) -> str:
+    """Return the meter that ``--meter`` chose, or the only one. Raises ConfigError."""
+    meters = list(names)
+    told = ", ".join(meters) or "none"
+    if chosen is None and len(meters) != 1:
+        raise ConfigError(f"--meter: which one? There are: {told}")
+    if chosen is not None and chosen not in meters:
+        raise ConfigError(f"--meter: no meter {chosen!r}; there are: {told}")
+    return meters[0] if chosen is None else chosen
 
 
 def load(path: Path) -> Config:

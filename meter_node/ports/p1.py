@@ -9,6 +9,7 @@ branch recommendation of Energiföretagen for local customer interfaces (Sweden)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Literal, override
@@ -93,10 +94,10 @@ def _netherlands(view: MeterView) -> Iterator[str]:
     yield from _each_phase(view, "32.32.0 52.32.0 72.32.0", "voltage_sag_count", _count)
     yield from _each_phase(view, "32.36.0 52.36.0 72.36.0", "voltage_swell_count", _count)
     yield f"0-0:96.13.0({_hex(_message(view))})"
-    yield from _each_phase(view, "32.7.0 52.7.0 72.7.0", "voltage", _volt)
-    yield from _each_phase(view, "31.7.0 51.7.0 71.7.0", "current", _whole_ampere)
-    yield from _each_phase(view, "21.7.0 41.7.0 61.7.0", "import_active_power", _kilowatt)
-    yield from _each_phase(view, "22.7.0 42.7.0 62.7.0", "export_active_power", _kilowatt)
+    yield from _each_phase(view, "32.7.0 52.7.0 72.7.0", "voltage", _VOLTAGE)
+    yield from _each_phase(view, "31.7.0 51.7.0 71.7.0", "current", _AMPERES)
+    yield from _each_phase(view, "21.7.0 41.7.0 61.7.0", "import_active_power", _POWER)
+    yield from _each_phase(view, "22.7.0 42.7.0 62.7.0", "export_active_power", _POWER)
 
 
 def _belgium(view: MeterView) -> Iterator[str]:
@@ -106,33 +107,36 @@ def _belgium(view: MeterView) -> Iterator[str]:
     yield from _by_tariff(view)
     yield f"0-0:96.14.0({view.tariff:04})"
     if (demand_w := view.value("import_active_demand")) is not None:
-        yield f"1-0:1.4.0({_kilowatt(demand_w)})"
+        yield f"1-0:1.4.0({_POWER(demand_w)})"
     yield from _maximum(view)
     yield from _powers(view)
-    yield from _each_phase(view, "21.7.0 41.7.0 61.7.0", "import_active_power", _kilowatt)
-    yield from _each_phase(view, "22.7.0 42.7.0 62.7.0", "export_active_power", _kilowatt)
-    yield from _each_phase(view, "32.7.0 52.7.0 72.7.0", "voltage", _volt)
-    yield from _each_phase(view, "31.7.0 51.7.0 71.7.0", "current", _hundredths_of_ampere)
+    yield from _each_phase(view, "21.7.0 41.7.0 61.7.0", "import_active_power", _POWER)
+    yield from _each_phase(view, "22.7.0 42.7.0 62.7.0", "export_active_power", _POWER)
+    yield from _each_phase(view, "32.7.0 52.7.0 72.7.0", "voltage", _VOLTAGE)
+    yield from _each_phase(view, "31.7.0 51.7.0 71.7.0", "current", _HUNDREDTHS)
     yield from _switches(view)
     yield f"0-0:96.13.0({_hex(_message(view))})"
 
 
 def _sweden(view: MeterView) -> Iterator[str]:
     yield f"0-0:1.0.0({_stamp(view.second_local)})"
-    for name, code in _SWEDISH_ENERGIES.items():
-        if (energy := view.value(name)) is not None:
-            unit = registers.BY_KEY[name].quantity.unit
-            yield f"1-0:{code}({_kilo(energy, 8)}*{_ENERGY_UNITS[unit]})"
-    for name, code in _SWEDISH_POWERS.items():
-        if (power := view.value(name)) is not None:
-            unit = registers.BY_KEY[name].quantity.unit
-            yield f"1-0:{code}({_kilo(power, 4)}*{_POWER_UNITS[unit]})"
-    yield from _each_phase(view, "21.7.0 41.7.0 61.7.0", "import_active_power", _long_kilowatt)
-    yield from _each_phase(view, "22.7.0 42.7.0 62.7.0", "export_active_power", _long_kilowatt)
-    yield from _each_phase(view, "23.7.0 43.7.0 63.7.0", "import_reactive_power", _kilovar)
-    yield from _each_phase(view, "24.7.0 44.7.0 64.7.0", "export_reactive_power", _kilovar)
-    yield from _each_phase(view, "32.7.0 52.7.0 72.7.0", "voltage", _volt)
-    yield from _each_phase(view, "31.7.0 51.7.0 71.7.0", "current", _tenths_of_ampere)
+    for name, code in _SWEDISH_REGISTERS.items():
+        if (value := view.value(name)) is not None:
+            yield f"1-0:{code}({_SWEDISH[registers.BY_KEY[name].quantity.unit](value)})"
+    yield from _each_phase(
+        view, "21.7.0 41.7.0 61.7.0", "import_active_power", _SWEDISH[registers.Unit.WATT]
+    )
+    yield from _each_phase(
+        view, "22.7.0 42.7.0 62.7.0", "export_active_power", _SWEDISH[registers.Unit.WATT]
+    )
+    yield from _each_phase(
+        view, "23.7.0 43.7.0 63.7.0", "import_reactive_power", _SWEDISH[registers.Unit.VAR]
+    )
+    yield from _each_phase(
+        view, "24.7.0 44.7.0 64.7.0", "export_reactive_power", _SWEDISH[registers.Unit.VAR]
+    )
+    yield from _each_phase(view, "32.7.0 52.7.0 72.7.0", "voltage", _VOLTAGE)
+    yield from _each_phase(view, "31.7.0 51.7.0 71.7.0", "current", _TENTHS)
 
 
 _LAYOUTS: Mapping[Variant, Callable[[MeterView], Iterator[str]]] = {
@@ -140,20 +144,16 @@ _LAYOUTS: Mapping[Variant, Callable[[MeterView], Iterator[str]]] = {
     "be": _belgium,
     "se": _sweden,
 }
-_SWEDISH_ENERGIES = {
+_SWEDISH_REGISTERS = {
     "import_active_energy": "1.8.0",
     "export_active_energy": "2.8.0",
     "import_reactive_energy": "3.8.0",
     "export_reactive_energy": "4.8.0",
-}
-_SWEDISH_POWERS = {
     "import_active_power": "1.7.0",
     "export_active_power": "2.7.0",
     "import_reactive_power": "3.7.0",
     "export_reactive_power": "4.7.0",
 }
-_ENERGY_UNITS = {registers.Unit.WATT_HOUR: "kWh", registers.Unit.VAR_HOUR: "kVArh"}
-_POWER_UNITS = {registers.Unit.WATT: "kW", registers.Unit.VAR: "kVAr"}
 
 
 def _by_tariff(view: MeterView) -> Iterator[str]:
@@ -161,13 +161,13 @@ def _by_tariff(view: MeterView) -> Iterator[str]:
     for name, c in (("import_active_energy", 1), ("export_active_energy", 2)):
         for tariff in range(1, max(view.tariffs, 2) + 1):
             energy = view.value(f"{name}_t{tariff}") or Decimal(0)
-            yield f"1-0:{c}.8.{tariff}({_kilo(energy, 6)}*kWh)"
+            yield f"1-0:{c}.8.{tariff}({_ENERGY(energy)})"
 
 
 def _powers(view: MeterView) -> Iterator[str]:
     for name, c in (("import_active_power", 1), ("export_active_power", 2)):
         if (power := view.value(name)) is not None:
-            yield f"1-0:{c}.7.0({_kilowatt(power)})"
+            yield f"1-0:{c}.7.0({_POWER(power)})"
 
 
 def _failures(view: MeterView) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _maximum(view: MeterView) -> Iterator[str]:
     maximum = view.maximum("import_active_demand_maximum")
     if maximum is not None:
         power, end = maximum
-        yield f"1-0:1.6.0({_stamp(end)})({_kilowatt(power)})"
+        yield f"1-0:1.6.0({_stamp(end)})({_POWER(power)})"
 
 
 def _switches(view: MeterView) -> Iterator[str]:
@@ -196,9 +196,9 @@ def _switches(view: MeterView) -> Iterator[str]:
     if isinstance(threshold, int):
         match view.state(objects.LIMITER, MONITORED_VALUE):
             case (_, objects.MONITORED_POWER, _):
-                limit = f"{_scaled(Decimal(threshold), _KILO, 3, 1)}*kW"
+                limit = _LIMIT(Decimal(threshold))
             case (_, objects.MONITORED_CURRENT, _):
-                fuse = f"{_scaled(Decimal(threshold), _KILO, 3, 0)}*A"
+                fuse = _FUSE(Decimal(threshold))
     yield f"0-0:17.0.0({limit})"
     yield f"1-0:31.4.0({fuse})"
 
@@ -220,43 +220,37 @@ def _message(view: MeterView) -> str:
 # --- forms ----------------------------------------------------------------------------------------
 
 
-def _scaled(value: Decimal, down: int, digits: int, decimals: int) -> str:
-    """Return a value over 10^down as ``digits`` before the point; what is more rolls over."""
-    step = Decimal(1).scaleb(-decimals)
-    shown = (value.scaleb(-down) % 10**digits).quantize(step, ROUND_DOWN)
-    return f"{shown:0{digits + 1 + decimals}.{decimals}f}" if decimals else f"{shown:0{digits}.0f}"
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a quantity is shown: digits before the point and behind it, unit; over 10^``down``."""
+
+    digits: int
+    decimals: int
+    unit: str
+    down: int = 0
+
+    def __call__(self, value: Decimal) -> str:
+        """Return it truncated; what has more digits rolls over."""
+        step = Decimal(1).scaleb(-self.decimals)
+        shown = (value.scaleb(-self.down) % 10**self.digits).quantize(step, ROUND_DOWN)
+        width = self.digits + (1 + self.decimals if self.decimals else 0)
+        return f"{shown:0{width}.{self.decimals}f}*{self.unit}"
 
 
-def _kilo(value: Decimal, digits: int) -> str:
-    return _scaled(value, _KILO, digits, 3)
-
-
-def _kilowatt(value_w: Decimal) -> str:
-    return f"{_kilo(value_w, 2)}*kW"
-
-
-def _long_kilowatt(value_w: Decimal) -> str:
-    return f"{_kilo(value_w, 4)}*kW"
-
-
-def _kilovar(value_var: Decimal) -> str:
-    return f"{_kilo(value_var, 4)}*kVAr"
-
-
-def _volt(value_v: Decimal) -> str:
-    return f"{_scaled(value_v, 0, 3, 1)}*V"
-
-
-def _whole_ampere(value_a: Decimal) -> str:
-    return f"{_scaled(value_a, 0, 3, 0)}*A"
-
-
-def _tenths_of_ampere(value_a: Decimal) -> str:
-    return f"{_scaled(value_a, 0, 3, 1)}*A"
-
-
-def _hundredths_of_ampere(value_a: Decimal) -> str:
-    return f"{_scaled(value_a, 0, 3, 2)}*A"
+_ENERGY = _Form(6, 3, "kWh", _KILO)
+_POWER = _Form(2, 3, "kW", _KILO)
+_LONG_POWER = _Form(4, 3, "kW", _KILO)
+_LONG_VAR = _Form(4, 3, "kVAr", _KILO)
+_VOLTAGE = _Form(3, 1, "V")
+_AMPERES, _TENTHS, _HUNDREDTHS = (_Form(3, decimals, "A") for decimals in range(3))
+_LIMIT = _Form(3, 1, "kW", _KILO)
+_FUSE = _Form(3, 0, "A", _KILO)
+_SWEDISH = {
+    registers.Unit.WATT_HOUR: _Form(8, 3, "kWh", _KILO),
+    registers.Unit.VAR_HOUR: _Form(8, 3, "kVArh", _KILO),
+    registers.Unit.WATT: _LONG_POWER,
+    registers.Unit.VAR: _LONG_VAR,
+}
 
 
 def _count(value: Decimal) -> str:
