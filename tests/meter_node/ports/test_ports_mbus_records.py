@@ -138,7 +138,9 @@ def test_no_two_registers_say_that_they_are_the_same() -> None:
 def test_every_energy_fits_up_to_its_roll_over() -> None:
     for row in table.ROWS:
         if row.register.is_energy:
-            row.record(registers.ROLLOVER_WH - 1)
+            record = row.record(registers.ROLLOVER_WH - 1)
+            # 10¹⁰ − 1 in the six bytes of a 48-bit integer, the lowest first (EN 13757-3, type B).
+            assert record.data == (10**10 - 1).to_bytes(6, "little")
 
 
 def test_only_tariffs_of_the_calendar_and_registers_with_a_value_are_told() -> None:
