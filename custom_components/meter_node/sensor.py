@@ -292,7 +292,7 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
 
     entity_description: MeterNodeSensorDescription
 
-    _attr_native_value: Value = None
+    _value: Value = None
 
     @override
     def __init__(
@@ -306,14 +306,19 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
         if description.unit_fn is not None:
             self._attr_native_unit_of_measurement = description.unit_fn(coordinator.data)
 
+    @property
+    @override
+    def native_value(self) -> Value:
+        """As it was taken last: kept by no cache of Home Assistant's, which each push would void."""
+        return self._value
+
     @override
     def _take(self) -> bool:
         """Show what was pushed last, and what belongs to it."""
         data = self.coordinator.data
         value = self._value_fn(data)
-        is_new = value != self._attr_native_value
-        if is_new:
-            self._attr_native_value = value
+        is_new = value != self._value
+        self._value = value
         if self._attributes_fn is not None:
             attributes = self._attributes_fn(data)
             is_new = is_new or attributes != self._attr_extra_state_attributes
