@@ -309,7 +309,7 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
     @property
     @override
     def native_value(self) -> Value:
-        """As it was taken last: kept by no cache of Home Assistant's, which each push would void."""
+        """As it was taken last; a cache of Home Assistant's would be void with each push."""
         return self._value
 
     @override
