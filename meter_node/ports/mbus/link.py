@@ -5,6 +5,7 @@ Must not know what the frames mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ _LONG_OVERHEAD = 6
 _LEAST_LENGTH = 3
 """Control, address and CI: a control frame has no more."""
 MOST_USER_DATA = 0xFF - _LEAST_LENGTH
+LONGEST_FRAME = 0xFF + _LONG_OVERHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,23 @@ class Frame:
 
 
 class Deframer:
-    """Finds frames in a stream of bytes; what is none is passed over, byte by byte."""
+    """Finds frames in a stream of bytes; what is none is passed over, byte by byte.
 
-    def __init__(self) -> None:
-        """Nothing has come yet."""
+    What stood behind a beginning that became no frame was said long ago: whoever asked there has
+    asked again since, and is answered to that alone.
+    """
+
+    def __init__(self, frame_s: float = math.inf) -> None:
+        """Nothing has come yet; ``frame_s`` is how long a frame may take, from its first byte."""
+        self.frame_s = frame_s
         self._waiting = b""
+        self._begun_s = 0.0
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take bytes, yield the frames that are whole and whose check sum fits."""
+    def feed(self, data: bytes, now_s: float = 0.0) -> Iterator[Frame]:
+        """Take bytes; yield the frames that are whole with them and whose check sum fits."""
+        if now_s - self._begun_s > self.frame_s:
+            self._waiting = b""
+        before = len(self._waiting)
         self._waiting += data
         place = 0
         while place < len(self._waiting):
@@ -55,9 +66,11 @@ class Deframer:
                 break  # it may become one
             frame, length = found
             place += length
-            if frame is not None:
+            if frame is not None and place > before:
                 yield frame
         self._waiting = self._waiting[place:]
+        if place >= before:
+            self._begun_s = now_s
 
     def silence(self) -> None:
         """The line was silent for longer than a frame allows: what had begun is over."""

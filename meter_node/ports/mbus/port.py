@@ -18,6 +18,7 @@ from meter_node.ports.module import BearerAddress, MeterView, ModuleSettings
 
 from . import table
 from .address import MANUFACTURER, SecondaryAddress, identification_of
+from .link import LONGEST_FRAME
 from .slave import HIGHEST_PRIMARY, Conversation, Readout, Slave
 
 _LOGGER = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ BAUDRATE = 2400
 LINE_SILENCE_S, NETWORK_SILENCE_S = 0.1, 1.0
 """How long a frame may pause. A master waits 0.2 s for an answer; a network may stutter."""
 LOOK_S = 5.0
+_BYTE_BITS = 11
 BACK_AFTER_S = 120.0
 """A rate at which no master was heard for so long is given up for the one before."""
 _PAUSE_BITS = 11
@@ -72,14 +74,14 @@ class _Talk:
         self._address = address
         self._line = line
         self._who = who
-        self._conversation = Conversation(slave)
+        self._conversation = Conversation(slave, _frame_s(line))
         self._before: int | None = None
         """The rate to go back to while none was heard at the new one."""
         self._heard_s = 0.0
 
     async def carry(self) -> str:
         """Answer until the line ends; return why it did. Raises OSError, StoreError."""
-        silence_s = NETWORK_SILENCE_S if self._line.baudrate is None else LINE_SILENCE_S
+        silence_s = _silence_s(self._line)
         wait_s = LOOK_S
         while True:
             data = await self._line.read(wait_s)
@@ -112,15 +114,28 @@ class _Talk:
         if wanted is None or self._line.baudrate in (None, wanted):
             return
         self._before, self._heard_s = self._line.baudrate, now_s
-        await self._line.set_baudrate(wanted)
+        await self._set_baudrate(wanted)
         _LOGGER.info("%s: %d Bd from now on", self._who, wanted)
 
     async def _go_back_if_unheard(self) -> None:
         unheard_s = asyncio.get_running_loop().time() - self._heard_s
         if self._before is not None and unheard_s >= BACK_AFTER_S:
             _LOGGER.warning("%s: nobody was heard; back at %d Bd", self._who, self._before)
-            await self._line.set_baudrate(self._before)
+            await self._set_baudrate(self._before)
             self._before = None
+
+    async def _set_baudrate(self, baudrate: int) -> None:
+        await self._line.set_baudrate(baudrate)
+        self._conversation.pace(_frame_s(self._line))
+
+
+def _silence_s(line: Line) -> float:
+    return NETWORK_SILENCE_S if line.baudrate is None else LINE_SILENCE_S
+
+
+def _frame_s(line: Line) -> float:
+    """How long the longest frame takes, with a pause; behind a network there is a line too."""
+    return LONGEST_FRAME * _BYTE_BITS / (line.baudrate or BAUDRATE) + _silence_s(line)
 
 
 def _read(view: MeterView, group: int) -> Readout | None:

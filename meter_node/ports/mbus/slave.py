@@ -5,6 +5,7 @@ Must not know the meter, nor what carries the bytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -74,15 +75,15 @@ class Slave:
 class _Link:
     """What is remembered of one address: the frame count bit, and what was answered to it."""
 
-    control: int | None = None
+    frame: Frame | None = None
     answer: bytes = b""
     answered_s: float = 0.0
 
-    def repeats(self, control: int, now_s: float) -> bool:
+    def repeats(self, frame: Frame, now_s: float) -> bool:
         """Whether a master asks for the last answer again."""
         return (
-            bool(control & _FCV)
-            and control == self.control
+            bool(frame.control & _FCV)
+            and frame == self.frame
             and now_s - self.answered_s < REPEATED_FOR_S
         )
 
@@ -90,17 +91,18 @@ class _Link:
 class Conversation:
     """A slave with one line's master: bytes in, answers out."""
 
-    def __init__(self, slave: Slave) -> None:
-        """Nobody is selected, nothing was answered."""
+    def __init__(self, slave: Slave, frame_s: float = math.inf) -> None:
+        """Nobody is selected, nothing was answered; ``frame_s``: how long a frame may take."""
         self._slave = slave
-        self._deframer = Deframer()
+        self._deframer = Deframer(frame_s)
         self._selected = False
         self._links = {True: _Link(), False: _Link()}
         """By whether it is reached through a selection."""
         self._pages: list[bytes] = []
         """What of a readout is still to be told."""
         self._group = table.ALL
-        self._error: int | None = None
+        self._refused_s: float | None = None
+        """When something was wanted that is not to be had, until it is told or nobody asks."""
         self.heard = 0
         """Good frames that meant this meter."""
         self.baudrate: int | None = None
@@ -108,10 +110,14 @@ class Conversation:
 
     def feed(self, data: bytes, now_s: float) -> Iterator[bytes]:
         """Take bytes; yield answers, each of which is to be sent before the next is asked for."""
-        for frame in self._deframer.feed(data):
+        for frame in self._deframer.feed(data, now_s):
             answer = self._take(frame, now_s)
             if answer:
                 yield answer
+
+    def pace(self, frame_s: float) -> None:
+        """Let a frame take so long from now on."""
+        self._deframer.frame_s = frame_s
 
     def silence(self) -> None:
         """The line was silent: a frame that had begun will not end."""
@@ -131,13 +137,13 @@ class Conversation:
             return b""
         self.heard += 1
         link = self._links[through_selection]
-        if link.repeats(frame.control, now_s):
+        if link.repeats(frame, now_s):
             answer = link.answer
         else:
             if now_s - link.answered_s >= REPEATED_FOR_S:
                 self._pages = []  # nobody reads on where he stopped so long ago
-            answer = self._answer(frame)
-            link.control = frame.control if frame.control & _FCV else None
+            answer = self._answer(frame, now_s)
+            link.frame = frame if frame.control & _FCV else None
             link.answer, link.answered_s = answer, now_s
         return b"" if frame.address == BROADCAST else answer
 
@@ -150,26 +156,28 @@ class Conversation:
         self._pages = []
         return ACKNOWLEDGED
 
-    def _answer(self, frame: Frame) -> bytes:
+    def _answer(self, frame: Frame, now_s: float) -> bytes:
         match frame.control & _FUNCTION, frame.ci:
             case _Ask.SND_NKE, None:
                 return self._begin_anew(frame)
             case _Ask.SND_UD, int(ci):
-                self._do(ci, frame.data)
+                self._refused_s = None if self._do(ci, frame.data) else now_s
                 return ACKNOWLEDGED
             case _Ask.REQ_UD1, None:  # there is never an alarm to tell
                 return ACKNOWLEDGED
             case _Ask.REQ_UD2, None if frame.address != BROADCAST:
-                return self._next_page()
+                return self._refusal(now_s) or self._next_page()
         return b""
 
     def _begin_anew(self, frame: Frame) -> bytes:
-        self._pages, self._group, self._error = [], table.ALL, None
+        # Of the link, not of what was wanted: masters reset it before each readout.
+        self._pages, self._group = [], table.ALL
         if frame.address in (SELECTED, BROADCAST):
             self._selected = False
         return ACKNOWLEDGED
 
-    def _do(self, ci: int, data: bytes) -> None:
+    def _do(self, ci: int, data: bytes) -> bool:
+        """Do what is wanted; return whether that is to be had here."""
         if ci in BAUDRATES and not data:
             self.baudrate = BAUDRATES[ci]
         elif ci == _RESET and len(data) <= 1:
@@ -178,12 +186,17 @@ class Conversation:
         elif ci == _DATA and data[:2] == _NEW_ADDRESS and _is_primary(data[2:]):
             self._slave.address = data[2]
         else:
-            self._error = _UNKNOWN_CI
+            return False
+        return True
+
+    def _refusal(self, now_s: float) -> bytes:
+        """Tell once that something was not to be had, whoever wanted it being still there."""
+        refused_s, self._refused_s = self._refused_s, None
+        if refused_s is None or now_s - refused_s >= REPEATED_FOR_S:
+            return b""
+        return self._respond(_ERROR, bytes((_UNKNOWN_CI,)))
 
     def _next_page(self) -> bytes:
-        if self._error is not None:
-            code, self._error = self._error, None
-            return self._respond(_ERROR, bytes((code,)))
         if not self._pages:
             readout = self._slave.read(self._group)
             if readout is None:

@@ -108,6 +108,35 @@ def test_a_silence_ends_a_frame_that_had_begun(bus: Bus) -> None:
     assert bus.short(SND_NKE) == OK
 
 
+FRAME_S = 2.0
+"""How long a frame may take on that line."""
+
+
+def test_a_broken_header_silences_the_slave_no_longer_than_a_frame_takes() -> None:
+    # FF FF announces 261 bytes: 52 requests of five would be swallowed.
+    bus = Bus()
+    bus.conversation = Conversation(bus.slave, FRAME_S)
+    assert list(bus.conversation.feed(b"\x68\xff\xff\x68\x08", 0.0)) == []
+    answers = {}
+    for poll in range(1, 60):
+        bus.now_s = poll * 0.5
+        answers[bus.now_s] = bus.short(SND_NKE)
+    assert [len(answer) for time_s, answer in answers.items() if time_s <= FRAME_S] == [0] * 4
+    assert all(answer == OK for time_s, answer in answers.items() if time_s > FRAME_S)
+
+
+def test_requests_that_were_hidden_behind_a_broken_frame_are_not_answered_later() -> None:
+    bus = Bus()
+    bus.conversation = Conversation(bus.slave, FRAME_S)
+    # 68 0A 0A 68: sixteen bytes in all, of which two requests are ten, and the next one has two.
+    assert list(bus.conversation.feed(b"\x68\x0a\x0a\x68", 0.0)) == []
+    answers = []
+    for poll in range(1, 4):
+        bus.now_s = poll * 0.3
+        answers.append(bus.short(SND_NKE))
+    assert answers == [[], [], OK]
+
+
 # --- addresses ------------------------------------------------------------------------------------
 
 
@@ -269,6 +298,29 @@ def test_what_is_not_to_be_had_is_answered_by_an_error_and_changes_nothing(
     assert bus.short(FIRST) == [Frame(0x08, 5, 0x70, b"\x01").to_bytes()]
     assert bus.values(SECOND) == [1000, 1001, 1002]
     assert (bus.slave.address, bus.conversation.baudrate) == (5, None)
+
+
+@pytest.mark.parametrize(("ci", "data"), [(0x51, "017afb"), (0xB7, ""), (0xBF, "")])
+def test_a_reset_of_the_link_before_the_readout_does_not_hide_that_something_was_refused(
+    bus: Bus, ci: int, data: str
+) -> None:
+    assert bus.long(ci, bytes.fromhex(data), control=SND_UD | FCV) == OK
+    assert bus.short(SND_NKE) == OK
+    assert bus.short(FIRST) == [Frame(0x08, 5, 0x70, b"\x01").to_bytes()]
+    assert bus.values(SECOND) == [1000, 1001, 1002]
+
+
+def test_another_command_under_the_same_frame_count_bit_is_no_repetition(bus: Bus) -> None:
+    control = SND_UD | FCV
+    assert bus.long(0x51, bytes.fromhex("017a07"), TEST, control) == OK
+    assert bus.long(0x51, bytes.fromhex("017a08"), TEST, control) == OK
+    assert bus.slave.address == 8
+
+
+def test_what_was_refused_is_not_told_to_who_asks_long_afterwards(bus: Bus) -> None:
+    assert bus.long(0xB7) == OK
+    bus.now_s = REPEATED_FOR_S
+    assert bus.values(FIRST) == [1000, 1001, 1002]
 
 
 @pytest.mark.parametrize(
