@@ -12,8 +12,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self, override
@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 
 from meter_node.channel import registers
 
+from .conversation import reason
 from .module import Led, MeterView, ModuleSettings
 from .outputs import OutputLine
 from .pulse_train import NS_PER_MS, PAUSE_MS, Pulse, PulseOutput, PulseSettings
@@ -34,6 +35,8 @@ _LOGGER = logging.getLogger(__name__)
 NANO = 10**9
 LONGEST_INTERVAL_S = 60
 """An image comes at least so often."""
+LEAST_WINDOW_NS = NANO // 2
+"""Pulses are released for so long at least: each time is a write to the store."""
 _AS_KEPT = "counted "
 _CONSUMER = "meter-node S0"
 
@@ -61,6 +64,9 @@ class S0Settings(ModuleSettings):
     def _one_output(self) -> Self:
         if (self.offset is None) == (self.file is None):
             raise ValueError("give offset (a line of the chip) or file, one of them")
+        lines_own = {"chip", "active_low"} & self.model_fields_set
+        if self.file is not None and lines_own:
+            raise ValueError(f"{' and '.join(sorted(lines_own))}: only used with offset, not file")
         return self
 
     @override
@@ -136,6 +142,11 @@ class Train:
             grown = 0  # it went back: another meter's store, and nothing is owed
         self.register = register
         return self._output.release(grown * NANO, start_ns, end_ns)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are whole pulses that no interval had room for."""
+        return self._output.backlog["queued"] > 0
 
     def kept(self, sending: int = 0, after_ns: int = 0, unsent: int = 0) -> Kept:
         """Return what must outlive a cut, with so many under way, or given back."""
@@ -252,13 +263,24 @@ class RecordedOutput:
 
 def open_output(settings: S0Settings) -> Output:
     """Return the output of a configuration. Raises OSError, also without gpiod."""
-    if settings.file is not None:
-        return RecordedOutput(Path(settings.file))
-    assert settings.offset is not None  # or there would be a file
+    with _named(settings):
+        if settings.file is not None:
+            return RecordedOutput(Path(settings.file))
+        assert settings.offset is not None  # or there would be a file
+        try:
+            return GpioOutput(settings.chip, OutputLine(settings.offset, settings.active_low))
+        except ImportError:
+            raise OSError("needs the gpiod package: pip install meter-node[gpio]") from None
+
+
+@contextmanager
+def _named(settings: S0Settings) -> Iterator[None]:
+    """Say of an error where it is. Raises OSError."""
     try:
-        return GpioOutput(settings.chip, OutputLine(settings.offset, settings.active_low))
-    except ImportError:
-        raise OSError("a GPIO line needs the gpiod package: pip install meter-node[gpio]") from None
+        yield
+    except OSError as error:
+        where = settings.file or f"{settings.chip} offset {settings.offset}"
+        raise OSError(f"{where}: {reason(error)}") from None
 
 
 # --- sending --------------------------------------------------------------------------------------
@@ -327,21 +349,66 @@ async def run(view: MeterView, settings: S0Settings) -> None:
             output.close()
 
 
+class Beat:
+    """When the last image came, and how far it is to the next. Pure.
+
+    As far as the last two intervals tell, of which the shorter counts: a hiccup of the machine is
+    one long interval, and must not spread what comes after it.
+    """
+
+    def __init__(self, second: int, now_ns: int) -> None:
+        """One image was seen."""
+        self._second = second
+        self._came_ns = now_ns
+        self._last_s, self._before_s = 1, LONGEST_INTERVAL_S
+
+    def come(self, second: int, now_ns: int) -> None:
+        """Look at the image that there is; it may be the one before."""
+        if second == self._second:
+            return
+        length_s = min(max(second - self._second, 1), LONGEST_INTERVAL_S)
+        self._before_s, self._last_s = self._last_s, length_s
+        self._second, self._came_ns = second, now_ns
+
+    @property
+    def next_ns(self) -> int:
+        """When the next one is to be there."""
+        return self._came_ns + min(self._last_s, self._before_s) * NANO
+
+
 async def _pulse(view: MeterView, settings: S0Settings, output: Output) -> None:
     clock = Clock()
-    sender = Sender(output, clock, view.led)
     await view.committed()
+    beat = Beat(view.second, clock.now_ns())
+    watching = asyncio.create_task(_watch(view, beat, clock))
+    try:
+        await _send_all(view, settings, output, beat, clock)
+    finally:
+        watching.cancel()
+
+
+async def _watch(view: MeterView, beat: Beat, clock: Clock) -> None:
+    """See every image, also those that come while pulses are sent."""
+    while True:
+        await view.committed()
+        beat.come(view.second, clock.now_ns())
+
+
+async def _send_all(
+    view: MeterView, settings: S0Settings, output: Output, beat: Beat, clock: Clock
+) -> None:
+    sender = Sender(output, clock, view.led)
     train = await _go_on(view, settings, output)
     image_s: int | None = None
     end_ns = 0
     while True:
-        if view.second == image_s:
+        if view.second == image_s and not train.waiting:
             await view.committed()
-        # Until the next image is there, as far as the last two tell.
-        length_s = min(max(view.second - image_s, 1), LONGEST_INTERVAL_S) if image_s else 1
         image_s = view.second
+        beat.come(image_s, clock.now_ns())
+        # Until the next image is there, however long the last pulses took.
         start_ns = max(clock.now_ns(), end_ns)
-        end_ns = start_ns + length_s * NANO
+        end_ns = max(beat.next_ns, start_ns + LEAST_WINDOW_NS)
         pulses = train.take(view.raw(settings.energy) or 0, start_ns, end_ns)
         if not pulses:
             continue
@@ -349,8 +416,9 @@ async def _pulse(view: MeterView, settings: S0Settings, output: Output) -> None:
         await _keep(view, settings, train.kept(len(pulses), start_ns - 1))
         before = output.sent
         try:
-            for pulse in pulses:
-                await sender.send(pulse)
+            with _named(settings):
+                for pulse in pulses:
+                    await sender.send(pulse)
         finally:
             unsent = len(pulses) - (output.sent - before)
             if unsent:

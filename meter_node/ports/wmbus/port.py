@@ -52,6 +52,8 @@ class WmbusSettings(ModuleSettings):
     def _radio_has_it(self) -> Self:
         if self.mode == "T1" and self.frame_format == "B":
             raise ValueError("frame_format: mode T1 has format A alone")
+        if self.protection == "profile_a" and "long_every" in self.model_fields_set:
+            raise ValueError('long_every: with protection = "profile_a" every telegram is long')
         return self
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
@@ -260,6 +261,33 @@ async def test_a_line_that_fails_gets_its_pulses_when_it_is_back(
     assert sum(value == "ACTIVE" for _, value in requests[1].values) == 3
 
 
+def test_an_output_that_cannot_be_opened_is_told_with_its_place(tmp_path: Path) -> None:
+    for chosen in (
+        settings(file=str(tmp_path / "gone" / "pulses.csv")),
+        settings(chip=str(tmp_path / "gpiochip9"), offset=17),
+    ):
+        where = chosen.file or f"{chosen.chip} offset 17"
+        with pytest.raises(OSError, match=f"^{re.escape(where)}: No such file or directory$"):
+            s0.open_output(chosen)
+
+
+async def test_a_line_that_fails_while_it_pulses_is_told_with_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = Request()
+    request.fails = True
+    line = OutputLine(17)
+    output = s0.GpioOutput("chip", line, lambda *_, **__: request)
+    monkeypatch.setattr(s0, "open_output", lambda _: output)
+    house = ModuleHouse()
+    async with running(s0.run(house.view, settings(offset=17))) as task:
+        house.later(1)
+        await asyncio.sleep(0.05)
+        house.later(1, import_active_energy=3)
+        with pytest.raises(OSError, match=r"^/dev/gpiochip0 offset 17: the chip is gone$"):
+            await task
+
+
 def wh_of(register: int, grown: int) -> Iterable[int]:
     return (register, (register + grown) % ROLLOVER_WH)
 
@@ -290,7 +318,16 @@ async def test_a_state_that_is_none_begins_at_the_register(
     assert json.loads(house.keeping.texts[chosen.place])["register"] == FIRST_WH
 
 
-@pytest.mark.parametrize("wrong", [{}, {"offset": 1, "file": "x"}, {"file": "x", "constant": 99}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"offset": 1, "file": "x"},
+        {"file": "x", "constant": 99},
+        {"file": "x", "chip": "/dev/gpiochip1"},
+        {"file": "x", "active_low": True},
+    ],
+)
 def test_a_module_needs_one_output_and_a_constant_that_there_is(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         settings(**wrong)
