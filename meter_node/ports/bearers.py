@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 import select
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Protocol, override
 from urllib.parse import parse_qs, urlsplit
 
-from .conversation import Line, LineError, Parity, SerialLine, least_missed, reason
+from .conversation import (
+    Line,
+    LineError,
+    Parity,
+    SerialLine,
+    least_missed,
+    longest_silent,
+    reason,
+)
 from .mqtt import back_off
 
 _LOGGER = logging.getLogger(__name__)
@@ -29,9 +39,24 @@ STEADY_AFTER_S = 120.0
 """What worked for so long is told anew when it fails, and soon tried again."""
 DIAL_S = 30.0
 MOST_CONNECTIONS = 8
-FASTEST_BAUDRATE = 4_000_000
+CROWDED_AGAIN_S = 10.0
+"""That a port is full is told each time anew, but no oftener."""
+RATES = (
+    *(50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19_200, 38_400, 57_600),
+    *(115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000),
+    *(2_000_000, 2_500_000, 3_000_000, 3_500_000, 4_000_000),
+)
+"""Those that the system has for every serial device (termios)."""
 _BACKLOG = 64
-_KEEPALIVE = 1
+_GONE_AFTER_S = 60
+_OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _GONE_AFTER_S // 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _GONE_AFTER_S // 6),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_AFTER_S * 1000),
+)
+"""A host that is gone without a word is noticed after a minute, whether anything is sent or not."""
 
 type Talk = Callable[[Line, str], Coroutine[None, None, str]]
 """Speaks on an open line until it ends, told who is at its other end; returns why it ended.
@@ -62,6 +87,8 @@ class Places:
     most: int = MOST_CONNECTIONS
     crowded_out: bool = False
     """Whether a further one takes the place of one that nobody has proved himself on."""
+    silent_out_s: float | None = None
+    """A further one takes the place of the one that was silent for longest, if for so long."""
     taken: dict[asyncio.Task[None], Line] = field(default_factory=dict)
 
     @property
@@ -69,13 +96,19 @@ class Places:
         """What becomes of further ones, in words."""
         if self.crowded_out:
             return "for a further one the oldest is closed that nobody has proved himself on"
+        if self.silent_out_s is not None:
+            return "for a further one that is closed which has said nothing for longest"
         return "further ones are closed"
 
     def make_room(self, peer: str) -> bool:
         """Put one out for a further one from that address; return whether there is room now."""
         if len(self.taken) < self.most:
             return True
-        least = least_missed(self.taken.values(), peer) if self.crowded_out else None
+        least = None
+        if self.crowded_out:
+            least = least_missed(self.taken.values(), peer)
+        elif self.silent_out_s is not None:
+            least = longest_silent(self.taken.values(), self.silent_out_s)
         if least is None:
             return False
         task = next(task for task, line in self.taken.items() if line is least)
@@ -94,6 +127,8 @@ class Listening:
         self._endpoint = endpoint
         self._places = Places() if places is None else places
         self._told: set[str] = set()
+        self._crowded = False
+        self._crowded_s = -math.inf
         self.port: int | None = None
         """Where it listens, while it does."""
 
@@ -113,8 +148,7 @@ class Listening:
     async def _listen(self, talk: Talk, own: set[asyncio.Task[None]]) -> str:
         def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             line, places = Line(reader, writer), self._places
-            if len(places.taken) >= places.most:
-                self._tell(f"{self._name}: {len(places.taken)} connections are open, {places.then}")
+            self._look_how_crowded()
             if not places.make_room(line.peer):
                 writer.close()
                 return
@@ -137,11 +171,21 @@ class Listening:
             server.close()
         return "it listens no more"
 
+    def _look_how_crowded(self) -> None:
+        """Tell where no place is left, once for as long as it stays so."""
+        places, now_s = self._places, asyncio.get_running_loop().time()
+        if len(places.taken) < places.most:
+            self._crowded = False
+        elif not self._crowded and now_s - self._crowded_s >= CROWDED_AGAIN_S:
+            self._crowded, self._crowded_s = True, now_s
+            _LOGGER.warning(
+                "%s: %d connections are open, %s", self._name, len(places.taken), places.then
+            )
+
     async def _client(self, talk: Talk, line: Line, writer: asyncio.StreamWriter) -> None:
         who = f"{self._name} {line.peer}"
         try:
-            if (sock := writer.get_extra_info("socket")) is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, _KEEPALIVE)
+            _notice_who_is_gone(writer)
             _LOGGER.debug("%s: closed: %s", who, await talk(line, who))
         except LineError as error:
             self._tell(f"{who}: closed: {error}")
@@ -177,11 +221,19 @@ class Dialling:
                 self._endpoint.host, self._endpoint.port, limit=2**16
             )
         _LOGGER.info("%s: connected", self._name)
+        _notice_who_is_gone(writer)
         line = Line(reader, writer)
         try:
             return await talk(line, self._name)
         finally:
             await line.close()
+
+
+def _notice_who_is_gone(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        for level, option, value in _OPTIONS:
+            sock.setsockopt(level, option, value)
 
 
 class OnSerialLine:
@@ -217,12 +269,7 @@ class ToFile:
         await again_and_again(self._name, partial(self._open, talk))
 
     async def _open(self, talk: Talk) -> str:
-        if self._path is None:
-            descriptor = os.dup(sys.stdout.fileno())
-        else:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
-            descriptor = os.open(self._path, flags, 0o600)
-        line = _FileLine(descriptor)
+        line = _FileLine(self._path)
         try:
             return await talk(line, self._name)
         finally:
@@ -232,8 +279,10 @@ class ToFile:
 class _FileLine(Line):
     """A descriptor that takes bytes. A pipe whose reader sleeps gets nothing more: it is cut."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, path: str | None) -> None:
+        """Open it; None: standard output. Raises OSError."""
+        self._path = path
+        self._descriptor = os.dup(sys.stdout.fileno()) if path is None else _opened(path)
 
     @override
     async def read(self, wait_s: float) -> bytes | None:
@@ -242,16 +291,33 @@ class _FileLine(Line):
 
     @override
     async def write(self, data: bytes) -> None:
+        self._follow()
         # A pipe that select calls writable takes PIPE_BUF bytes without a wait.
         for start in range(0, len(data), select.PIPE_BUF):
             if not select.select([], [self._descriptor], [], 0)[1]:
                 raise TimeoutError
             os.write(self._descriptor, data[start : start + select.PIPE_BUF])
 
+    def _follow(self) -> None:
+        """Open it anew where another stands in its place, or none: it was taken away or rotated."""
+        if self._path is None:
+            return
+        with suppress(FileNotFoundError):
+            if os.path.samestat(Path(self._path).stat(), os.fstat(self._descriptor)):
+                return
+        anew = _opened(self._path)
+        os.close(self._descriptor)
+        self._descriptor = anew
+
     @override
     async def close(self) -> None:
         with suppress(OSError):
             os.close(self._descriptor)
+
+
+def _opened(path: str) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+    return os.open(path, flags, 0o600)
 
 
 async def again_and_again(what: str, carry: Callable[[], Coroutine[None, None, str]]) -> None:
@@ -291,25 +357,74 @@ FORMS = (
 )
 
 
-def of(address: str, name: str, *, baudrate: int, parity: Parity = "N") -> Bearer:
+def of(
+    address: str,
+    name: str,
+    *,
+    baudrate: int,
+    parity: Parity = "N",
+    silent_out_s: float | None = None,
+) -> Bearer:
     """Return the bearer of an address (see ``FORMS``); ``baudrate`` and ``parity`` are the usual.
 
-    Raises ValueError, with the forms, for what is none.
+    ``silent_out_s``: see ``Places``. Raises ValueError, with what is right, for what is none.
     """
-    parts = urlsplit(address)
-    try:
-        match parts.scheme:
-            case "listen" | "dial" if parts.hostname and parts.port and "@" not in parts.netloc:
-                endpoint = Endpoint(parts.hostname, parts.port)
-                return (Listening if parts.scheme == "listen" else Dialling)(name, endpoint)
-            case "serial" if parts.path and not parts.netloc:
-                rate = parse_qs(parts.query).get("baudrate", [str(baudrate)])[0]
-                if rate.isdecimal() and 50 <= int(rate) <= FASTEST_BAUDRATE:
-                    return OnSerialLine(name, SerialLine(parts.path, int(rate), parity))
-            case "file" if parts.path:
-                return ToFile(name, parts.path)
-            case "stdout" if address == "stdout:":
-                return ToFile(name, None)
-    except ValueError:  # a port that is no number, or beyond 65535
-        pass
+    scheme, _, rest = address.partition(":")
+    match scheme:
+        case "listen":
+            places = Places(silent_out_s=silent_out_s)
+            return Listening(name, _endpoint(address), places)
+        case "dial":
+            return Dialling(name, _endpoint(address))
+        case "serial":
+            return OnSerialLine(name, serial_line(address, baudrate, parity))
+        case "file" if path := _path(rest):
+            return ToFile(name, path)
+        case "stdout" if not rest:
+            return ToFile(name, None)
     raise ValueError(f"{address!r} is none of {', '.join(FORMS)}")
+
+
+def _path(rest: str) -> str:
+    """``/run/x``, ``///run/x`` and ``x`` are all paths; ``//host/x`` is none here."""
+    path = rest.removeprefix("//") if rest.startswith("///") else rest
+    return "" if path.startswith("//") else path
+
+
+def _endpoint(address: str) -> Endpoint:
+    form = f"{address.partition(':')[0]}://host:port"
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a port that is no number, or beyond 65535
+        raise ValueError(f"{address!r} is not {form}, with a port from 1 to 65535") from None
+    if not host or parts.netloc != address.partition("://")[2] or "@" in parts.netloc:
+        raise ValueError(f"{address!r} is not {form} and nothing else")
+    if not port:
+        raise ValueError(f"{address!r} has no port; it is {form}, for example {host}:5000")
+    return Endpoint(host, port)
+
+
+def serial_line(
+    address: str, baudrate: int, parity: Parity = "N", rates: Collection[int] = RATES
+) -> SerialLine:
+    """Return the line of ``serial:///dev/ttyUSB0?baudrate=2400``; ``baudrate`` where it has none.
+
+    Raises ValueError for another form, another key, a rate that is none of ``rates``.
+    """
+    example = f"serial:///dev/ttyUSB0?baudrate={baudrate}"
+    parts = urlsplit(address)
+    if parts.scheme != "serial" or not parts.path or parts.netloc or parts.fragment:
+        raise ValueError(f"{address!r} is not {example}")
+    told = parse_qs(parts.query, keep_blank_values=True)
+    if unknown := sorted(told.keys() - {"baudrate"}):
+        raise ValueError(
+            f"{address!r}: {unknown[0]!r} can't be set; only baudrate, as in {example}"
+        )
+    wanted = told.get("baudrate", [str(baudrate)])
+    if len(wanted) > 1 or not wanted[0].isdecimal() or int(wanted[0]) not in rates:
+        raise ValueError(
+            f"{address!r}: a baudrate of {' and '.join(wanted)}; possible are "
+            f"{', '.join(map(str, rates))}"
+        )
+    return SerialLine(parts.path, int(wanted[0]), parity)

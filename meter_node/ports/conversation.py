@@ -6,14 +6,19 @@ Must not know wrapper nor HDLC. What comes is read no faster than answers can be
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
+import os
 import termios
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+import serial
 import serial_asyncio_fast
 
 from .loop_share import LoopShare
@@ -29,6 +34,7 @@ _GOODBYE_S = 5.0
 _HIGH_WATER = 16_384
 _BITS_A_BYTE = 10
 _PTS = Path("/dev/pts")
+_GONE = "the device is gone: unplugged, or its other end was closed"
 _LAST_BYTES = 8
 """What a device may still be sending when it took the last byte, and then some."""
 
@@ -93,20 +99,29 @@ class Line:
         self._writer = writer
         self._baudrate = baudrate
         self.peer = str((writer.get_extra_info("peername") or ("?",))[0])
-        self.since_s = asyncio.get_running_loop().time()
+        self.since_s = self.heard_s = asyncio.get_running_loop().time()
         self.proven = False
         """Whether whoever is at its other end has proved who he is."""
         writer.transport.set_write_buffer_limits(high=_HIGH_WATER)
 
     @classmethod
     async def open(cls, line: SerialLine) -> Line:
-        """Open a serial line. Raises OSError."""
+        """Open a serial line, for this process alone. Raises OSError."""
         try:
             reader, writer = await serial_asyncio_fast.open_serial_connection(
-                url=line.device, baudrate=line.baudrate, parity=_parity(line)
+                url=line.device, baudrate=line.baudrate, parity=_parity(line), exclusive=True
             )
         except (ValueError, termios.error) as error:  # a rate or parity that the device has not
             raise OSError(str(error)) from None
+        except serial.SerialException as error:
+            if error.errno in (errno.EBUSY, errno.EAGAIN):
+                raise OSError("another program has this device for itself") from None
+            raise OSError(os.strerror(error.errno) if error.errno else str(error)) from None
+        # The lock is for those that ask for one too; this is for all others.
+        _exclude_others(writer, termios.TIOCEXCL)
+        transport = writer.transport
+        # A fault of the line is no fault of the program, which is what the loop would be told.
+        transport._fatal_error = lambda error, _message="": transport._abort(error)  # type: ignore[attr-defined]
         return cls(reader, writer, line.baudrate)
 
     @property
@@ -119,12 +134,12 @@ class Line:
 
         Raises OSError where the device does not have it.
         """
-        serial = self._writer.get_extra_info("serial")
-        if serial is None or self._baudrate is None:
+        device = self._writer.get_extra_info("serial")
+        if device is None or self._baudrate is None:
             return
         await asyncio.sleep(_BITS_A_BYTE * _LAST_BYTES / self._baudrate)
         try:
-            serial.baudrate = baudrate
+            device.baudrate = baudrate
         except (ValueError, termios.error) as error:
             raise OSError(str(error)) from None
         self._baudrate = baudrate
@@ -133,9 +148,13 @@ class Line:
         """Return what came, nothing at the end, None after a silence. Raises OSError."""
         try:
             async with asyncio.timeout(max(wait_s, 0)):
-                return await self._reader.read(CHUNK)
+                data = await self._reader.read(CHUNK)
         except TimeoutError:
             return None
+        except serial.SerialException:
+            raise OSError(_GONE) from None
+        self.heard_s = asyncio.get_running_loop().time()
+        return data
 
     async def write(self, data: bytes) -> None:
         """Send. Raises OSError, TimeoutError among them, where the other side takes nothing."""
@@ -149,21 +168,36 @@ class Line:
             async with asyncio.timeout(wait_s):
                 await self._writer.drain()
         except TimeoutError:
-            self._writer.transport.abort()  # what waits will not go any more
+            self.abort()  # what waits will not go any more
             raise
+        except serial.SerialException:
+            raise OSError(_GONE) from None
 
     def abort(self) -> None:
         """Close at once."""
-        self._writer.transport.abort()
+        transport = self._writer.transport
+        # One that closes and has nothing left to send will be gone by itself; a serial one that is
+        # ended a second time breaks.
+        if not (transport.is_closing() and transport.get_write_buffer_size() == 0):
+            transport.abort()
 
     async def close(self) -> None:
         """Close after what was written, or at once where that does not go."""
+        _exclude_others(self._writer, termios.TIOCNXCL)
         self._writer.close()
         try:
             async with asyncio.timeout(_GOODBYE_S):
                 await self._writer.wait_closed()
-        except (OSError, TimeoutError):
-            self._writer.transport.abort()
+        except TimeoutError:
+            self.abort()
+        except OSError:
+            pass  # it is lost already: a serial transport breaks at a second end
+
+
+def longest_silent(lines: Collection[Line], silent_s: float) -> Line | None:
+    """Return the line whose other side has said nothing for longest; None: all have of late."""
+    line = min(lines, key=lambda one: one.heard_s)
+    return line if asyncio.get_running_loop().time() - line.heard_s >= silent_s else None
 
 
 def least_missed(lines: Collection[Line], peer: str) -> Line | None:
@@ -229,6 +263,14 @@ async def converse(
             last, patience_s = loop.time(), inactivity_s
         elif patience_s is not None and loop.time() - last >= patience_s:
             return f"silent for {patience_s:.0f} s"
+
+
+def _exclude_others(writer: asyncio.StreamWriter, how: int) -> None:
+    """Let nobody else open a serial device, or everybody again: whoever closes it must say so."""
+    device = writer.get_extra_info("serial")
+    if device is not None and device.is_open:
+        with suppress(OSError):  # unplugged
+            fcntl.ioctl(device.fileno(), how)
 
 
 def _parity(line: SerialLine) -> Parity:

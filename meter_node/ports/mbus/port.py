@@ -19,7 +19,7 @@ from meter_node.ports.module import BearerAddress, MeterView, ModuleSettings
 from . import table
 from .address import MANUFACTURER, SecondaryAddress, identification_of
 from .link import LONGEST_FRAME
-from .slave import HIGHEST_PRIMARY, Conversation, Readout, Slave
+from .slave import BAUDRATES, HIGHEST_PRIMARY, Conversation, Readout, Slave
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ BAUDRATE = 2400
 LINE_SILENCE_S, NETWORK_SILENCE_S = 0.1, 1.0
 """How long a frame may pause. A master waits 0.2 s for an answer; a network may stutter."""
 LOOK_S = 5.0
+SILENT_OUT_S = 10.0
+"""A master that asked nothing for so long makes room for another one."""
 _BYTE_BITS = 11
 BACK_AFTER_S = 120.0
 """A rate at which no master was heard for so long is given up for the one before."""
@@ -37,6 +39,8 @@ _PAUSE_BITS = 11
 def _asked(address: str) -> str:
     if address.startswith(("file:", "stdout:")):
         raise ValueError(f"{address!r}: an M-Bus slave is asked, and nobody can ask there")
+    if address.startswith("serial:"):
+        bearers.serial_line(address, BAUDRATE, rates=tuple(BAUDRATES.values()))
     return address
 
 
@@ -59,7 +63,13 @@ async def run(view: MeterView, settings: MbusSettings) -> None:
     )
     slave = Slave(who, await _address(view, settings), lambda group: _read(view, group))
     address = _KeptAddress(view, settings, slave)
-    bearer = bearers.of(settings.bearer, f"{view.name}: M-Bus", baudrate=BAUDRATE, parity="E")
+    bearer = bearers.of(
+        settings.bearer,
+        f"{view.name}: M-Bus",
+        baudrate=BAUDRATE,
+        parity="E",
+        silent_out_s=SILENT_OUT_S,
+    )
 
     async def talk(line: Line, who: str) -> str:
         return await _Talk(slave, address, line, who).carry()

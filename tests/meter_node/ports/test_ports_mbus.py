@@ -117,6 +117,19 @@ async def test_a_master_that_goes_leaves_room_for_the_next() -> None:
                 await writer.wait_closed()
 
 
+async def test_masters_that_ask_nothing_make_room_for_one_that_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(port, "SILENT_OUT_S", 0.3)
+    number = free_port()
+    async with running(House(), f"listen://127.0.0.1:{number}"):
+        silent = [await connected(number) for _ in range(8)]
+        await asyncio.sleep(0.4)
+        assert await ask(await connected(number), NKE) == OK
+        assert await silent[0][0].read(1) == b""
+        assert await ask(silent[1], NKE) == OK
+
+
 async def test_a_master_that_never_reads_is_not_kept_answers_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -268,6 +281,7 @@ async def test_half_a_frame_does_not_swallow_the_request_after_a_pause(
     [
         ({"bearer": "file:telegrams"}, "nobody can ask there"),
         ({"bearer": "stdout:"}, "nobody can ask there"),
+        ({"bearer": "serial:///dev/ttyUSB0?baudrate=19200"}, "possible are 300, 600, 1200"),
         ({"address": 251}, "250"),
         ({"identification": "1234567"}, "pattern"),
         ({"manufacturer": "mtn"}, "pattern"),

@@ -197,6 +197,7 @@ def test_everything_that_profile_a_may_tell_fits_into_a_telegram() -> None:
         {"interval_s": 7},
         {"long_every": 0},
         {"protection": "none"},
+        {"protection": "profile_a", "long_every": 4},
     ],
 )
 def test_what_no_radio_sends_is_refused(chosen: dict[str, object]) -> None:
