@@ -91,14 +91,11 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the meters of a data directory until Ctrl-C."""
-    settings = _settings(data_dir, config_file)
-    if not settings.meter:
-        raise config.ConfigError(
-            f"{config_file or data_dir / config.FILE_NAME}: meter: there is no [[meter]] to run"
-        )
+    path = config_file or data_dir / config.FILE_NAME
+    settings = config.load_to_run(path)
     _log(verbose)
-    _warn_of_readers(config_file or data_dir / config.FILE_NAME, settings)
-    _until_stopped(node.run(settings, data_dir, partial(_settings, data_dir, config_file)))
+    _warn_of_readers(path, settings)
+    _until_stopped(node.run(settings, data_dir, partial(config.load_to_run, path)))
 
 
 @_commands.command("bridge")
@@ -257,10 +254,6 @@ def main() -> None:
             soft_wrap=True,
         )
         sys.exit(1)
-
-
-def _settings(data_dir: Path, config_file: Path | None) -> config.Config:
-    return config.load(config_file or data_dir / config.FILE_NAME)
 
 
 def _warn_of_readers(path: Path, settings: config.Config) -> None:

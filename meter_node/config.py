@@ -22,8 +22,8 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
+from meter_node import config_faults
 from meter_node.channel import presets
 from meter_node.channel.hello import MOST_KEPT_DAYS
 from meter_node.meter import parameters
@@ -32,8 +32,9 @@ from meter_node.meter.parameters import Parameters
 from meter_node.meter.refused import RefusedError
 from meter_node.meter.tariff import TariffSettings
 from meter_node.meter.variant import Variant
+from meter_node.ports import bearers
 from meter_node.ports.ami import AmiSettings
-from meter_node.ports.bearers import Endpoint
+from meter_node.ports.bearers import Endpoint, Place
 from meter_node.ports.conversation import SerialLine
 from meter_node.ports.display import views as display_views
 from meter_node.ports.modules import KINDS as MODULE_KINDS
@@ -45,6 +46,7 @@ from meter_node.store import Kept
 
 FILE_NAME = "meter_node.toml"
 FASTEST_BAUDRATE = 4_000_000
+AMI_BAUDRATE = 9600
 
 
 class ConfigError(Exception):
@@ -469,16 +471,8 @@ def _endpoint(text: str) -> str:
 
 
 def _serial_device(url: str) -> str:
-    parts = urlsplit(url)
-    baudrate = parse_qs(parts.query).get("baudrate", ["9600"])[0]
-    if (
-        parts.scheme == "serial"
-        and parts.path
-        and baudrate.isdecimal()
-        and 50 <= int(baudrate) <= FASTEST_BAUDRATE
-    ):
-        return url
-    raise ValueError(f"{url!r} is not serial:///dev/ttyUSB0?baudrate=9600")
+    bearers.serial_line(url, AMI_BAUDRATE)  # raises ValueError
+    return url
 
 
 def _command(text: str) -> str:
@@ -516,6 +510,16 @@ class AmiConfig(_Section):
             raise ValueError("a physical_address is only used on a serial line")
         return self
 
+    def places(self) -> Iterator[tuple[str, Place]]:
+        """Yield what only one port can have, and which has it, in words."""
+        settings = self.settings()
+        for name, endpoint in (("tcp", settings.tcp), ("hdlc_tcp", settings.hdlc_tcp)):
+            if endpoint is not None:
+                yield f"ami: {name}", bearers.port_place(endpoint.host, endpoint.port)
+        for name, line in (("serial", settings.serial), ("modem", settings.modem)):
+            if line is not None:
+                yield f"ami: {name}", bearers.path_place(line.device)
+
     def settings(self) -> AmiSettings:
         """Return them as the port takes them."""
         return AmiSettings(
@@ -537,9 +541,7 @@ def _endpoint_of(text: str | None) -> Endpoint | None:
 
 
 def _device(url: str | None) -> SerialLine | None:
-    parts = urlsplit(url or "")
-    baudrate = parse_qs(parts.query).get("baudrate", ["9600"])[0]
-    return SerialLine(parts.path, int(baudrate)) if url else None
+    return bearers.serial_line(url, AMI_BAUDRATE) if url else None
 
 
 class Config(_Section):
@@ -560,6 +562,59 @@ class Config(_Section):
         if twice:
             raise ValueError(f"two meters are called {', '.join(twice)}")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        """Two ports at one device, file or TCP port take each other's bytes, or never begin."""
+        taken = list(self._places())
+        for number, (who, place) in enumerate(taken):
+            for other, its in taken[:number]:
+                if place.excludes(its):
+                    raise ValueError(f"{other} and {who} both have {place.text}: only one can")
+        for meter in self.meter:
+            for number, module in enumerate(meter.module):
+                if (first := meter.module.index(module)) < number:
+                    raise ValueError(
+                        f"meter {meter.name}: module[{first}] and module[{number}] are the same "
+                        f"({module.kind}): leave one out"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        """Two meters with one address on an M-Bus, wired or not, can't be told apart there."""
+        meters: dict[tuple[str, ...], tuple[str, str]] = {}
+        for meter in self.meter:
+            for number, module in enumerate(meter.module):
+                name = module.name_on_bus(meter.meter_number)
+                who = f"meter {meter.name}: module[{number}] ({module.kind})"
+                if name is None:
+                    continue
+                other, its = meters.setdefault(name, (meter.name, who))
+                if other != meter.name:
+                    raise ValueError(
+                        f"{its} and {who} are both {' '.join(name)} to readers: give one of them "
+                        "another identification"
+                    )
+        return self
+
+    def _places(self) -> Iterator[tuple[str, Place]]:
+        """Yield what only one port can have, and which has it, in words."""
+        for meter in self.meter:
+            of = f"meter {meter.name}"
+            if (wiring := meter.wiring()) is not None:
+                for offset in wiring.offsets:
+                    yield f"{of}: lines", bearers.line_place(wiring.chip, offset)
+            url = getattr(meter.source, "url", "")
+            if url.startswith("serial:"):
+                yield f"{of}: source", bearers.path_place(urlsplit(url).path)
+            for number, module in enumerate(meter.module):
+                for place in module.places:
+                    yield f"{of}: module[{number}] ({module.kind})", place
+        if self.display is not None:
+            yield "display", bearers.port_place(self.display.host, self.display.port)
+        if self.ami is not None:
+            yield from self.ami.places()
 
 
 def one_of(names: Iterable[str], chosen: str | None) -> str:
@@ -588,18 +643,22 @@ def load(path: Path) -> Config:
     try:
         settings = Config.model_validate(_lists_as_tuples(data))
     except ValidationError as error:
-        # Alternatives of one value fault it one by one: that is one fault.
-        told: dict[str, list[str]] = {}
-        for fault in error.errors(include_url=False):
-            reasons = told.setdefault(_key(_location(fault)), [])
-            if (reason := _reason(fault)) not in reasons:
-                reasons.append(reason)
+        kinds = {"source": SOURCE_KINDS, "module": tuple(MODULE_KINDS)}
+        told = config_faults.told(error, Config, kinds)
         faults = [f"{path}: {key}: {' or: '.join(why)}" for key, why in told.items()]
     else:
         # What the file names must be there too, before anything is begun.
         faults = [f"{path}: mqtt.{fault}" for fault in _file_faults(settings.mqtt)]
     if faults:
         raise ConfigError("\n".join(faults))
+    return settings
+
+
+def load_to_run(path: Path) -> Config:
+    """Read and check a file that meters are to run by. Raises ConfigError, also without a meter."""
+    settings = load(path)
+    if not settings.meter:
+        raise ConfigError(f"{path}: meter: there is no [[meter]] to run")
     return settings
 
 
@@ -647,37 +706,6 @@ def _lists_as_tuples(data: Any) -> Any:
     if isinstance(data, dict):
         return {key: _lists_as_tuples(value) for key, value in data.items()}
     return tuple(map(_lists_as_tuples, data)) if isinstance(data, list) else data
-
-
-def _location(fault: ErrorDetails) -> tuple[int | str, ...]:
-    """Where a fault is in the file: without the names that pydantic gives to alternatives."""
-    location = fault["loc"]
-    if fault["type"].startswith("union_tag"):
-        return (*location, "kind")
-    found: list[int | str] = []
-    for place, part in enumerate(location):
-        if place and location[place - 1] == "source" and part in SOURCE_KINDS:
-            continue
-        if place > 1 and location[place - 2] == "module" and part in MODULE_KINDS:
-            continue
-        if part in ("str", "int", "[key]"):
-            break
-        found.append(part)
-    return tuple(found)
-
-
-def _reason(fault: ErrorDetails) -> str:
-    if fault["type"].startswith("union_tag"):
-        kinds = MODULE_KINDS if "module" in fault["loc"] else SOURCE_KINDS
-        return f"must be one of {', '.join(kinds)}"
-    return fault["msg"].removeprefix("Value error, ")
-
-
-def _key(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text or "(file)"
 
 
 EXAMPLE = """\

@@ -169,6 +169,7 @@ def _follow_changes(
     begun: config.Config, reread: Callable[[], config.Config], modules: Modules
 ) -> None:
     """Have modules come and go when the configuration is read anew (SIGHUP)."""
+    running = [meter.name for meter in begun.meter]
 
     def follow() -> None:
         try:
@@ -176,9 +177,24 @@ def _follow_changes(
         except config.ConfigError as error:
             _LOGGER.error("the configuration stays as it was: %s", error)
             return
+        there = [meter.name for meter in now.meter]
+        new = [name for name in there if name not in running]
+        if missing := [name for name in running if name not in there]:
+            _LOGGER.error(
+                "the configuration stays as it was: meter %s runs, and the file has no such meter "
+                "any more; it has %s",
+                ", ".join(missing),
+                ", ".join(there),
+            )
+            return
         come, gone = modules.use(_modules_of(now))
         _LOGGER.info("the configuration was read: %d modules more, %d fewer", come, gone)
-        if _without_modules(now) != _without_modules(begun):
+        if new:
+            _LOGGER.warning(
+                "meter %s is new in it: it and its modules begin when the node is restarted",
+                ", ".join(new),
+            )
+        elif _without_modules(now) != _without_modules(begun):
             _LOGGER.warning("what else was changed in it takes effect when the node is restarted")
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, follow)

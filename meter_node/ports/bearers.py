@@ -428,3 +428,57 @@ def serial_line(
             f"{', '.join(map(str, rates))}"
         )
     return SerialLine(parts.path, int(wanted[0]), parity)
+
+
+# --- what only one can have -----------------------------------------------------------------------
+
+_ANY_HOST = ("0.0.0.0", "::")  # noqa: S104 - to know it, not to listen there
+_HOSTS = {"localhost": "127.0.0.1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A device, file, TCP port or line: of the node's ports only one can have it."""
+
+    text: str
+    """As it is told."""
+    key: tuple[str | int, ...]
+    host: str = ""
+    """Of a TCP port; none: of all that the machine has."""
+
+    def excludes(self, other: Place) -> bool:
+        """Whether who has this one can't have the other."""
+        hosts = {self.host, other.host}
+        return self.key == other.key and ("" in hosts or len(hosts) == 1)
+
+
+def path_place(path: str) -> Place:
+    """Return a device or file, whichever of its names is used."""
+    return Place(path, ("path", str(Path(path).resolve())))
+
+
+def line_place(chip: str, offset: int) -> Place:
+    """Return a line of a GPIO chip."""
+    return Place(f"offset {offset} of {chip}", ("line", str(Path(chip).resolve()), offset))
+
+
+def port_place(host: str, port: int) -> Place:
+    """Return a TCP port that is listened on."""
+    known = "" if host in _ANY_HOST else _HOSTS.get(host, host)
+    return Place(f"TCP port {port} of {host}", ("tcp", port), known)
+
+
+def places_of(address: str) -> tuple[Place, ...]:
+    """Return what a bearer has for itself: nothing, where it dials out."""
+    scheme, _, rest = address.partition(":")
+    match scheme:
+        case "listen":
+            endpoint = _endpoint(address)
+            return (port_place(endpoint.host, endpoint.port),)
+        case "serial":
+            return (path_place(urlsplit(address).path),)
+        case "file":
+            return (path_place(_path(rest)),)
+        case "stdout":
+            return (Place("standard output", ("stdout",)),)
+    return ()

@@ -18,11 +18,11 @@ from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.kamstrup_v0001 import LAYOUTS, SCALER_PROFILES, Layout
 from meter_node.channel.security import Keys
 from meter_node.ciphering import PycryptodomeAead
-from meter_node.cosem.identity import Identity
+from meter_node.cosem.identity import Identity, digits_of
 
 from . import bearers
 from .broadcast import broadcast
-from .module import BearerAddress, MeterView, ModuleSettings
+from .module import BearerAddress, BearerSettings, MeterView
 
 BAUDRATE = 2400
 INTERVAL_S, HOUR_S = 10, 3600
@@ -42,7 +42,7 @@ _NUMBER_DIGITS = 9
 type Scale = Literal["energy_1_wh", "energy_10_wh"]
 
 
-class HanSettings(ModuleSettings):
+class HanSettings(BearerSettings):
     """``[[meter.module]]`` with ``kind = "han"``."""
 
     kind: Literal["han"]
@@ -105,11 +105,10 @@ def _values(view: MeterView, layout: Layout) -> Mapping[str, Decimal]:
 
 def texts(identity: Identity) -> Mapping[str, str]:
     """Return number and model, as long as the real meters' are."""
-    digits = "".join(c for c in identity.meter_number if c.isascii() and c.isdecimal())
     return {
         "gs1_number": identity.meter_number.rjust(_GS1_DIGITS, "0"),
         "model": f"{identity.model} {identity.software}".ljust(_MODEL_CHARACTERS),
-        "meter_number": digits[-_NUMBER_DIGITS:] or "0",
+        "meter_number": digits_of(identity.meter_number)[-_NUMBER_DIGITS:],
     }
 
 

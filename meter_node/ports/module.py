@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, override
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -32,6 +32,8 @@ class ModuleSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    kind: str
+
     @property
     def beat_s(self) -> int | None:
         """How often an image must be committed for it, None where the meter's own beat will do."""
@@ -40,6 +42,15 @@ class ModuleSettings(BaseModel):
     def fit(self, phases: int, maximum_current_a: int) -> None:
         """Raise ValueError where a meter of such a range is none for it."""
 
+    @property
+    def places(self) -> tuple[bearers.Place, ...]:
+        """What no other port of the node can have beside it."""
+        return ()
+
+    def name_on_bus(self, meter_number: str | None) -> tuple[str, ...] | None:
+        """Return what readers tell meters apart by; None: by nothing that can be the same."""
+        return None
+
 
 def _bearer(address: str) -> str:
     bearers.of(address, "", baudrate=9600)  # raises ValueError, which names the forms
@@ -47,6 +58,18 @@ def _bearer(address: str) -> str:
 
 
 type BearerAddress = Annotated[str, AfterValidator(_bearer)]
+
+
+class BearerSettings(ModuleSettings):
+    """The same of a module whose bytes go over a bearer."""
+
+    bearer: BearerAddress
+
+    @property
+    @override
+    def places(self) -> tuple[bearers.Place, ...]:
+        """What its bearer has for itself."""
+        return bearers.places_of(self.bearer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,10 +78,9 @@ class Modules:
         # One with changed settings wants the same port or line, and what the other has kept.
         if before:
             await asyncio.wait(before)
-        kind: str = settings.kind  # type: ignore[attr-defined]
 
         async def once() -> str:
-            await KINDS[kind].run(self._views[name], settings)
+            await KINDS[settings.kind].run(self._views[name], settings)
             return "it ended"
 
-        await again_and_again(f"{name}: {kind}", once)
+        await again_and_again(f"{name}: {settings.kind}", once)

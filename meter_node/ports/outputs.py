@@ -152,11 +152,16 @@ class Wiring:
             raise ValueError(f"contact {min(unknown)!r}; there are {', '.join(CONTACTS)}")
         if len(self.relays) > len(RELAYS):
             raise ValueError(f"{len(self.relays)} relays; a meter has none, one or two")
-        offsets = [line.offset for line in self.outputs]
-        offsets += [line.offset for line in self.contacts.values()]
+        offsets = self.offsets
         twice = sorted({offset for offset in offsets if offsets.count(offset) > 1})
         if twice:
             raise ValueError(f"line {twice[0]} is used twice")
+
+    @property
+    def offsets(self) -> list[int]:
+        """Those of all lines, driven and read."""
+        driven = [line.offset for line in self.outputs]
+        return driven + [line.offset for line in self.contacts.values()]
 
     @property
     def outputs(self) -> tuple[OutputLine, ...]:

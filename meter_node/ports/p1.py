@@ -21,7 +21,7 @@ from meter_node.channel.cosem_time import ClockStatus, CosemDateTime
 
 from . import bearers
 from .broadcast import broadcast
-from .module import BearerAddress, MeterView, ModuleSettings
+from .module import BearerAddress, BearerSettings, MeterView
 
 BAUDRATE = 115_200
 _CRC = 0xA001
@@ -40,7 +40,7 @@ _LONGEST_LIST = 10
 type Variant = Literal["nl", "be", "se"]
 
 
-class P1Settings(ModuleSettings):
+class P1Settings(BearerSettings):
     """``[[meter.module]]`` with ``kind = "p1"``."""
 
     kind: Literal["p1"]

@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 
 from meter_node.channel import registers
 
+from .bearers import Place, line_place, path_place
 from .conversation import reason
 from .module import Led, MeterView, ModuleSettings
 from .outputs import OutputLine
@@ -73,6 +74,15 @@ class S0Settings(ModuleSettings):
     def fit(self, phases: int, maximum_current_a: int) -> None:
         """Raise ValueError where the meter's range can outrun the pulses."""
         self.pulses.check(phases, maximum_current_a)
+
+    @property
+    @override
+    def places(self) -> tuple[Place, ...]:
+        """Its line or its file."""
+        if self.file is not None:
+            return (path_place(self.file),)
+        assert self.offset is not None  # or there would be a file
+        return (line_place(self.chip, self.offset),)
 
     @property
     def pulses(self) -> PulseSettings:

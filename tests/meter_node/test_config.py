@@ -1,5 +1,6 @@
 """The configuration: every fault with file, key and reason, before anything starts."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ model = "382M"
 kind = "simulated"
 """
 DISPLAY = f"{METER}[meter.display]\n"
+P1 = f"{METER}[[meter.module]]\nkind = 'p1'\n"
 STREAM = """kind = "stream"
 url = "tcp://10.0.0.7:4901"
 sampling_rate_hz = 8000
@@ -91,7 +93,7 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
     ("text", "key", "reason"),
     [
         ("[[meter]", "not TOML", "line 1"),
-        ("colour = 1", "colour", "Extra inputs"),
+        ("colour = 1", "colour", "there is no such key; there are mqtt, store, display, meter"),
         ("[bluetooth]\ntransport = 'hci0'", "bluetooth.transport", "hci-socket:0"),
         ("[bluetooth]\ntransport = 'usb:'", "bluetooth.transport", "none of"),
         ("[bluetooth]\nmost_connections = 0", "bluetooth.most_connections", "equal to 1"),
@@ -111,7 +113,9 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
         ('[ami]\ntcp = "localhost:99999"', "ami.tcp", "is not host:port"),
         ('[ami]\nhdlc_tcp = "localhost:0"', "ami.hdlc_tcp", "is not host:port"),
         ('[ami]\nserial = "/dev/ttyUSB0"', "ami.serial", "serial:///dev/ttyUSB0?baudrate=9600"),
-        ('[ami]\nmodem = "serial:///dev/ttyS0?baudrate=fast"', "ami.modem", "baudrate=9600"),
+        ('[ami]\nmodem = "serial:///dev/ttyS0?baudrate=fast"', "ami.modem",
+         "a baudrate of fast; possible are 50, 75"),
+        ('[ami]\nserial = "serial:///dev/a?parity=E"', "ami.serial", "'parity' can't be set"),
         ('[ami]\ntcp = "a:1"\nhdlc_tcp = "a:1"', "ami", "a:1 can't be two things at once"),
         ('[ami]\nserial = "serial:///dev/a?baudrate=300"\nmodem = "serial:///dev/a"', "ami",
          "serial:///dev/a can't be two things at once"),
@@ -143,7 +147,15 @@ def test_the_example_is_a_good_configuration(tmp_path: Path) -> None:
         (METER.replace("simulated", "real"), "meter[0].source.kind", "simulated"),
         (of("seed = 1\n"), "meter[0].source.kind", "simulated, recording, stream, iio"),
         (METER + 'seed = "one"', "meter[0].source.seed", "integer"),
-        (METER + "url = 1", "meter[0].source.url", "Extra inputs"),
+        (METER + "url = 1", "meter[0].source.url", "no such key; there are kind, nominal_"),
+        (METER + "sead = 1", "meter[0].source.sead", "no such key; seed is meant?"),
+        ('[mqtt]\nhots = "a"', "mqtt.host", "required"),
+        (P1 + "intervall_s = 5", "meter[0].module[0].intervall_s",
+         "there is no such key; interval_s is meant?; there are kind, bearer, variant, interval_s"),
+        (METER + "[meter.module]\nkind = 'p1'", "meter[0].module",
+         "write it in double brackets, [[meter.module]]"),
+        (METER.replace("[[meter]]", "[meter]"), "meter", "double brackets, [[meter]]"),
+        ("[[mqtt]]\nhost = 'a'", "mqtt", "write it in single brackets, [mqtt]"),
         (of(STREAM.replace("tcp://10.0.0.7:4901", "tcp://10.0.0.7")), "meter[0].source.url",
          "serial:///dev/ttyACM0?baudrate=921600, stdin:"),
         (of(STREAM.replace(":4901", ":many")), "meter[0].source.url", "tcp://host:port"),
@@ -175,6 +187,117 @@ def test_a_fault_is_told_with_file_key_and_reason(
     told = str(refused.value)
     assert told.startswith(f"{path}: {key}")
     assert reason in told
+
+
+def module(kind: str, **chosen: object) -> str:
+    values = "".join(f"{key} = {json.dumps(value)}\n" for key, value in chosen.items())
+    return f"[[meter.module]]\nkind = {kind!r}\n{values}"
+
+
+BARN = METER.replace("house", "barn")
+AT_2100 = module("p1", bearer="listen://127.0.0.1:2100")
+
+
+@pytest.mark.parametrize(
+    ("text", "both", "what"),
+    [
+        (METER + module("p1", bearer="serial:///dev/ttyX")
+         + module("han", bearer="serial:///dev/ttyX?baudrate=9600"),
+         ("meter house: module[0] (p1)", "meter house: module[1] (han)"), "/dev/ttyX"),
+        (METER + module("p1", bearer="serial:///dev/ttyX")
+         + BARN + module("mbus", bearer="serial:///dev/../dev/ttyX"),
+         ("meter house: module[0] (p1)", "meter barn: module[0] (mbus)"), "ttyX"),
+        (METER + module("p1", bearer="file:/tmp/x") + module("s0", file="/tmp/./x"),
+         ("module[0] (p1)", "module[1] (s0)"), "/tmp/./x"),
+        (METER + module("p1", bearer="stdout:") + module("wmbus", bearer="stdout:"),
+         ("module[0] (p1)", "module[1] (wmbus)"), "standard output"),
+        (METER + AT_2100 + module("han", bearer="listen://0.0.0.0:2100"),
+         ("module[0] (p1)", "module[1] (han)"), "TCP port 2100"),
+        (METER + AT_2100 + module("han", bearer="listen://localhost:2100"),
+         ("module[0] (p1)", "module[1] (han)"), "TCP port 2100"),
+        (METER + module("p1") + BARN + module("p1"),
+         ("meter house: module[0] (p1)", "meter barn: module[0] (p1)"), "TCP port 2100"),
+        (METER + AT_2100 + "[display]\nport = 2100", ("module[0] (p1)", "display"), "port 2100"),
+        (METER + AT_2100 + "[ami]\ntcp = '127.0.0.1:2100'", ("module[0] (p1)", "ami: tcp"),
+         "port 2100"),
+        (METER + module("p1", bearer="serial:///dev/ttyX") + "[ami]\nmodem = 'serial:///dev/ttyX'",
+         ("module[0] (p1)", "ami: modem"), "/dev/ttyX"),
+        (METER + module("s0", offset=4) + module("s0", offset=4, energy="export_active_energy"),
+         ("module[0] (s0)", "module[1] (s0)"), "offset 4 of /dev/gpiochip0"),
+        (METER.replace("[meter.source]", "relays = 1\n[meter.source]")
+         + "[meter.lines]\nrelays = [{ offset = 4 }]\n" + module("s0", offset=4),
+         ("meter house: lines", "module[0] (s0)"), "offset 4 of /dev/gpiochip0"),
+        (METER + 2 * module("p1", bearer="dial://host:1"), ("module[0]", "module[1]"), "the same"),
+    ],
+)  # fmt: skip
+def test_what_only_one_port_can_have_is_not_given_to_two(
+    tmp_path: Path, text: str, both: tuple[str, str], what: str
+) -> None:
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(written(tmp_path, text))
+    told = str(refused.value)
+    assert all(who in told for who in both)
+    assert what in told
+
+
+def test_a_device_is_one_whichever_of_its_names_is_used(tmp_path: Path) -> None:
+    (tmp_path / "by-id").symlink_to(tmp_path / "ttyX")
+    text = METER
+    for kind, name in (("p1", "ttyX"), ("han", "by-id")):
+        text += module(kind, bearer=f"serial://{tmp_path / name}")
+    with pytest.raises(config.ConfigError, match=r"module\[0\] \(p1\) and .* both have"):
+        config.load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        METER + AT_2100 + module("han", bearer="listen://127.0.0.2:2100"),
+        METER + module("p1", bearer="dial://host:1") + BARN + module("p1", bearer="dial://host:1"),
+        METER + module("s0", offset=4) + module("s0", offset=4, chip="/dev/gpiochip1"),
+    ],
+)
+def test_what_two_ports_can_have_side_by_side_is_given(tmp_path: Path, text: str) -> None:
+    config.load(written(tmp_path, text))
+
+
+def numbered(meter: str, number: str, bus: str) -> str:
+    return meter.replace("[meter.source]", f"meter_number = {number!r}\n[meter.source]") + bus
+
+
+WIRE = module("mbus", bearer="serial:///dev/ttyX")
+RADIO = module("wmbus")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("A1", "B1"), ("1012345678", "2012345678"), ("1", "01")]
+)
+def test_two_meters_that_readers_of_m_bus_cannot_tell_apart_are_refused(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    text = numbered(METER, first, WIRE) + numbered(BARN, second, RADIO)
+    with pytest.raises(config.ConfigError, match="give one of them another identification") as told:
+        config.load(written(tmp_path, text))
+    assert "meter house: module[0] (mbus)" in str(told.value)
+    assert "meter barn: module[0] (wmbus)" in str(told.value)
+    other = module("wmbus", identification="00000002")
+    config.load(written(tmp_path, numbered(METER, first, WIRE) + numbered(BARN, second, other)))
+
+
+def test_one_meter_has_the_same_name_on_all_its_buses(tmp_path: Path) -> None:
+    config.load(written(tmp_path, numbered(METER, "A1", WIRE + RADIO)))
+
+
+def test_meters_whose_numbers_have_no_digits_are_told_apart(tmp_path: Path) -> None:
+    text = numbered(METER, "ABC", WIRE) + numbered(BARN, "XYZ", RADIO)
+    config.load(written(tmp_path, text))
+
+
+def test_a_file_without_a_meter_is_none_to_run_by(tmp_path: Path) -> None:
+    path = written(tmp_path, "")
+    assert config.load(path).meter == ()
+    with pytest.raises(config.ConfigError, match=r"there is no \[\[meter\]\] to run"):
+        config.load_to_run(path)
 
 
 def test_each_kind_of_source_is_read(tmp_path: Path) -> None:

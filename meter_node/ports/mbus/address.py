@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meter_node.cosem.identity import digits_of
+
 ELECTRICITY = 0x02
 VERSION = 0x01
 """The generation of our records: a reader may choose its driver by it."""
@@ -63,6 +65,17 @@ class SecondaryAddress:
 
 
 def identification_of(meter_number: str) -> str:
-    """Return the eight digits that a meter's number ends with; zeros before where it has fewer."""
-    digits = "".join(letter for letter in meter_number if letter.isascii() and letter.isdecimal())
-    return digits[-_DIGITS:].rjust(_DIGITS, "0")
+    """Return the eight digits that a meter's number ends with; zeros before where it has fewer.
+
+    One that has no digits has some of its own all the same (see ``digits_of``).
+    """
+    return digits_of(meter_number)[-_DIGITS:].rjust(_DIGITS, "0")
+
+
+def name_on_bus(
+    identification: str | None, manufacturer: str, meter_number: str | None
+) -> tuple[str, str] | None:
+    """Return what readers tell meters apart by; None while the meter's number is the node's own."""
+    if identification is None and meter_number is None:
+        return None
+    return identification or identification_of(meter_number or ""), manufacturer

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Annotated, Literal
+from typing import Annotated, Literal, override
 
 from pydantic import AfterValidator, Field
 
 from meter_node.cosem.access import AccessError
 from meter_node.ports import bearers
 from meter_node.ports.conversation import Line
-from meter_node.ports.module import BearerAddress, MeterView, ModuleSettings
+from meter_node.ports.module import BearerAddress, BearerSettings, MeterView
 
 from . import table
-from .address import MANUFACTURER, SecondaryAddress, identification_of
+from .address import MANUFACTURER, SecondaryAddress, identification_of, name_on_bus
 from .link import LONGEST_FRAME
 from .slave import BAUDRATES, HIGHEST_PRIMARY, Conversation, Readout, Slave
 
@@ -44,7 +44,7 @@ def _asked(address: str) -> str:
     return address
 
 
-class MbusSettings(ModuleSettings):
+class MbusSettings(BearerSettings):
     """``[[meter.module]]`` with ``kind = "mbus"``."""
 
     kind: Literal["mbus"]
@@ -53,6 +53,11 @@ class MbusSettings(ModuleSettings):
     """The primary address, until a master sets another."""
     identification: str | None = Field(default=None, pattern=r"^[0-9]{8}$")
     manufacturer: str = Field(default=MANUFACTURER, pattern=r"^[A-Z]{3}$")
+
+    @override
+    def name_on_bus(self, meter_number: str | None) -> tuple[str, ...] | None:
+        """Return identification and manufacturer, as far as the configuration says them."""
+        return name_on_bus(self.identification, self.manufacturer, meter_number)
 
 
 async def run(view: MeterView, settings: MbusSettings) -> None:

@@ -17,9 +17,14 @@ from meter_node.ports import bearers
 from meter_node.ports.broadcast import Audience
 from meter_node.ports.conversation import Line
 from meter_node.ports.mbus import table
-from meter_node.ports.mbus.address import MANUFACTURER, SecondaryAddress, identification_of
+from meter_node.ports.mbus.address import (
+    MANUFACTURER,
+    SecondaryAddress,
+    identification_of,
+    name_on_bus,
+)
 from meter_node.ports.mbus.records import DATE_TIME, Record, integer, type_i
-from meter_node.ports.module import BearerAddress, MeterView, ModuleSettings
+from meter_node.ports.module import BearerAddress, BearerSettings, MeterView
 
 from . import telegram
 from .frames import FORMATS, FrameFormat, with_length
@@ -32,7 +37,7 @@ send at this pace."""
 type Protection = Literal["ell", "profile_a"]
 
 
-class WmbusSettings(ModuleSettings):
+class WmbusSettings(BearerSettings):
     """``[[meter.module]]`` with ``kind = "wmbus"``."""
 
     kind: Literal["wmbus"]
@@ -55,6 +60,11 @@ class WmbusSettings(ModuleSettings):
         if self.protection == "profile_a" and "long_every" in self.model_fields_set:
             raise ValueError('long_every: with protection = "profile_a" every telegram is long')
         return self
+
+    @override
+    def name_on_bus(self, meter_number: str | None) -> tuple[str, ...] | None:
+        """Return identification and manufacturer, as far as the configuration says them."""
+        return name_on_bus(self.identification, self.manufacturer, meter_number)
 
     @property
     @override

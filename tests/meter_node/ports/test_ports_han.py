@@ -170,3 +170,11 @@ def test_texts_are_as_long_as_real_ones_whatever_the_meters_number(number: str) 
     assert len(texts["gs1_number"]) == 16
     assert len(texts["model"]) == 18
     assert 0 <= int(texts["meter_number"]) < 2**32
+
+
+def test_two_numbers_without_digits_are_two_in_the_list() -> None:
+    first, second = (
+        han.texts(ModuleHouse(number=number).view.identity)["meter_number"]
+        for number in ("ABC", "XYZ")
+    )
+    assert first != second

@@ -84,10 +84,17 @@ def test_the_manufacturer_is_five_bits_a_letter() -> None:
 
 @pytest.mark.parametrize(
     ("number", "digits"),
-    [("4711000123", "11000123"), ("A12", "00000012"), ("", "00000000"), ("12³4", "00000124")],
+    [("4711000123", "11000123"), ("A12", "00000012"), ("12³4", "00000124")],
 )
 def test_the_identification_is_what_the_number_ends_with(number: str, digits: str) -> None:
     assert identification_of(number) == digits
+
+
+def test_a_number_without_digits_has_an_identification_of_its_own() -> None:
+    # SHA-256 of "abc" (FIPS 180-4): its last eight decimal digits.
+    of_abc = 0xBA7816BF_8F01CFEA_414140DE_5DAE2223_B00361A3_96177A9C_B410FF61_F20015AD
+    assert identification_of("abc") == f"{of_abc % 10**8:08}"
+    assert len({identification_of(number) for number in ("abc", "ABC", "XYZ", "x")}) == 4
 
 
 def test_telegrams_that_others_follow_end_by_saying_so() -> None:
