@@ -45,7 +45,7 @@ from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_
 from meter_node.store import Kept
 
 FILE_NAME = "meter_node.toml"
-FASTEST_BAUDRATE = 4_000_000
+BRIDGE_BAUDRATE = 2400
 AMI_BAUDRATE = 9600
 
 
@@ -91,7 +91,10 @@ class StoreConfig(_Section):
 
 def _stream_url(url: str) -> str:
     parts = urlsplit(url)
-    baudrate = parse_qs(parts.query).get("baudrate", ["0"])[0]
+    told = parse_qs(parts.query)
+    baudrate = told.get("baudrate", ["0"])[0]
+    if unknown := sorted(told.keys() - {"baudrate"}):
+        raise ValueError(f"{url!r}: {unknown[0]!r} can't be set; only baudrate, of a serial line")
     try:
         if (
             (parts.scheme == "tcp" and parts.hostname and parts.port)
@@ -412,12 +415,11 @@ def _line(address: str) -> str:
     parts = urlsplit(address)
     if parts.scheme == "tcp" and parts.hostname and parts.port:
         return address  # urlsplit itself refuses a port beyond 65535
-    if parts.scheme in ("serial", "file") and (parts.netloc or parts.path):
-        baudrate = parse_qs(parts.query).get("baudrate", ["2400"])[0]
-        if parts.scheme == "file" or (
-            baudrate.isdecimal() and 50 <= int(baudrate) <= FASTEST_BAUDRATE
-        ):
-            return address
+    if parts.scheme == "serial":
+        bearers.serial_line(address, BRIDGE_BAUDRATE)  # raises ValueError
+        return address
+    if parts.scheme == "file" and (parts.netloc or parts.path):
+        return address
     raise ValueError(
         f"{address!r} is none of tcp://host:port, serial:///dev/ttyUSB0?baudrate=2400, file:path"
     )

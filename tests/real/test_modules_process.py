@@ -116,10 +116,17 @@ async def test_modules_are_added_and_removed_while_the_metering_goes_on(tmp_path
             assert isinstance(hdlc.FrameReader().feed(frame)[0], hdlc.Frame)
             assert import_wh(await first_bytes(p1, 600)) >= before
             # A configuration that can't be used changes nothing.
-            (tmp_path / "meter_node.toml").write_text("[[meter]]\n")
-            child.process.send_signal(signal.SIGHUP)
-            await said(child, "the configuration stays as it was")
-            assert await first_bytes(p1, 5) == b"/MTN5"
+            renamed = METER.replace("house", "hus") + list_port
+            for text, reason in (
+                ("[[meter]]\n", "meter[0].name"),
+                ("", "there is no [[meter]] to run"),
+                (renamed, "meter house runs, and the file has no such meter any more"),
+            ):
+                (tmp_path / "meter_node.toml").write_text(text)
+                child.process.send_signal(signal.SIGHUP)
+                await said(child, reason)
+                assert await first_bytes(p1, 5) == b"/MTN5"
+            assert child.log.read_text().count("the configuration stays as it was") == 3
             write(tmp_path, list_port)
             child.process.send_signal(signal.SIGHUP)
             assert await is_closed(p1)
