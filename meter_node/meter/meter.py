@@ -442,6 +442,10 @@ class Meter:
             self.demand.maxima_s,
             self._quality.failures(),
             tuple(self._quality.long_failures),
+            {
+                key: tuple((peak.time_s, _demand(key, peak.demand_mw)) for peak in past)
+                for key, past in self.demand.past_maxima.items()
+            },
         )
 
     def image(self) -> Image:
@@ -557,7 +561,7 @@ class Meter:
             return value if key == "operating_time" else energy.raw(key, value)
         demand_mw = self.demand.registers_mw.get(key) if "demand" in key else None
         if demand_mw is not None:
-            return round(demand_mw / (_MW_PER_W * 10.0 ** BY_KEY[key].quantity.scaler))
+            return _demand(key, demand_mw)
         if key in self._averages.values:
             return self._averages.values[key]
         if key.startswith(("voltage_sag", "voltage_swell")):
@@ -592,3 +596,8 @@ class Meter:
 
 def _second(at_ns: int) -> int:
     return round(at_ns / 10**9)
+
+
+def _demand(key: str, demand_mw: int) -> int:
+    """Return a demand in units of its register's scaler."""
+    return round(demand_mw / (_MW_PER_W * 10.0 ** BY_KEY[key].quantity.scaler))
