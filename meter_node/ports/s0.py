@@ -216,6 +216,15 @@ class RecordedOutput:
         self._on_ns: int | None = None
         was_there = path.exists()
         self._file = path.open("ab+", buffering=0)
+        try:
+            lines = self._whole_lines()
+        except OSError:
+            self._file.close()
+            raise
+        self._lines = lines if was_there else None
+
+    def _whole_lines(self) -> list[bytes]:
+        """Return the last ones, as many as an interval can have; cut off what is none."""
         size = self._file.seek(0, os.SEEK_END)
         start = max(size - _LONGEST_LINE * (_MOST_LINES + 1), 0)
         self._file.seek(start)
@@ -223,7 +232,7 @@ class RecordedOutput:
         whole = tail.rfind(b"\n") + 1
         self._file.truncate(start + whole)
         lines = tail[:whole].splitlines()
-        self._lines = (lines[1:] if start else lines) if was_there else None
+        return lines[1:] if start else lines
 
     def set(self, on: bool, now_ns: int) -> None:
         """Remember when it went on; the pulse is there when it goes off."""
