@@ -161,6 +161,7 @@ def _faulty_lines(monkeypatch: pytest.MonkeyPatch, faults: Faults) -> None:
 type Try = Callable[[Faults], Coroutine[Any, Any, Site]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", [subject for subject, _ in ROWS.values()], ids=ROWS)
 async def test_a_fault_at_any_call_of_a_module_disturbs_nothing_and_passes(
     subject: Subject,

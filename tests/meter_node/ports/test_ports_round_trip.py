@@ -337,7 +337,7 @@ def test_every_kind_is_read_back() -> None:
 
 
 @pytest.mark.parametrize("kind", READ_BACK)
-@examples(max_examples=30)
+@examples(max_examples=100)
 @given(meter=meters)
 def test_a_second_decoder_reads_what_the_registers_hold(kind: str, meter: Drawn) -> None:
     READ_BACK[kind](meter)

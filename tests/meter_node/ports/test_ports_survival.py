@@ -561,7 +561,14 @@ def test_every_kind_is_put_through_every_ordeal_over_every_bearer() -> None:
         assert set(row) == set(product(ORDEALS, ways)), name
 
 
-@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+# An hour of the fastest lines is 41 MB.
+SLOW = {"p1: line noise, listen", "wmbus: line noise, listen"}
+MARKS = {name: (pytest.mark.slow,) if name in SLOW else () for name in CELLS}
+
+
+@pytest.mark.parametrize(
+    "cell", [pytest.param(cell, id=name, marks=MARKS[name]) for name, cell in CELLS.items()]
+)
 async def test_a_module_survives(
     cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
