@@ -55,8 +55,6 @@ class PacedSource:
         """Makes it once, to know it. Raises SourceError and OSError as `begin` does."""
         self._begin = begin
         self._repeat = repeat
-        # One and no pool of them: each thread that ever made a block keeps memory of its size.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="source")
         self._source = begin(0)
 
     @property
@@ -85,7 +83,14 @@ class PacedSource:
 
     async def items(self) -> AsyncGenerator[Item]:
         """As `LiveSource` says; each begins on a whole second, where pushes are due."""
-        loop, thread = asyncio.get_running_loop(), self._thread
+        # One and no pool of them: each thread that ever made a block keeps memory of its size.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="source") as thread:
+            async with aclosing(self._played(thread)) as items:
+                async for item in items:
+                    yield item
+
+    async def _played(self, thread: ThreadPoolExecutor) -> AsyncGenerator[Item]:
+        loop = asyncio.get_running_loop()
         while True:
             start_ns = (time.time_ns() // NANO + 1) * NANO
             self._source = await loop.run_in_executor(thread, self._begin, start_ns)
