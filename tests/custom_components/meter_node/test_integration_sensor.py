@@ -35,6 +35,8 @@ async def test_entities_are_named_as_a_homeowner_would(home: Home) -> None:
         "sensor.382m_4711_power_factor": "0.998",
         "sensor.382m_4711_power_factor_l1": "0.997",
         "sensor.382m_4711_frequency": "50.012",
+        "sensor.382m_4711_clock_deviation": "0",
+        "sensor.382m_4711_link_quality": "100",
         "binary_sensor.382m_4711_exporting": "off",
     }
 
