@@ -36,6 +36,7 @@ from .channel.pairing import Pairing
 from .channel.reading import Reading, State
 from .channel.security import Keys, ReceiverState, Refusal
 from .choices import Choices
+from .clock_deviation import ClockDeviation
 from .const import (
     CONF_AUTHENTICATION_KEY,
     CONF_CONTROL_AUTHENTICATION_KEY,
@@ -50,6 +51,7 @@ from .const import (
 )
 from .data import MeterData, States
 from .kept_frames import KeptFrames
+from .link_quality import LinkQuality
 from .links import Links
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
@@ -134,6 +136,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """What the meter's node said last; None while it said nothing."""
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.clock = ClockDeviation()
+        """Of the live frames, whether their times are sure or guessed (``meter_time``)."""
         self.slow_is_due = True
         """Whether slow quantities are shown anew with what was pushed last (``pace``)."""
         self._slow: list[CALLBACK_TYPE] = []
@@ -170,6 +174,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._fresh = False  # a sign of life came within the last three intervals
         self._silent_since = dt_util.utcnow()  # the last sign of life, or what was borne since
         self._last_live: Arrival | None = None
+        self._link = LinkQuality()
         self._offline = False  # the node said so, and no live frame came since
         self._told_available = True
         self._keys_refused = False  # since the last sign of life
@@ -378,8 +383,10 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.config_entry.async_start_reauth(self.hass, data={PAIRING_REVOKED: True})
 
     def _observe(self, sent: datetime | None) -> None:
-        """Learn how often the meter really sends, which a hello may say or not."""
+        """Learn how often the meter really sends, what of it comes, and how its clock goes."""
         arrival = Arrival(dt_util.utcnow(), sent)
+        gap: int | None = None
+        interval_s = self.observed_interval_s
         if self._last_live is not None:
             gap = patience.gap_s(self._last_live, arrival)
             gaps = [*self._record.gaps_s, gap][-patience.GAPS_KEPT :]
@@ -387,6 +394,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 self._record.gaps_s = gaps
                 self._store.async_changed(soon=False)
         self._last_live = arrival
+        self._link.take(arrival.at, gap, interval_s, self._reader.state.highest)
+        self.clock.take(arrival)
 
     def _see_life(self) -> None:
         self.last_good = dt_util.utcnow()
@@ -410,6 +419,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             keeps_logs=bool(reading.logs or reading.events),
             news=(*self.data.news, *news)[-NEWS_KEPT:],
         )
+        if self.slow_is_due:
+            data = replace(
+                data,
+                clock_deviation_s=self.clock.whole_s() if _tells_utc(reading.time) else None,
+                link_quality=self._link.percent,
+            )
         self._account(reading, sent, data)
         self.tariffs.told(news)
         self.async_set_updated_data(self._as_of_now(data))
@@ -725,6 +740,11 @@ def _import_power_w(values: Mapping[str, float]) -> float | None:
 def _is_lost(time: CosemDateTime | None) -> bool:
     """Whether the meter itself says that its clock is not valid."""
     return time is not None and bool((time.status or 0) & ClockStatus.INVALID_VALUE)
+
+
+def _tells_utc(time: CosemDateTime | None) -> bool:
+    """Whether a meter's time has one meaning alone, and counts by its own word."""
+    return time is not None and time.deviation_minutes is not None and not _is_lost(time)
 
 
 def _sent(reading: Reading, *, retained: bool) -> datetime | None:

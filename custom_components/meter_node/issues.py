@@ -51,7 +51,7 @@ class Situation:
     node_online: bool = False
     """Its node says so: it is not the node that is away."""
     clock_off_s: float | None = None
-    """By how much, where it was off for several frames in a row: positive where it is fast."""
+    """By how much, where it was off in several reviews in a row: positive where it is fast."""
     clock_invalid: bool = False
     """The meter says so itself."""
     protocol: str | None = None
@@ -188,11 +188,10 @@ class Watch:
         )
 
     def _clock_off_s(self) -> float | None:
-        """Return how far the clock was off in each of the last frames that were looked at."""
-        live = self._meter.last_live
-        if live is None or live.sent is None:
+        """Return how far the clock is off, where it was in each of the last reviews of a frame."""
+        live, off_s = self._meter.last_live, self._meter.clock.off_s
+        if live is None or off_s is None:
             return None
-        off_s = (live.sent - live.at).total_seconds()
         if abs(off_s) <= CLOCK_OFF_S:
             self._frames_off = 0
         elif live.at != self._judged:

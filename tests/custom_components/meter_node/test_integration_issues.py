@@ -153,6 +153,18 @@ async def test_one_frame_whose_clock_is_off_counts_once_however_long_it_is_the_l
     assert raised(home) == {}
 
 
+async def test_frames_that_are_held_up_are_no_clock_that_is_off(home: Home) -> None:
+    """Each minute's last one comes 45 s late, and one before it in time."""
+    await home.set_up()
+    for _ in range(6):
+        await home.wait(40)
+        for late_s in (0, 45):
+            at = dt_util.utcnow() - timedelta(seconds=late_s)
+            await home.push(home.meter.seal(home.meter.body(THREE_PHASES, at)))
+            await home.wait(10)
+        assert raised(home) == {}
+
+
 async def test_an_old_node_is_told_of_with_both_versions(home: Home) -> None:
     home.broker.keep(home.meter.hello_topic, home.meter.hello(software="0.0.9"))
     await home.set_up()
