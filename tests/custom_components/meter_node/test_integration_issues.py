@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,9 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 from integration_home import NOON, STATUS_TOPIC, THREE_PHASES, Home
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
+from custom_components.meter_node import energy_dashboard
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.coordinator import came_back
 from custom_components.meter_node.issues import PROBLEMS, Situation, issue_id, version
@@ -288,6 +291,28 @@ async def test_unloading_leaves_no_issue_but_an_ignored_one_which_removal_takes(
     await home.wait(5 * MINUTE_S)
     assert set(raised(home)) == {"software_old"}  # nobody looks any more
     await hass.config_entries.async_remove(home.entry.entry_id)
+    assert raised(home) == {}
+
+
+async def test_a_review_that_is_under_way_when_the_meter_is_unloaded_raises_nothing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_: object) -> None:
+        looking.set()
+        await answer.wait()
+
+    await home.set_up()
+    await home.push(import_active_energy=12_345_678)
+    await home.push(import_active_energy=1_000)
+    monkeypatch.setattr(energy_dashboard, "async_missing", slow)
+    home.freezer.tick(timedelta(minutes=1))
+    async_fire_time_changed(home.hass)
+    await looking.wait()
+    assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+    answer.set()
+    await home.hass.async_block_till_done()
     assert raised(home) == {}
 
 
