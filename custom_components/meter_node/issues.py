@@ -177,7 +177,7 @@ class Watch:
 
     def _situation(self, *, misses_energy_dashboard: bool) -> Situation:
         meter = self._meter
-        hello, reading = meter.hello, meter.reading
+        reading = meter.reading
         heard = meter.last_heard or meter.started
         status = reading.time.status if reading and reading.time else None
         return Situation(
@@ -186,8 +186,8 @@ class Watch:
             node_online=meter.node_online is True,
             clock_off_s=self._clock_off_s(),
             clock_invalid=bool((status or 0) & ClockStatus.INVALID_VALUE),
-            protocol=hello.protocol if hello else None,
-            software=hello.software if hello else None,
+            protocol=meter.list_name,
+            software=meter.software,
             totals_fell=bool(meter.fallen),
             misses_energy_dashboard=misses_energy_dashboard,
         )

@@ -170,6 +170,27 @@ async def test_an_old_node_is_told_of_with_both_versions(home: Home) -> None:
     assert raised(home) == {}
 
 
+async def test_a_hello_that_contradicts_the_frames_makes_no_node_too_old(home: Home) -> None:
+    await home.set_up()
+    await home.push()  # 0.1.0
+    await home.say(home.meter.hello_topic, home.meter.hello(software="0.0.1"))
+    await minutes(home, 1)
+    assert raised(home) == {}
+
+
+async def test_a_node_whose_frames_say_that_it_is_old_is_told_of_whatever_its_hello_says(
+    home: Home,
+) -> None:
+    await home.set_up()
+    home.meter.software = "0.0.9"
+    await home.push()
+    await home.say(
+        home.meter.hello_topic, home.meter.hello(software="9.9", protocol="Kamstrup_V0001")
+    )
+    await minutes(home, 1)
+    assert set(raised(home)) == {"software_old"}
+
+
 async def test_a_register_that_went_back_counts_on_from_what_was_shown(home: Home) -> None:
     await home.set_up()
     await home.push(import_active_energy=12_345_678)
@@ -277,7 +298,7 @@ async def test_a_repair_of_a_meter_that_is_not_loaded_says_so(home: Home) -> Non
 async def test_unloading_leaves_no_issue_but_an_ignored_one_which_removal_takes(
     home: Home, hass: HomeAssistant
 ) -> None:
-    home.broker.keep(home.meter.hello_topic, home.meter.hello(software="0.0.9"))
+    home.meter.software = "0.0.9"
     await home.set_up()
     await home.push(import_active_energy=12_345_678)
     await home.push(import_active_energy=1_000)
