@@ -265,6 +265,7 @@ class Flow:
             self.broker.send(TOPIC, payload, keep=False)
         await self.hass.async_block_till_done()
         self.result = await self.hass.config_entries.flow.async_configure(self.result["flow_id"])
+        await self.hass.async_block_till_done()  # an entry may be loaded anew
 
 
 @pytest.fixture
