@@ -104,13 +104,27 @@ async def test_a_register_that_is_no_number_is_passed_over(home: Home) -> None:
     assert home.entity_id("frequency") is None
 
 
+async def test_a_hello_tells_what_a_meter_is_only_until_its_first_frame(home: Home) -> None:
+    await home.set_up()
+    assert home.device.model == "382M"
+    forged = home.meter.hello(model="Call 555-0100", software="9.9")
+    await home.say(home.meter.hello_topic, forged)
+    assert home.device.model == "382M"
+    await home.push()
+    await home.restart()  # the broker hands the forged one over before any frame
+    await home.say(home.meter.hello_topic, forged)
+    assert (home.device.model, home.device.sw_version) == ("382M-3", "0.1.0")
+    await home.push()
+    await home.say(home.meter.hello_topic, forged)
+    assert (home.device.model, home.device.sw_version) == ("382M-3", "0.1.0")
+
+
 async def test_the_device_says_what_the_meter_is(home: Home) -> None:
     await home.set_up()
     await home.push()
     device = home.device
     assert device.manufacturer == "Meter Node"
-    assert device.model == "382M"
-    assert device.model_id == "382M-3"
+    assert device.model == "382M-3"
     assert device.serial_number == "98764711"
     assert device.sw_version == "0.1.0"
     assert device.name == "382M 4711"
