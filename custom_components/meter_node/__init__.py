@@ -29,7 +29,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) ->
     coordinator = MeterNodeCoordinator(hass, entry, await async_get_store(hass))
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator
-    coordinator.history = history.importer_of(coordinator)
+    coordinator.history = await history.async_importer_of(coordinator)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     if coordinator.history is not None:
         entry.async_on_unload(coordinator.history.async_start())
