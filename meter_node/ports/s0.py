@@ -234,6 +234,7 @@ class RecordedOutput:
     def __init__(self, path: Path) -> None:
         """Open it and cut off what a power cut left of a line. Raises OSError."""
         self.sent = 0
+        self._path = path
         self._on_ns: int | None = None
         was_there = path.exists()
         self._file = path.open("ab+", buffering=0)
@@ -261,12 +262,20 @@ class RecordedOutput:
             self._on_ns = now_ns
         elif self._on_ns is not None:
             begun_ns, self._on_ns = self._on_ns, None
+            if not self._is_there():
+                raise OSError("it was taken away, or another put in its place")
             line = f"{begun_ns},{now_ns}\n".encode()
             written = self._file.write(line)
             if written != len(line):
                 self._file.truncate(self._file.seek(0, os.SEEK_END) - written)
                 raise OSError(errno.ENOSPC, "the disk is full")
             self.sent += 1
+
+    def _is_there(self) -> bool:
+        """Whether whoever opens the path now finds what is written here."""
+        with suppress(OSError):
+            return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        return False
 
     def sent_after(self, time_ns: int) -> int | None:
         """Count the lines; a file that is gone tells nothing."""

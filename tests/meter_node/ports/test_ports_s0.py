@@ -145,6 +145,24 @@ async def test_a_file_that_was_taken_away_repeats_nothing(tmp_path: Path) -> Non
     assert pulses_in(path) == []
 
 
+async def test_a_file_that_is_rotated_goes_on_in_another_one(tmp_path: Path) -> None:
+    path, old = tmp_path / "pulses.csv", tmp_path / "pulses.csv.1"
+    house, chosen = ModuleHouse(), settings(file=str(path))
+    async with running(s0.run(house.view, chosen)) as task:
+        house.later(1)
+        await asyncio.sleep(0.05)
+        house.later(1, import_active_energy=3)
+        await until(lambda: path.exists() and len(pulses_in(path)) == 3)
+        path.rename(old)
+        house.later(1, import_active_energy=4)
+        with pytest.raises(OSError, match=r"pulses\.csv: it was taken away"):
+            await task
+    async with running(s0.run(house.view, chosen)):  # as a module is begun again
+        house.later(1)
+        await until(lambda: len(pulses_in(path)) == 4)
+    assert len(pulses_in(old)) == 3
+
+
 async def test_without_a_pulse_nothing_is_written_to_the_store(tmp_path: Path) -> None:
     house = ModuleHouse()
     chosen = settings(file=str(tmp_path / "pulses.csv"), constant=100)

@@ -119,6 +119,8 @@ PULSES = Subject("s0")
 
 
 def settings(subject: Subject, address: str) -> ModuleSettings:
+    if subject.kind == "mbus":  # it has no faster rate
+        address = address.replace("baudrate=115200", "baudrate=9600")
     wanted: ModuleSettings = KINDS[subject.kind].settings.model_validate(
         {"kind": subject.kind, "bearer": address, **subject.chosen}
     )
