@@ -607,9 +607,9 @@ class Config(_Section):
             if (wiring := meter.wiring()) is not None:
                 for offset in wiring.offsets:
                     yield f"{of}: lines", bearers.line_place(wiring.chip, offset)
-            url = getattr(meter.source, "url", "")
-            if url.startswith("serial:"):
-                yield f"{of}: source", bearers.path_place(urlsplit(url).path)
+            source = meter.source
+            if isinstance(source, StreamSourceConfig) and source.url.startswith("serial:"):
+                yield f"{of}: source", bearers.path_place(urlsplit(source.url).path)
             for number, module in enumerate(meter.module):
                 for place in module.places:
                     yield f"{of}: module[{number}] ({module.kind})", place

@@ -2,7 +2,7 @@
 
 A module (``[[meter.module]]``) is one file with
 
-    class P1Settings(ModuleSettings): ...                        what the configuration says of it
+    class P1Settings(BearerSettings): ...                        what the configuration says of it
     async def run(view: MeterView, settings: P1Settings): ...    until it is cancelled
 
 and a row in ``modules.KINDS``. ``module.MeterView`` is the meter's committed image, and its

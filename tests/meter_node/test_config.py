@@ -225,6 +225,9 @@ AT_2100 = module("p1", bearer="listen://127.0.0.1:2100")
          "port 2100"),
         (METER + module("p1", bearer="serial:///dev/ttyX") + "[ami]\nmodem = 'serial:///dev/ttyX'",
          ("module[0] (p1)", "ami: modem"), "/dev/ttyX"),
+        (of(STREAM.replace("tcp://10.0.0.7:4901", "serial:///dev/ttyX?baudrate=921600"))
+         + module("p1", bearer="serial:///dev/ttyX"),
+         ("meter house: source", "module[0] (p1)"), "/dev/ttyX"),
         (METER + module("s0", offset=4) + module("s0", offset=4, energy="export_active_energy"),
          ("module[0] (s0)", "module[1] (s0)"), "offset 4 of /dev/gpiochip0"),
         (METER.replace("[meter.source]", "relays = 1\n[meter.source]")

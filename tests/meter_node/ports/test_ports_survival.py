@@ -579,8 +579,7 @@ async def test_a_module_survives(
     await cell.trial(monkeypatch, tmp_path)
     await asyncio.sleep(0)
     gc.collect()
-    # What the library tells of a pulled serial adapter is all that may reach the loop.
-    assert set(lost) <= {"Fatal write error on serial transport"}
+    assert lost == []
 
 
 async def test_a_port_that_another_program_has_is_waited_for() -> None:
