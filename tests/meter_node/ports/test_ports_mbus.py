@@ -117,6 +117,26 @@ async def test_a_master_that_goes_leaves_room_for_the_next() -> None:
                 await writer.wait_closed()
 
 
+async def test_a_broken_header_over_tcp_silences_the_slave_for_two_seconds_and_owes_nothing() -> (
+    None
+):
+    # 261 bytes at 2400 Bd are 1.2 s, and a network may pause for 1 s.
+    number = free_port()
+    async with running(House(), f"listen://127.0.0.1:{number}"):
+        reader, writer = await connected(number)
+        writer.write(b"\x68\xff\xff\x68\x08")
+        answers = []
+        for _ in range(12):
+            writer.write(NKE)
+            await asyncio.sleep(0.3)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    answers.append(await reader.read(100))
+        assert 1 <= len(answers) < 12
+        assert set(answers) == {OK}
+        writer.close()
+
+
 async def test_masters_that_ask_nothing_make_room_for_one_that_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
