@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from homeassistant.core import HomeAssistant
+from homeassistant.const import EVENT_CORE_CONFIG_UPDATE
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.core_config import Config
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 
@@ -35,7 +37,24 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) ->
         entry.async_on_unload(coordinator.history.async_start())
     dashboard.async_load_in_pages(hass)
     issues.async_watch(hass, entry)
+    _reload_with_home(hass, entry)
     return True
+
+
+def _reload_with_home(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> None:
+    """Load an entry anew when the home's time zone or currency is another."""
+    known = _zone_and_currency(hass.config)
+
+    @callback
+    def reload(_event: Event) -> None:
+        if _zone_and_currency(hass.config) != known:
+            hass.config_entries.async_schedule_reload(entry.entry_id)
+
+    entry.async_on_unload(hass.bus.async_listen(EVENT_CORE_CONFIG_UPDATE, reload))
+
+
+def _zone_and_currency(config: Config) -> tuple[str, str]:
+    return config.time_zone, config.currency
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> bool:

@@ -445,7 +445,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     @callback
     def _turn(self) -> None:
         """Show that the tariff, a price or the month has changed without a frame."""
-        self._store.async_changed()  # a calendar may have been read
+        self._store.async_changed(soon=False)  # a calendar may have been read
         self.async_set_updated_data(self._as_of_now(self.data))
 
     @callback
