@@ -8,7 +8,7 @@ from homeassistant.core_config import Config
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 
-from . import dashboard, history, issues
+from . import dashboard, history, issues, unused
 from .actions import async_setup_actions
 from .channel import presets
 from .const import CONF_SYSTEM_TITLE, DOMAIN, PLATFORMS
@@ -32,6 +32,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) ->
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator
     coordinator.history = history.importer_of(coordinator)
+    unused.async_forget_unused(hass, entry)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     if coordinator.history is not None:
         entry.async_on_unload(coordinator.history.async_start())

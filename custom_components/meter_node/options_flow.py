@@ -58,7 +58,8 @@ SECTION_IMPORT = "import"
 SECTION_EXPORT = "export"
 
 TARIFFS_WITHOUT_CALENDAR = 4
-"""So many prices are asked for while the meter's calendar is not known: few have more tariffs."""
+"""So many prices are asked for while the meter's calendar is not known, and those that are given
+already: few have more tariffs."""
 
 _ALWAYS_CHOSEN = frozenset({CONF_IMPORT_PRICES, CONF_EXPORT_PRICES})
 """What stands in the options once they were submitted: a fuse that lacks then was emptied."""
@@ -171,7 +172,7 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
             typed = _prices_from(user_input)
             errors = self._errors(typed, choices, tariffs, currency)
             if not errors:
-                return self.async_create_entry(data={**self._chosen, **typed})
+                return self.async_create_entry(data=self._with_hidden(typed, choices))
         return self.async_show_form(
             step_id="prices",
             data_schema=_schema_of_prices(typed, tariffs, currency),
@@ -181,6 +182,20 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
                 "tariffs": ", ".join(self._described(tariff, choices) for tariff in tariffs),
             },
         )
+
+    def _with_hidden(self, typed: Mapping[str, Any], choices: Choices) -> dict[str, Any]:
+        """Return the options: prices of tariffs that the meter's own calendar lacks now stay.
+
+        Where all that was asked for was emptied, no price is wanted.
+        """
+        options, before = {**self._chosen, **typed}, self.config_entry.options
+        if choices.tariff_preset is None and CONF_TARIFF_PRESET not in before:
+            asked = {str(tariff) for tariff in self._tariffs(choices)}
+            for _, prices, _ in _DIRECTIONS:
+                known: Mapping[str, float] = before.get(prices, {}) if typed[prices] else {}
+                hidden = {tariff: known[tariff] for tariff in known.keys() - asked}
+                options[prices] = dict(sorted((hidden | typed[prices]).items()))
+        return options
 
     def _errors(
         self, typed: Mapping[str, Any], choices: Choices, tariffs: range, currency: str
@@ -214,7 +229,14 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
         calendar = self._calendar(choices)
         if calendar is not None:
             return range(1, calendar.tariffs + 1)
-        return range(1, 2 if choices.is_bridged else TARIFFS_WITHOUT_CALENDAR + 1)
+        if choices.is_bridged:
+            return range(1, 2)
+        priced = (
+            int(tariff)
+            for _, prices, _ in _DIRECTIONS
+            for tariff in self.config_entry.options.get(prices, ())
+        )
+        return range(1, max(TARIFFS_WITHOUT_CALENDAR, *priced, 0) + 1)
 
     def _calendar(self, choices: Choices) -> ActivityCalendar | None:
         if choices.tariff_preset is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from asyncio import Task
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -114,6 +113,11 @@ class Tariffs:
         """The prices, None where nothing is known of any."""
         known = self._pricing.imported.any or self._pricing.exported.any
         return self._pricing if known else None
+
+    @property
+    def priced(self) -> tuple[bool, bool]:
+        """Whether there is anything to price import by, and export."""
+        return self._pricing.imported.any, self._pricing.exported.any
 
     def label(self, tariff: int) -> str:
         """Return a tariff's name in the user's language, its number where it has no name."""
@@ -244,15 +248,12 @@ class Tariffs:
         if event.data["action"] != "update" or "old_entity_id" not in event.data:
             return
         before, after = event.data["old_entity_id"], event.data["entity_id"]
-        chosen = {
-            option: after
-            for option in (CONF_IMPORT_SPOT, CONF_EXPORT_SPOT)
-            if self._entry.options.get(option) == before
-        }
-        self._choices = replace(self._choices, **chosen)
-        self._hass.config_entries.async_update_entry(
-            self._entry, options={**self._entry.options, **chosen}
-        )
+        options = {**self._entry.options}
+        for option in (CONF_IMPORT_SPOT, CONF_EXPORT_SPOT):
+            if options.get(option) == before:
+                options[option] = after
+        self._choices = Choices.of(options)
+        self._hass.config_entries.async_update_entry(self._entry, options=options)
         self._leave_prices()
         self._follow()
         self._turned()
@@ -279,7 +280,8 @@ class Tariffs:
                         unit,
                         self._pricing.currency,
                     )
-        return any([spot.heard(moment, price) for spot in self._followed()[entity_id]])
+        is_other = [spot.heard(moment, price) for spot in self._followed()[entity_id]]
+        return any(is_other)
 
     # --- what the meter says -------------------------------------------------------------------
 

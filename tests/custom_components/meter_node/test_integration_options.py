@@ -269,3 +269,46 @@ async def test_a_price_that_the_meter_itself_makes_is_no_spot_price(home: Home) 
         }
     )
     assert options.shows("prices", **{"import": "import_spot_own", "export": "export_spot_own"})
+
+
+SIX = {str(tariff): float(tariff) for tariff in range(1, 7)}
+
+
+async def test_prices_of_a_meter_that_is_not_loaded_are_all_asked_for_again(
+    hass: HomeAssistant, home: Home
+) -> None:
+    hass.config.currency = "DKK"
+    hass.config_entries.async_update_entry(
+        home.entry, options={"import_prices": SIX, "export_prices": {}}
+    )
+    options = await Options(hass, home.entry).begin()
+    await options.submit(tariff={}, capacity={})
+    shown = options.fields["import"]
+    assert shown == {f"price_t{tariff}": float(tariff) for tariff in range(1, 7)} | {
+        "import_spot": None
+    }
+    await options.submit(
+        **{"import": {name: value for name, value in shown.items() if value}, "export": {}}
+    )
+    assert home.entry.options["import_prices"] == SIX
+
+
+async def test_prices_of_tariffs_that_the_calendar_lacks_now_stay_until_all_are_emptied(
+    hass: HomeAssistant, home: Home
+) -> None:
+    hass.config.currency = "NOK"
+    hass.config_entries.async_update_entry(
+        home.entry, options={"import_prices": SIX, "export_prices": {}}
+    )
+    await home.set_up()
+    home.coordinator.asker = CalendarAsker(presets.load("norway_elvia").calendar)
+    await home.push()
+    options = await Options(hass, home.entry).begin()
+    await options.submit(tariff={}, capacity={})
+    assert set(options.fields["import"]) == {"price_t1", "price_t2", "import_spot"}
+    await options.submit(**{"import": {"price_t1": 0.5, "price_t2": 2}, "export": {}})
+    assert home.entry.options["import_prices"] == SIX | {"1": 0.5}
+    await options.begin()
+    await options.submit(tariff={}, capacity={})
+    await options.submit(**{"import": {}, "export": {}})
+    assert home.entry.options["import_prices"] == {}
