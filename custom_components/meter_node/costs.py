@@ -53,6 +53,8 @@ class Costs:
         self.currency = ""
         self.totals: dict[str, Decimal] = {}
         """A key is there from its first amount on: a total of nothing is never told."""
+        self.since: dict[str, datetime | None] = {}
+        """When each total began at nothing; None for one that an earlier version had begun."""
         self.unpriced_wh = 0.0
         """Left out, since no price was known for the time in which it was used."""
         self._counted: dict[str, _Counted] = {}
@@ -61,6 +63,11 @@ class Costs:
         """Go on from a `state`."""
         self.currency = kept.get("currency", "")
         self.totals = {key: Decimal(total) for key, total in kept.get("totals", {}).items()}
+        since_s = kept.get("since", {})
+        self.since = {
+            key: datetime.fromtimestamp(since_s[key], UTC) if since_s.get(key) else None
+            for key in self.totals
+        }
         self.unpriced_wh = kept.get("unpriced_wh", 0.0)
         self._counted = {
             register: _Counted(wh, datetime.fromtimestamp(at_s, UTC))
@@ -72,6 +79,7 @@ class Costs:
         return {
             "currency": self.currency,
             "totals": {key: str(total) for key, total in self.totals.items()},
+            "since": {key: since and since.timestamp() for key, since in self.since.items()},
             "unpriced_wh": self.unpriced_wh,
             "counted": {
                 register: [counted.wh, counted.at.timestamp()]
@@ -96,6 +104,7 @@ class Costs:
         if pricing.currency != self.currency:
             self.currency = pricing.currency
             self.totals = {}
+            self.since = {}
         at = at.astimezone(UTC)
         for direction in _DIRECTIONS:
             prices = direction.prices(pricing)
@@ -107,6 +116,8 @@ class Costs:
                     continue
                 self._price(direction.key, pricing, prices, register, tariff, energy_wh, at)
             self._pass_over(direction.register, counters_wh, at, by_tariff)
+        for key in self.totals:
+            self.since.setdefault(key, at)
 
     def _pass_over(
         self, total: str, counters_wh: Mapping[str, float], at: datetime, by_tariff: bool

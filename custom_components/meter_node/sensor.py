@@ -296,6 +296,7 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
         super().__init__(coordinator, description)
         self._value_fn = description.value_fn
         self._attributes_fn = description.attributes_fn
+        self._since_fn = description.since_fn
         if description.unit_fn is not None:
             self._attr_native_unit_of_measurement = description.unit_fn(coordinator.data)
 
@@ -307,6 +308,10 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
         is_new = value != self._attr_native_value
         if is_new:
             self._attr_native_value = value
+        if self._since_fn is not None:
+            since = self._since_fn(data)
+            is_new = is_new or since != self._attr_last_reset
+            self._attr_last_reset = since
         if self._attributes_fn is not None:
             attributes = self._attributes_fn(data)
             is_new = is_new or attributes != self._attr_extra_state_attributes

@@ -146,6 +146,7 @@ class Tariffs:
             pricing.imported.price(priced, moment, self._zone),
             pricing.exported.price(priced, moment, self._zone),
             dict(self.costs.totals),
+            dict(self.costs.since),
         )
 
     def _use(self, calendar: ActivityCalendar | None) -> None:

@@ -141,6 +141,8 @@ class HistoryImporter:
 
         A mark whose hour is not in the database any more is none.
         """
+        pricing = self._coordinator.pricing
+        currency = "" if pricing is None else pricing.currency
         all_series = await recorded.async_series(self._hass, self._entities((*COUNTERS, *priced)))
         groups: dict[Mark | None, dict[str, Series]] = {}
         for key, series in all_series.items():
@@ -149,6 +151,8 @@ class HistoryImporter:
                 continue
             if key in COUNTERS and not series.is_energy:
                 continue  # somebody has made it something else
+            if key in priced and series.unit != currency:
+                continue  # another currency's: Home Assistant asks what shall become of it
             mark = self._mark(key)
             if mark is not None and not await series.async_has(self._hass, mark.hour_s - HOUR_S):
                 mark = None

@@ -57,13 +57,14 @@ class Series:
         return self.metadata["unit_class"] == EnergyConverter.UNIT_CLASS
 
     @property
-    def _unit(self) -> str:
-        """The unit in which its rows are handed over."""
-        return UnitOfEnergy.WATT_HOUR if self.is_energy else self._stored_unit
+    def unit(self) -> str:
+        """The unit in which the database has its rows."""
+        return self.metadata["unit_of_measurement"] or ""
 
     @property
-    def _stored_unit(self) -> str:
-        return self.metadata["unit_of_measurement"] or ""
+    def _unit(self) -> str:
+        """The unit in which its rows are handed over."""
+        return UnitOfEnergy.WATT_HOUR if self.is_energy else self.unit
 
     async def async_read(self, hass: HomeAssistant, since_s: int) -> Recorded:
         """Return the rows from a moment on."""
@@ -125,11 +126,7 @@ class Series:
         )
 
     def _stored(self, value: float) -> float:
-        return (
-            EnergyConverter.convert(value, self._unit, self._stored_unit)
-            if self.is_energy
-            else value
-        )
+        return EnergyConverter.convert(value, self._unit, self.unit) if self.is_energy else value
 
 
 async def async_series(

@@ -125,6 +125,23 @@ def test_totals_in_another_currency_begin_anew() -> None:
     euros = Pricing("EUR", ZONE, CALENDAR, PRICING.imported, PRICING.exported)
     costs.book(euros, {IMPORT: 1000}, at(12, 2), by_tariff=False)
     assert (costs.currency, costs.totals) == ("EUR", {IMPORT_COST: Decimal(1)})
+    assert costs.since == {IMPORT_COST: at(12, 2)}
+
+
+def test_a_total_knows_since_when_it_counts() -> None:
+    costs = booked((at(12), {IMPORT: 0}), (at(12, 1), {IMPORT: 500}), (at(12, 2), {IMPORT: 900}))
+    kept = Costs()
+    kept.restore(costs.state())
+    assert kept.since == costs.since == {IMPORT_COST: at(12, 1)}
+
+
+def test_a_total_that_an_earlier_version_began_does_not_know_since_when() -> None:
+    state = booked((at(12), {IMPORT: 0}), (at(12, 1), {IMPORT: 500})).state()
+    del state["since"]
+    costs = Costs()
+    costs.restore(state)
+    costs.book(PRICING, {IMPORT: 900}, at(12, 2), by_tariff=False)
+    assert costs.since == {IMPORT_COST: None}
 
 
 @pytest.fixture
