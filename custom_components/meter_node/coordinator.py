@@ -74,9 +74,6 @@ NEWS_KEPT = 32
 LATEST_PUSH = timedelta(minutes=1)
 """So late may a push come that is older than an answer: a clock that was set back is no reason."""
 
-FALL_AGREED = 3
-"""So many frames in a row must give a total lower before it counts as fallen."""
-
 LEAST_RETURN_WH = 20_000
 """A register does not go on by so much in one step, however long an hour's list was waited for."""
 
@@ -176,7 +173,6 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._keys_refused = False  # since the last sign of life
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
         self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
-        self._agree: Counter[str] = Counter()  # how many frames in a row say so
         self._texts: dict[str, str] = {}
         self._read: dict[tuple[CosemObject, int], object] = {}  # since the last push
         self._read_at: Arrival | None = None
@@ -220,14 +216,10 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     @property
     def fallen(self) -> dict[str, tuple[float, float]]:
-        """Totals that are held, by register key: what is shown, and what the meter gives (Wh).
-
-        Only those on which several frames agree: one that was repeated late says nothing.
-        """
+        """Totals that are held, by register key: what is shown, and what the meter gives (Wh)."""
         return {
             key: (self._record.totals[key], self._record.bases.get(key, 0) + register)
             for key, register in self._held.items()
-            if self._agree[key] >= FALL_AGREED
         }
 
     def base(self, key: str) -> float:
@@ -355,7 +347,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if not retained:
             self.last_heard = dt_util.utcnow()
         try:
-            verified = self._reader.read(payload, retained=retained, arrived=dt_util.now())
+            verified = self._reader.read(payload, retained=retained)
         except NotTakenError as error:
             self._keep_counter()  # a good frame may hold a list that is not understood
             self._refuse(error)
@@ -551,12 +543,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                         before,
                         value,
                     )
-                is_on = register >= self._held.get(key, register)
-                self._agree[key] = self._agree[key] + 1 if is_on else 1
                 self._held[key] = register
                 return before
         self._held.pop(key, None)
-        self._agree.pop(key, None)
         if value != before:
             self._record.totals[key] = value
             self._store.async_changed(soon=False)
@@ -588,14 +577,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         once more as consumption.
         """
         record = self._record
-        for key in self.fallen:
-            register, before = self._held.pop(key), self.base(key)
+        for key, register in self._held.items():
+            before = self.base(key)
             record.falls[key] = [record.totals[key] - before, register, before]
             record.bases[key] = record.totals[key] - register
             if key == IMPORT and self.capacity is not None:
                 self.capacity.shift(record.bases[key] - before)
                 record.capacity = self.capacity.state()
-            del self._agree[key]
+        self._held.clear()
         self._store.async_changed()
 
     def _is_young(self, sent: datetime | None) -> bool:

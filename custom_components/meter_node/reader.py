@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from math import isfinite
 
 from .channel import apdu, frames, lists
@@ -16,7 +15,6 @@ from .channel.kamstrup_v0001 import ScalerProfile
 from .channel.reading import ListError, Reading
 from .channel.security import Keys, Receiver, ReceiverState, Refusal, RefusedError
 from .ciphering import AesGcm
-from .plain_order import PlainOrder
 
 FOREIGN = "foreign"
 """Bytes of another protocol."""
@@ -73,22 +71,19 @@ class MeterReader:
         self._receiver = (
             None if keys is None else Receiver(AesGcm(), bytes.fromhex(title), keys, state)
         )
-        self._order = PlainOrder()
+        self._last_plain = b""
 
     @property
     def state(self) -> ReceiverState:
         """What to keep over a restart."""
         return ReceiverState() if self._receiver is None else self._receiver.state
 
-    def read(self, payload: bytes, *, retained: bool, arrived: datetime | None = None) -> Verified:
-        """Return the reading of a good frame. Raises NotTakenError with the reason.
-
-        ``arrived``, in the meter's time zone: a plain frame must then not be an older one.
-        """
+    def read(self, payload: bytes, *, retained: bool) -> Verified:
+        """Return the reading of a good frame. Raises NotTakenError with the reason."""
         with _refusals(payload):
             data = frames.apdu_of(payload)
             if self._receiver is None:
-                return self._read_plain(data, retained, arrived)
+                return self._read_plain(data, retained)
             accepted = self._receiver.accept(data, retained=retained)
             return Verified(self._decode(accepted.plaintext), accepted.repeated)
 
@@ -104,10 +99,12 @@ class MeterReader:
             verified = self._receiver.verify(data)
             return Past(self._decode(verified.plaintext), verified.counter)
 
-    def _read_plain(self, data: bytes, retained: bool, arrived: datetime | None) -> Verified:
+    def _read_plain(self, data: bytes, retained: bool) -> Verified:
         """Take a plain frame: with no counter to go by, a retained one must prove its youth."""
+        if data == self._last_plain:
+            raise RefusedError(Refusal.DUPLICATE, "the same frame once more")
         reading = self._open_plain(data)
-        self._order.take(data, reading.time, arrived)
+        self._last_plain = data
         return Verified(reading, repeated=retained)
 
     def _open_plain(self, data: bytes) -> Reading:

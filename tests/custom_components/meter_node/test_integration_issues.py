@@ -14,7 +14,7 @@ from homeassistant.util import dt as dt_util
 from integration_home import NOON, STATUS_TOPIC, THREE_PHASES, Home
 
 from custom_components.meter_node.const import DOMAIN
-from custom_components.meter_node.coordinator import FALL_AGREED, came_back
+from custom_components.meter_node.coordinator import came_back
 from custom_components.meter_node.issues import PROBLEMS, Situation, issue_id, version
 from custom_components.meter_node.store import async_get_store
 
@@ -170,8 +170,7 @@ async def test_an_old_node_is_told_of_with_both_versions(home: Home) -> None:
 async def test_a_register_that_went_back_counts_on_from_what_was_shown(home: Home) -> None:
     await home.set_up()
     await home.push(import_active_energy=12_345_678)
-    for _ in range(FALL_AGREED):
-        await home.push(import_active_energy=1_000)
+    await home.push(import_active_energy=1_000)
     await minutes(home, 1)
     await home.push(import_active_energy=1_000)
     assert home.state("import_active_energy") == "12345.678"
@@ -191,8 +190,7 @@ async def test_a_register_that_went_back_counts_on_from_what_was_shown(home: Hom
 async def test_what_was_taken_as_it_is_outlives_a_restart(home: Home) -> None:
     await home.set_up()
     await home.push(import_active_energy=12_345_678)
-    for _ in range(FALL_AGREED):
-        await home.push(import_active_energy=1_000)
+    await home.push(import_active_energy=1_000)
     home.coordinator.async_count_on()
     await home.restart()
     await home.push(import_active_energy=1_001)
@@ -206,8 +204,7 @@ async def test_a_register_that_comes_back_is_not_counted_on_top_of_what_it_was(
 ) -> None:
     await home.set_up()
     await home.push(import_active_energy=1_000_000)
-    for _ in range(FALL_AGREED):
-        await home.push(import_active_energy=1_000)  # a back-up was restored
+    await home.push(import_active_energy=1_000)  # a back-up was restored
     home.coordinator.async_count_on()
     await home.push(import_active_energy=1_100)
     assert home.state("import_active_energy") == "1000.1"
@@ -222,12 +219,10 @@ async def test_a_register_that_comes_back_is_not_counted_on_top_of_what_it_was(
 async def test_one_that_comes_back_somewhat_lower_is_asked_about(home: Home) -> None:
     await home.set_up()
     await home.push(import_active_energy=1_000_000)
-    for _ in range(FALL_AGREED):
-        await home.push(import_active_energy=1_000)
+    await home.push(import_active_energy=1_000)
     home.coordinator.async_count_on()
     await home.push(import_active_energy=2_000)
-    for _ in range(FALL_AGREED):
-        await home.push(import_active_energy=999_500)
+    await home.push(import_active_energy=999_500)
     assert home.state("import_active_energy") == "1001.0"
     await minutes(home, 1)
     assert set(raised(home)) == {"total_fell"}
@@ -253,22 +248,10 @@ def test_a_small_fall_may_be_used_in_one_step() -> None:
     assert not came_back(10_000, 0, 0, 12_000)
 
 
-async def test_one_lower_frame_alone_is_no_register_that_went_back(home: Home) -> None:
-    await home.set_up()
-    for wh in (12_345_678, 12_345_600, 12_345_700, 12_345_600, 12_345_500, 12_345_400):
-        await home.push(import_active_energy=wh)
-    assert home.coordinator.fallen == {}  # the last ones do not agree: a register never goes back
-    await minutes(home, 1)
-    assert raised(home) == {}
-    home.coordinator.async_count_on()
-    assert home.coordinator.base("import_active_energy") == 0
-
-
 async def test_a_register_that_reaches_its_old_value_again_needs_no_repair(home: Home) -> None:
     await home.set_up()
     await home.push(import_active_energy=12_345_678)
-    for _ in range(FALL_AGREED):
-        await home.push(import_active_energy=12_345_600)
+    await home.push(import_active_energy=12_345_600)
     await minutes(home, 1)
     assert set(raised(home)) == {"total_fell"}
     await home.push(import_active_energy=12_345_678)
@@ -279,8 +262,7 @@ async def test_a_register_that_reaches_its_old_value_again_needs_no_repair(home:
 async def test_a_repair_of_a_meter_that_is_not_loaded_says_so(home: Home) -> None:
     await home.set_up()
     await home.push(import_active_energy=12_345_678)
-    for _ in range(FALL_AGREED):
-        await home.push(import_active_energy=1_000)
+    await home.push(import_active_energy=1_000)
     await minutes(home, 1)
     issue = f"total_fell_{home.entry.entry_id}"
     ir.async_get(home.hass).async_ignore(DOMAIN, issue, True)  # so that it outlives the unloading
@@ -295,8 +277,7 @@ async def test_unloading_leaves_no_issue_but_an_ignored_one_which_removal_takes(
     home.broker.keep(home.meter.hello_topic, home.meter.hello(software="0.0.9"))
     await home.set_up()
     await home.push(import_active_energy=12_345_678)
-    for _ in range(FALL_AGREED):
-        await home.push(import_active_energy=1_000)
+    await home.push(import_active_energy=1_000)
     await minutes(home, 1)
     assert set(raised(home)) == {"software_old", "total_fell"}
     ignored = f"software_old_{home.entry.entry_id}"
