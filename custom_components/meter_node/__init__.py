@@ -32,6 +32,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) ->
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator
     coordinator.history = history.importer_of(coordinator)
+    if coordinator.history is None and (rescaling := coordinator.rescaling) is not None:
+        await coordinator.async_rescaled(*rescaling.totals)  # there are no statistics
     unused.async_forget_unused(hass, entry)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     if coordinator.history is not None:
