@@ -332,12 +332,12 @@ async def _test_itself(
 
 def _digest_of_program() -> str:
     # Through the link to the channel, too.
-    files = {
-        str(path.relative_to(_PROGRAM)): path.read_bytes()
+    names = {
+        str(path.relative_to(_PROGRAM))
         for folder in (_PROGRAM, _PROGRAM / "channel")
         for path in folder.rglob("*.py")
     }
-    return program_digest(files)
+    return program_digest(names, lambda name: (_PROGRAM / name).read_bytes())
 
 
 def own_keys(settings: config.Config, data_dir: Path) -> keys.NodeKeys:

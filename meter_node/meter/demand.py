@@ -21,9 +21,12 @@ DEMAND_INTERVALS_MIN = (5, 10, 15, 20, 30, 60)
 # nWh in an hour to milliwatts.
 _NWH_PER_MWH = 10**6
 SECONDS_PER_HOUR = 3600
-MONTHS_KEPT = 6
+MONTHS_SHOWN = 13
+"""Of how many months before the running one the maxima are shown: as many as a Flemish meter has to
+show, whose bill goes by a year of them."""
+MONTHS_KEPT = 1 + MONTHS_SHOWN
 """Of how many months the maxima are kept, those measured last. A month that a clock was set to by
-mistake is one of them, so the true one survives five wrong ones."""
+mistake is one of them, so the true one survives thirteen wrong ones."""
 
 
 class DemandSettings(BaseModel):
@@ -80,6 +83,19 @@ class DirectionDemand:
             for peak in (_peak(kept.get("previous_maximum")), _peak(kept.get("maximum"))):
                 if peak is not None:
                     self._enter(peak)
+
+    @property
+    def past_maxima(self) -> tuple[Peak, ...]:
+        """Those of the months before the running one, the newest first.
+
+        A month without one is left out, and so is one after the running month: a clock that was set
+        by mistake made it.
+        """
+        if self._month is None:
+            return ()
+        shown = range(self._month - MONTHS_SHOWN, self._month)
+        months = sorted((month for month in self._maxima if month in shown), reverse=True)
+        return tuple(self._maxima[month] for month in months)
 
     def state(self) -> dict[str, Any]:
         """All that has to outlive a power cut."""
@@ -138,16 +154,16 @@ class DirectionDemand:
         self._month = month
 
     def begin_anew(self) -> None:
-        """Forget running, last and the maxima: the interval has another length.
+        """Forget running, last and the running month's maximum: the interval has another length.
 
-        That of the month before stays, as what was billed.
+        Those of the months before stay, as what was billed.
         """
         self._energy_nwh = 0
         self.last = None
         self._maxima = {
             month: peak
             for month, peak in self._maxima.items()
-            if self._month is not None and month == self._month - 1
+            if self._month is not None and month < self._month
         }
 
     def _enter(self, peak: Peak) -> None:
@@ -227,6 +243,14 @@ class Demand:
             f"{name}_active_demand_maximum": demand.maximum.time_s
             for name, demand in (("import", self.imported), ("export", self.exported))
             if demand.maximum is not None
+        }
+
+    @property
+    def past_maxima(self) -> dict[str, tuple[Peak, ...]]:
+        """By key of a maximum those of the months before, the newest first."""
+        return {
+            f"{name}_active_demand_maximum": demand.past_maxima
+            for name, demand in (("import", self.imported), ("export", self.exported))
         }
 
     def advance(self, step: Step, import_nwh: int, export_nwh: int) -> None:

@@ -102,6 +102,7 @@ class Meter:
         self._make_parts(kept, energies_nwh, summation, system_title, vending_key)
         self.logs = EventLogs(self.local, log_heads, kept.get("logs"))
         self._twice_kept = TwiceKept(self._parameters_json())
+        self._stated: tuple[Parameters, str] | None = None
         self._log_rows: list[LogRow] = []
         self._profile_rows: list[ProfileRow] = []
         self._billing_rows: list[BillingRow] = []
@@ -412,10 +413,12 @@ class Meter:
             for key, shown in self._shown.items()
             if measurement is not None and (value := shown(measurement)) is not None
         }
+        demand_mw, quality = self.demand.registers_mw, self._quality.registers()
         counted = {
             key: value
             for key in self._known
-            if key not in self.energy.values and (value := self._counted(key)) is not None
+            if key not in self.energy.values
+            and (value := self._counted(key, demand_mw, quality)) is not None
         }
         supply = self.supply
         return Snapshot(
@@ -442,6 +445,10 @@ class Meter:
             self.demand.maxima_s,
             self._quality.failures(),
             tuple(self._quality.long_failures),
+            {
+                key: tuple((peak.time_s, _demand(key, peak.demand_mw)) for peak in past)
+                for key, past in self.demand.past_maxima.items()
+            },
         )
 
     def image(self) -> Image:
@@ -466,17 +473,14 @@ class Meter:
         states = {name: part.state() for name, part in parts.items()}
         if self.supply is not None:
             states |= self.supply.states()
-        states[_PARAMETERS] = {
-            "configured": self._configured.model_dump(mode="json"),
-            "in_force": self._parameters.model_dump(mode="json"),
-        }
         if self._restore is not None:
             states[_RESTORE] = self._restore | {"tokens_wait": self.tokens_wait}
         self._urgent = False
         return Image(
             self.clock.now_ns,
             dict(self.energy.values),
-            {name: json.dumps(state) for name, state in states.items()},
+            {name: json.dumps(state) for name, state in states.items()}
+            | {_PARAMETERS: self._parameters_state()},
             tuple(self._log_rows),
             tuple(self._profile_rows),
             tuple(self._billing_rows),
@@ -550,18 +554,27 @@ class Meter:
         self._averages.resume(start_s)
         self._billing_rows += self.billing.resume(start_s, self.raw)
 
-    def _counted(self, key: str) -> int | None:
-        """A register that is kept as an integer; None for one that is not such a register."""
+    def _counted(
+        self,
+        key: str,
+        demand_mw: Mapping[str, int] | None = None,
+        quality: Mapping[str, int] | None = None,
+    ) -> int | None:
+        """A register that is kept as an integer; None for one that is not such a register.
+
+        `demand_mw`, `quality`: the registers of these parts, where many keys are asked for at once.
+        """
         value = self.energy.value(key)
         if value is not None:
             return value if key == "operating_time" else energy.raw(key, value)
-        demand_mw = self.demand.registers_mw.get(key) if "demand" in key else None
-        if demand_mw is not None:
-            return round(demand_mw / (_MW_PER_W * 10.0 ** BY_KEY[key].quantity.scaler))
+        if "demand" in key:
+            registers_mw = self.demand.registers_mw if demand_mw is None else demand_mw
+            if key in registers_mw:
+                return _demand(key, registers_mw[key])
         if key in self._averages.values:
             return self._averages.values[key]
         if key.startswith(("voltage_sag", "voltage_swell")):
-            return self._quality.registers().get(key)
+            return (self._quality.registers() if quality is None else quality).get(key)
         return None
 
     def _alarms(self) -> set[str]:
@@ -586,9 +599,25 @@ class Meter:
         # Of whichever calendar is the active one by then.
         return self.tariff.calendar.is_special(day)
 
+    def _parameters_state(self) -> str:
+        """The configured parameters and those in force; written anew where they are others."""
+        # They are most of an image, and the same for years: immutable, so one and the same object.
+        if self._stated is None or self._stated[0] is not self._parameters:
+            state = {
+                "configured": self._configured.model_dump(mode="json"),
+                "in_force": self._parameters.model_dump(mode="json"),
+            }
+            self._stated = (self._parameters, json.dumps(state))
+        return self._stated[1]
+
     def _parameters_json(self) -> bytes:
         return self._parameters.model_dump_json().encode()
 
 
 def _second(at_ns: int) -> int:
     return round(at_ns / 10**9)
+
+
+def _demand(key: str, demand_mw: int) -> int:
+    """Return a demand in units of its register's scaler."""
+    return round(demand_mw / (_MW_PER_W * 10.0 ** BY_KEY[key].quantity.scaler))

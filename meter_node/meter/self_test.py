@@ -6,7 +6,7 @@ Must not know who runs them, how often, or what an error leads to.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Callable, Iterable, MutableSequence
 from dataclasses import dataclass
 
 _PATTERNS = (0x00, 0xFF, 0x55, 0xAA)
@@ -60,12 +60,15 @@ def memory_holds(parameters: TwiceKept, buffer: MutableSequence[int] | None = No
     return parameters.intact and patterns_hold(buffer)
 
 
-def program_digest(files: Mapping[str, bytes]) -> str:
-    """SHA-256 over the names and contents of the program's files, in the order of their names."""
+def program_digest(names: Iterable[str], read: Callable[[str], bytes]) -> str:
+    """SHA-256 over the names and contents of the program's files, in the order of their names.
+
+    `read` gives a file's content: one at a time, so that they are never all in memory.
+    """
     digest = hashlib.sha256()
-    for name in sorted(files):
+    for name in sorted(names):
         # Lengths in front: a byte that moves from a name to a content is a difference.
-        for part in (name.encode(), files[name]):
+        for part in (name.encode(), read(name)):
             digest.update(len(part).to_bytes(8))
             digest.update(part)
     return digest.hexdigest()

@@ -115,6 +115,9 @@ class Snapshot:
     """Counts and durations of power failures, by `Quality.registers`' names."""
     long_failures: tuple[tuple[int, int], ...] = ()
     """The last long failures: when each was over (UTC), and its seconds."""
+    past_maxima: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    """Key of a maximum to those of the thirteen months before, the newest first: the end of its
+    interval (UTC) and its value in units of 10^scaler. A month without one is left out."""
 
     def raw(self, key: str) -> int | None:
         """Return a register as it is shown: units of 10^scaler, energies truncated.

@@ -256,7 +256,7 @@ class _FileLine(Line):
 
 async def again_and_again(what: str, carry: Callable[[], Coroutine[None, None, str]]) -> None:
     """Carry, and begin anew when that ended, waiting longer each time; each reason is told once."""
-    loop = asyncio.get_running_loop()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
     attempt = 0
     told = ""
     while True:
@@ -270,6 +270,9 @@ async def again_and_again(what: str, carry: Callable[[], Coroutine[None, None, s
         except Exception:
             _LOGGER.exception("%s: a fault of ours; metering goes on", what)
             why = "a fault of ours"
+        if task is not None and task.cancelling():
+            # What failed as it was being ended hid that it was to end.
+            raise asyncio.CancelledError
         if loop.time() - started > STEADY_AFTER_S:
             attempt, told = 0, ""
         wait_s = back_off(attempt)

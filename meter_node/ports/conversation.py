@@ -162,8 +162,10 @@ class Line:
         try:
             async with asyncio.timeout(_GOODBYE_S):
                 await self._writer.wait_closed()
-        except (OSError, TimeoutError):
+        except TimeoutError:
             self._writer.transport.abort()
+        except OSError:
+            pass  # it is lost already: a serial transport breaks at a second end
 
 
 def least_missed(lines: Collection[Line], peer: str) -> Line | None:

@@ -59,6 +59,15 @@ class PowerFailures:
     """When each was over, and its seconds; the oldest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class PastMaximum:
+    """A month's maximum: when the month was over, when its interval ended, and the value."""
+
+    month_end: CosemDateTime
+    time: CosemDateTime
+    value: Decimal
+
+
 class Keeping(Protocol):
     """What a module has of the node's store and keys, beside the image. Raises StoreError."""
 
@@ -220,6 +229,25 @@ class MeterView:
         end_s = self._device.committed.maxima_s.get(key)
         value = self.value(key)
         return None if end_s is None or value is None else (value, self._local(end_s))
+
+    def past_maxima(self, key: str) -> tuple[PastMaximum, ...]:
+        """Return that maximum of the months before, the newest first; thirteen months at most.
+
+        Raises AccessError before the first commit.
+        """
+        scaler = registers.BY_KEY[key].quantity.scaler
+        return tuple(
+            PastMaximum(self._month_end(time_s), self._local(time_s), Decimal(raw).scaleb(scaler))
+            for time_s, raw in self._device.committed.past_maxima.get(key, ())
+        )
+
+    def _month_end(self, time_s: int) -> CosemDateTime:
+        """Return the midnight that ended the month of an interval that ended then."""
+        # What ends at midnight of the first was measured in the month before.
+        within = datetime.fromtimestamp(time_s - 1, self.zone)
+        years, month = divmod(within.month, 12)
+        end = datetime(within.year + years, month + 1, 1, tzinfo=self.zone)
+        return CosemDateTime.at(end, self.zone)
 
     def _local(self, time_s: int) -> CosemDateTime:
         return CosemDateTime.at(datetime.fromtimestamp(time_s, UTC), self.zone)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -94,7 +93,9 @@ class SimulatedLines:
         """The contacts, with the breaker's feedback as far as it has come."""
         if self._moves_to is not None and not self.stuck and self._clock() >= self._there_s:
             self._closed, self._moves_to = self._moves_to, None
-        return replace(self.contacts, breaker_closed=self._closed)
+        if self.contacts.breaker_closed is not self._closed:
+            self.contacts = replace(self.contacts, breaker_closed=self._closed)
+        return self.contacts
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -262,6 +263,7 @@ class OutputsPort:
         self._now = Contacts()
         self._seen = Contacts()
         self._troubled = False
+        self._poll: asyncio.TimerHandle | None = None
 
     def apply(self, wanted: Mapping[str, bool]) -> None:
         """Take committed wanted states by name (`breaker`: closed); never waits.
@@ -291,6 +293,8 @@ class OutputsPort:
 
     async def run(self) -> None:
         """Drive and read until cancelled; what fails is tried again."""
+        loop = asyncio.get_running_loop()
+        self._look_again(loop)
         try:
             while True:
                 self._wake.clear()
@@ -300,11 +304,25 @@ class OutputsPort:
                 except OSError as error:
                     trouble = trouble or error
                 self._tell(trouble)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll_s):
-                        await self._wake.wait()
+                await self._wake.wait()
         finally:
+            if self._poll is not None:
+                self._poll.cancel()
             self._lines.close()
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Arrange the next look. All day long nothing has changed: that wakes no task."""
+        self._poll = loop.call_later(self._poll_s, self._look_by_itself, loop)
+
+    def _look_by_itself(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._look_again(loop)
+        if self._troubled:
+            self._wake.set()
+            return
+        try:
+            self._look()
+        except OSError:
+            self._wake.set()
 
     async def _drive(self) -> OSError | None:
         """Each line on its own: a relay that fails must not keep the breaker from opening."""

@@ -34,6 +34,7 @@ CONTROL_STATE = 3
 """Attribute of a breaker or relay: 0 disconnected, 1 connected, 2 ready for reconnection."""
 _NO_LIMIT, _NO_FUSE = "999.9*kW", "999*A"
 """How a Belgian meter says that nothing is limited."""
+_MAXIMUM = "import_active_demand_maximum"
 _LONGEST_LIST = 10
 """Long power failures that the log of a telegram names."""
 
@@ -108,7 +109,7 @@ def _belgium(view: MeterView) -> Iterator[str]:
     yield f"0-0:96.14.0({view.tariff:04})"
     if (demand_w := view.value("import_active_demand")) is not None:
         yield f"1-0:1.4.0({_POWER(demand_w)})"
-    yield from _maximum(view)
+    yield from _maxima(view)
     yield from _powers(view)
     yield from _each_phase(view, "21.7.0 41.7.0 61.7.0", "import_active_power", _POWER)
     yield from _each_phase(view, "22.7.0 42.7.0 62.7.0", "export_active_power", _POWER)
@@ -179,11 +180,19 @@ def _failures(view: MeterView) -> Iterator[str]:
     yield f"1-0:99.97.0({len(last)})(0-0:96.7.19){''.join(reversed(entries))}"
 
 
-def _maximum(view: MeterView) -> Iterator[str]:
-    maximum = view.maximum("import_active_demand_maximum")
+def _maxima(view: MeterView) -> Iterator[str]:
+    """This month's, and those of the thirteen months before."""
+    maximum = view.maximum(_MAXIMUM)
     if maximum is not None:
         power, end = maximum
         yield f"1-0:1.6.0({_stamp(end)})({_POWER(power)})"
+    past = view.past_maxima(_MAXIMUM)
+    entries = [
+        f"({_stamp(month.month_end)})({_stamp(month.time)})({_POWER(month.value)})"
+        for month in past
+    ]
+    # Behind the count stand the columns: when the month's highest interval ended, and its demand.
+    yield f"0-0:98.1.0({len(past)})(1-0:1.6.0)(1-0:1.6.0){''.join(entries)}"
 
 
 def _switches(view: MeterView) -> Iterator[str]:

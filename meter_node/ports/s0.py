@@ -216,14 +216,23 @@ class RecordedOutput:
         self._on_ns: int | None = None
         was_there = path.exists()
         self._file = path.open("ab+", buffering=0)
+        try:
+            lines = self._whole_lines()
+        except OSError:
+            self._file.close()
+            raise
+        self._lines = lines if was_there else None
+
+    def _whole_lines(self) -> list[bytes]:
+        """Return the last ones, as many as an interval can have; cut off what is none."""
         size = self._file.seek(0, os.SEEK_END)
         start = max(size - _LONGEST_LINE * (_MOST_LINES + 1), 0)
         self._file.seek(start)
-        tail = self._file.read()
+        tail = self._file.read(size - start)  # a device may have no end
         whole = tail.rfind(b"\n") + 1
         self._file.truncate(start + whole)
         lines = tail[:whole].splitlines()
-        self._lines = (lines[1:] if start else lines) if was_there else None
+        return lines[1:] if start else lines
 
     def set(self, on: bool, now_ns: int) -> None:
         """Remember when it went on; the pulse is there when it goes off."""
@@ -316,15 +325,16 @@ class Sender:
 async def run(view: MeterView, settings: S0Settings) -> None:
     """Pulse until cancelled. Raises OSError, StoreError: then it is begun again."""
     output = open_output(settings)
-    if view.led is not None:
-        view.led.led_follows(settings.constant)
     try:
+        if view.led is not None:
+            view.led.led_follows(settings.constant)
         await _pulse(view, settings, output)
     finally:
-        if view.led is not None:
-            view.led.led_follows(None)
+        # First of all: a line that is not let go of is refused to whoever begins again.
         with suppress(OSError):
             output.close()
+        if view.led is not None:
+            view.led.led_follows(None)
 
 
 async def _pulse(view: MeterView, settings: S0Settings, output: Output) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import IO
@@ -82,13 +83,21 @@ class PacedSource:
 
     async def items(self) -> AsyncGenerator[Item]:
         """As `LiveSource` says; each begins on a whole second, where pushes are due."""
+        # One and no pool of them: each thread that ever made a block keeps memory of its size.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="source") as thread:
+            async with aclosing(self._played(thread)) as items:
+                async for item in items:
+                    yield item
+
+    async def _played(self, thread: ThreadPoolExecutor) -> AsyncGenerator[Item]:
+        loop = asyncio.get_running_loop()
         while True:
             start_ns = (time.time_ns() // NANO + 1) * NANO
-            self._source = await asyncio.to_thread(self._begin, start_ns)
+            self._source = await loop.run_in_executor(thread, self._begin, start_ns)
             start_s = time.monotonic() + (start_ns - time.time_ns()) / NANO
             blocks = self._source.blocks()
             lag_s = moved_s = 0.0
-            while (item := await asyncio.to_thread(next, blocks, None)) is not None:
+            while (item := await loop.run_in_executor(thread, next, blocks, None)) is not None:
                 if isinstance(item, SampleBlock):
                     end_ns = item.start_ns + item.samples * NANO // item.sampling_rate_hz
                     due_s = start_s + (end_ns - start_ns) / NANO

@@ -42,6 +42,9 @@ class SimulatedSource:
         self._origin_ns = start_ns // NANO * NANO
         self._next_sample = math.ceil((start_ns - self._origin_ns) * sampling_rate_hz / NANO)
         self._angle = 0.0
+        # Memory asked for and given back each second costs more than what is written into it.
+        self._turning = np.empty((2 * len(ORDERS), sampling_rate_hz))
+        self._waves = np.empty((2 * house.config.phases, sampling_rate_hz))
         self._world = world
         self._inputs = DigitalInputs()
 
@@ -104,14 +107,17 @@ class SimulatedSource:
     def _waveforms(
         self, loads: tuple[PhaseLoad, ...], angles: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Volts and amperes [phases, n]: all phasors times one set of turning unit vectors."""
+        """Volts and amperes [phases, n]: all phasors times one set of turning unit vectors.
+
+        They stand where the next block's will.
+        """
+        turning, waves = self._turning[:, : angles.size], self._waves[:, : angles.size]
         unit = np.cos(angles) + 1j * np.sin(angles)
         squared = unit * unit
-        turning = np.empty((2 * len(ORDERS), angles.size))
         for row in range(len(ORDERS)):  # orders 1, 3, 5, 7: each is the last one times the square
             turning[2 * row], turning[2 * row + 1] = unit.imag, unit.real
-            unit = unit * squared
-        waves = self._phasors(loads) @ turning
+            unit *= squared
+        np.matmul(self._phasors(loads), turning, out=waves)
         return waves[: len(loads)], waves[len(loads) :]
 
     def _phasors(self, loads: tuple[PhaseLoad, ...]) -> NDArray[np.float64]:

@@ -39,7 +39,10 @@ BENCHES: dict[str, Bench] = {
         "kill -9 of the store at 1000 random points and of nodes at 200, files torn at every "
         "offset: what is lost and repeated",
     ),
-    "ports": Bench(ports.run, "a node in real time with every port on: share of a core and memory"),
+    "ports": Bench(
+        ports.run,
+        "a node in real time with every port on, beside a meter alone: share of a core and memory",
+    ),
     "dlms": Bench(
         dlms.run, "300 rows of the load profile over the ciphered association, beside a plain read"
     ),

@@ -1,6 +1,9 @@
 """What a node costs in real time with every port on: share of a core, and memory.
 
-Each kind of the modules' table is on, and read, as are MQTT, the head-end's port and the page.
+Each kind of the modules' table is on, and read, as are MQTT, the head-end's port and the page. A
+second node runs in the same minutes, of a meter alone, without broker, ports and modules: what the
+base costs of that. Processor time grows where others use the machine (cold caches, a shared core),
+never shrinks, so that of several windows the best is what a node costs; memory is the most of all.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +27,21 @@ from scripts.demonstration import broker
 from scripts.demonstration.ports import free_ports
 from scripts.demonstration.processes import Child, Children
 
-SETTLES_S = 15.0
-MEASURED_S = 60.0
+BEGINS_WITHIN_S = 120.0
+SETTLES_S = 10.0
+"""After metering has begun, by when a node has looked at its own program and store, too."""
+WINDOWS = 6
+WINDOW_S = 20.0
+"""Twice the longest interval at which a node does something: pushes of 10 s."""
 CPU_BUDGET = 0.05
 RSS_BUDGET_MB = 100.0
+BASE_CPU_BUDGET = 0.03
+_BEGUN = "metering as"
 _METER_NODE = Path(sys.executable).with_name("meter-node")
+_METER = (
+    '[[meter]]\nname = "house"\nmodel = "382M"\nbreaker = true\nrelays = 2\n'
+    'source = { kind = "simulated", solar_peak_w = 6000 }\n'
+)
 _CHOSEN: dict[str, list[dict[str, Any]]] = {
     "han": [{"ciphered": False}, {"ciphered": True}],
     "p1": [{"interval_s": 1}],
@@ -35,59 +49,88 @@ _CHOSEN: dict[str, list[dict[str, Any]]] = {
 """Kinds that are on more than once, or more eagerly than by default."""
 
 
+@dataclass(slots=True)
+class Cost:
+    """What one node costs: shares of a core, one a window, and the most memory of all."""
+
+    shares: list[float] = field(default_factory=list)
+    rss_mb: float = 0.0
+
+    @property
+    def cpu_share(self) -> float:
+        """The best window's: what was not the machine's other work."""
+        return min(self.shares)
+
+
 def run() -> Result:
     """Measure and hold against the budgets."""
-    cpu_share, rss_mb, modules = asyncio.run(_measure(MEASURED_S))
+    base, every, modules = asyncio.run(_measure())
     figures: dict[str, object] = {
-        "cpu_share": round(cpu_share, 4),
-        "rss_mb": round(rss_mb, 1),
+        "cpu_share": round(every.cpu_share, 4),
+        "rss_mb": round(every.rss_mb, 1),
+        "base_cpu_share": round(base.cpu_share, 4),
+        "base_rss_mb": round(base.rss_mb, 1),
+        "cpu_shares": [round(share, 4) for share in every.shares],
+        "base_cpu_shares": [round(share, 4) for share in base.shares],
         "modules": modules,
-        "seconds": MEASURED_S,
+        "window_s": WINDOW_S,
     }
     rows = [
-        ("processor", f"{cpu_share:.1%} of a core", f"{CPU_BUDGET:.0%}"),
-        ("memory", f"{rss_mb:.0f} MB", f"{RSS_BUDGET_MB:.0f} MB"),
+        ("processor", f"{every.cpu_share:.1%} of a core", f"{CPU_BUDGET:.0%}"),
+        ("memory", f"{every.rss_mb:.0f} MB", f"{RSS_BUDGET_MB:.0f} MB"),
+        ("processor, a meter alone", f"{base.cpu_share:.1%} of a core", f"{BASE_CPU_BUDGET:.0%}"),
+        ("memory, a meter alone", f"{base.rss_mb:.0f} MB", "-"),
         ("modules", ", ".join(modules), "every kind"),
+        ("windows", f"the best of {WINDOWS}, {WINDOW_S:.0f} s each", "-"),
     ]
     missed = []
-    if cpu_share > CPU_BUDGET:
-        missed.append(f"{cpu_share:.1%} of a core, budget {CPU_BUDGET:.0%}")
-    if rss_mb > RSS_BUDGET_MB:
-        missed.append(f"{rss_mb:.0f} MB, budget {RSS_BUDGET_MB:.0f} MB")
+    for what, cost, budget in (("", every, CPU_BUDGET), ("a meter alone: ", base, BASE_CPU_BUDGET)):
+        if cost.cpu_share > budget:
+            missed.append(f"{what}{cost.cpu_share:.1%} of a core, budget {budget:.0%}")
+    if every.rss_mb > RSS_BUDGET_MB:
+        missed.append(f"{every.rss_mb:.0f} MB, budget {RSS_BUDGET_MB:.0f} MB")
     return Result("ports", figures, rows, missed)
 
 
-async def _measure(seconds: float) -> tuple[float, float, list[str]]:
+async def _measure() -> tuple[Cost, Cost, list[str]]:
+    """Return what a meter alone costs, what all ports cost, and which modules were on."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        data = folder / "data"
-        data.mkdir()
-        own_keys = keys.load_or_make(data, ["house"])
-        title = hello.topic_title(own_keys.meters["house"].system_title)
-        user = broker.meter_user("node", [title], own_keys.node)
         wanted = [(kind, each) for kind in KINDS for each in _CHOSEN.get(kind, [{}])]
         broker_port, ami_port, page_port, *module_ports = free_ports(3 + len(wanted))
-        head = (
-            f'[mqtt]\nhost = "127.0.0.1"\nport = {broker_port}\n'
-            f'username = "{user.name}"\npassword = "{user.password}"\n'
-            f'[ami]\ntcp = "127.0.0.1:{ami_port}"\n[display]\nport = {page_port}\n'
-            '[[meter]]\nname = "house"\nmodel = "382M"\nbreaker = true\nrelays = 2\n'
-            'source = { kind = "simulated", solar_peak_w = 6000 }\n'
-        )
-        sections = [head]
+        sections = []
         listening = []
         for (kind, chosen), port in zip(wanted, module_ports, strict=True):
             given, is_read = _settings(KINDS[kind].settings, port, folder / f"{port}.csv")
             sections.append(f'[[meter.module]]\nkind = "{kind}"\n' + _toml({**given, **chosen}))
             listening += [port] if is_read else []
-        (data / "meter_node.toml").write_text("".join(sections))
         children = await stack.enter_async_context(Children(folder / "logs"))
+        data, own_keys = _made(folder / "every")
+        title = hello.topic_title(own_keys.meters["house"].system_title)
+        user = broker.meter_user("node", [title], own_keys.node)
+        head = (
+            f'[mqtt]\nhost = "127.0.0.1"\nport = {broker_port}\n'
+            f'username = "{user.name}"\npassword = "{user.password}"\n'
+            f'[ami]\ntcp = "127.0.0.1:{ami_port}"\n[display]\nport = {page_port}\n'
+        )
         await broker.start(children, folder / "broker", broker_port, [user])
-        child = await children.start("node", [_METER_NODE, "run", "--data-dir", data])
+        every = await _started(children, "every", data, "".join((head, _METER, *sections)))
+        base = await _started(children, "base", _made(folder / "base")[0], _METER)
         for port in listening:
             reading = asyncio.create_task(_read(port))
             stack.callback(reading.cancel)
-        return await children.while_all_run(_watch(child, seconds, [kind for kind, _ in wanted]))
+        of_base, of_every = await children.while_all_run(_watch(base, every))
+        return of_base, of_every, [kind for kind, _ in wanted]
+
+
+def _made(data: Path) -> tuple[Path, keys.NodeKeys]:
+    data.mkdir()
+    return data, keys.load_or_make(data, ["house"])
+
+
+async def _started(children: Children, name: str, data: Path, configuration: str) -> Child:
+    (data / "meter_node.toml").write_text(configuration)
+    return await children.start(name, [_METER_NODE, "run", "--data-dir", data])
 
 
 def _settings(settings: type[ModuleSettings], port: int, path: Path) -> tuple[dict[str, Any], bool]:
@@ -121,17 +164,24 @@ async def _read(port: int) -> None:
             writer.close()
 
 
-async def _watch(
-    child: Child, seconds: float, modules: list[str]
-) -> tuple[float, float, list[str]]:
+async def _watch(base: Child, every: Child) -> tuple[Cost, Cost]:
+    """Measure two nodes side by side, from when both of them meter."""
+    nodes = base, every
+    async with asyncio.timeout(BEGINS_WITHIN_S):
+        for node in nodes:
+            while _BEGUN not in node.log.read_text():
+                await asyncio.sleep(0.5)
     await asyncio.sleep(SETTLES_S)
-    before_s, began_s = _cpu_s(child.process.pid), time.monotonic()
-    rss_mb = 0.0
-    while time.monotonic() < began_s + seconds:
-        rss_mb = max(rss_mb, _rss_mb(child.process.pid))
-        await asyncio.sleep(1)
-    used_s, lasted_s = _cpu_s(child.process.pid) - before_s, time.monotonic() - began_s
-    return used_s / lasted_s, rss_mb, modules
+    costs = Cost(), Cost()
+    for _ in range(WINDOWS):
+        began_s = time.monotonic()
+        before_s = [_cpu_s(node.process.pid) for node in nodes]
+        await asyncio.sleep(WINDOW_S)
+        lasted_s = time.monotonic() - began_s
+        for cost, node, since_s in zip(costs, nodes, before_s, strict=True):
+            cost.shares.append((_cpu_s(node.process.pid) - since_s) / lasted_s)
+            cost.rss_mb = max(cost.rss_mb, _rss_mb(node.process.pid))
+    return costs
 
 
 def _cpu_s(process_id: int) -> float:

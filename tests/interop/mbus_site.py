@@ -38,6 +38,12 @@ COUNTED = {
     "export_active_demand_maximum": 41_234,
     **{f"voltage_average_l{phase}": 23_000 + phase for phase in (1, 2, 3)},
     **{f"current_average_l{phase}": 5_000 + phase for phase in (1, 2, 3)},
+    **{
+        f"voltage_{event}_{what}_l{phase}": value + place + phase
+        for place, event in enumerate(("sag", "swell"))
+        for what, value in (("count", 10), ("duration", 1_234), ("magnitude", 20_300))
+        for phase in (1, 2, 3)
+    },
 }
 
 
@@ -52,6 +58,8 @@ def full_house() -> House:
     for phase in registers.PHASES:
         instantaneous[f"voltage_l{phase}"] = 229.01 + phase
         instantaneous[f"current_l{phase}"] = 10.101 * phase
+        instantaneous[f"voltage_thd_l{phase}"] = 2.1 + phase
+        instantaneous[f"current_thd_l{phase}"] = 31.4 + phase
     energies = wh(
         **{
             register.key: 1_000_003 * place + 17

@@ -9,9 +9,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -38,6 +40,12 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 
 # 2026-07-01 12:00:05 UTC is the house's time; 14:00:05 in Copenhagen and in Amsterdam.
 FAILURES = ((1_782_900_005, 301), (1_782_903_605, 240))
+# When months' highest intervals ended, and what they were in 0.1 W: thirteen months of summer and
+# winter. The first ended with its month: 2026-06-30 22:00 UTC is midnight in Copenhagen.
+PAST = (
+    (1_782_856_800, 41_230),
+    *((1_779_000_300 - 2_629_800 * back, 30_000 + 1_111 * back) for back in range(12)),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +70,7 @@ def house(variant: Variant | None = None) -> ModuleHouse:
         failures={"power_failure_count_any": 4, "long_power_failure_count_any": 2},
         long_failures=FAILURES,
         limiter=LimiterState("W", 9_200.0, 9_200.0, 4_000.0, 30, 60, False),
+        past_maxima={"import_active_demand_maximum": PAST},
     )
     return ModuleHouse(snapshot, variant) if variant else ModuleHouse(snapshot)
 
@@ -378,6 +387,7 @@ async def test_dsmr_parser_reads_every_value_as_the_register_has_it(variant: str
         "ELECTRICITY_ACTIVE_TARIFF", "SHORT_POWER_FAILURE_COUNT", "LONG_POWER_FAILURE_COUNT",
         "POWER_EVENT_FAILURE_LOG", "BELGIUM_VERSION_INFORMATION", "BELGIUM_EQUIPMENT_IDENTIFIER",
         "ACTUAL_SWITCH_POSITION", "ACTUAL_TRESHOLD_ELECTRICITY", "FUSE_THRESHOLD_L1",
+        "BELGIUM_MAXIMUM_DEMAND_13_MONTHS",
     }  # fmt: skip
 
 
@@ -401,6 +411,42 @@ async def test_dsmr_parser_reads_the_belgian_switches() -> None:
     assert said["ACTUAL_TRESHOLD_ELECTRICITY"] == {"value": 9.2, "unit": "kW"}
     assert said["FUSE_THRESHOLD_L1"] == {"value": 999, "unit": "A"}
     assert said["BELGIUM_MAXIMUM_DEMAND_MONTH"]["unit"] == "kW"
+
+
+async def test_dsmr_parser_reads_the_belgian_peaks_of_the_thirteen_months_before() -> None:
+    said = await by_dsmr(house(), "be")
+    zone = ZoneInfo("Europe/Copenhagen")
+    wanted = []
+    for time_s, tenths in PAST:
+        within = datetime.fromtimestamp(time_s - 1, zone)
+        following = within.year * 12 + within.month
+        over = datetime(following // 12, following % 12 + 1, 1, tzinfo=zone)
+        wanted.append(
+            (
+                over.astimezone(UTC),
+                datetime.fromtimestamp(time_s, UTC),
+                (Decimal(tenths) / 10_000).quantize(Decimal("0.001"), ROUND_DOWN),
+                "kW",
+            )
+        )
+    assert len({over for over, *_ in wanted}) == 13
+    assert [
+        (
+            datetime.fromisoformat(one["datetime"]),
+            datetime.fromisoformat(one["occurred"]),
+            Decimal(str(one["value"])),
+            one["unit"],
+        )
+        for one in said["BELGIUM_MAXIMUM_DEMAND_13_MONTHS"]
+    ] == wanted
+
+
+async def test_dsmr_parser_reads_a_belgian_meter_in_its_first_month() -> None:
+    meter = house()
+    meter.device.commit(replace(meter.shown, past_maxima={}))
+    meter.shown = meter.device.committed
+    said = await by_dsmr(meter, "be")
+    assert said["BELGIUM_MAXIMUM_DEMAND_13_MONTHS"] == []
 
 
 async def test_dsmr_parser_reads_the_swedish_units() -> None:

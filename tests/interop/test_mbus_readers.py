@@ -69,6 +69,17 @@ QUANTITIES: dict[tuple[int, ...], tuple[str, str, Decimal]] = {
     (0x7D, 0x47): ("voltage", "V", Decimal(1)),
     (0x7D, 0x59): ("current", "A", Decimal(1)),
     (0x26,): ("operating_time", "seconds", Decimal(3600)),
+    # Of a limit: the lower one's number of exceeds and the last one's seconds, the upper one's.
+    (0x7D, 0x49, 0x41): ("voltage_sag_count", "V", Decimal(1)),
+    (0x7D, 0x49, 0x49): ("voltage_swell_count", "V", Decimal(1)),
+    (0x7D, 0x49, 0x54, 0x73): ("voltage_sag_duration", "V", Decimal(1000)),
+    (0x7D, 0x49, 0x5C, 0x73): ("voltage_swell_duration", "V", Decimal(1000)),
+}
+# What the maker's own codes say behind 7F, as docs/modules.md has it; 10 of a ratio's 10⁻³ are 1 %.
+OWN = {(0x7F, 0x01): "voltage_thd", (0x7F, 0x02): "current_thd"}
+EXTREMES = {
+    "FunctionType.MAXIMUM_VALUE": "voltage_swell_magnitude",
+    "FunctionType.MINIMUM_VALUE": "voltage_sag_magnitude",
 }
 DIRECTED = ("active_energy", "reactive_energy", "active_power", "reactive_power")
 OTHER = {
@@ -85,17 +96,22 @@ OTHER = {
 def register_of(record: dict[str, Any]) -> tuple[str, str, Decimal] | None:
     """Which register a record is, by the standard; None: it is no register."""
     codes = tuple(byte & 0x7F for byte in bytes.fromhex(record["vif"]))
-    base = next((own for own in QUANTITIES if codes[: len(own)] == own), None)
-    if base is None:
+    bases = [own for own in QUANTITIES if codes[: len(own)] == own]
+    if not bases:
         return None
+    base = max(bases, key=len)
     name, unit, divisor = QUANTITIES[base]
     rest = codes[len(base) :]
+    if rest[-2:] in OWN:
+        name, divisor, rest = OWN[rest[-2:]], divisor / 100, rest[:-2]
     if name in DIRECTED:
         name = ("export_" if rest[:1] == (0x3C,) else "import_") + name
     rest = rest[1:] if rest[:1] == (0x3C,) else rest
     if rest[:2] in OTHER:
         name, rest = OTHER[rest[:2]], rest[2:]
-    if record["function"] == "FunctionType.MAXIMUM_VALUE":
+    if name == "voltage" and record["function"] in EXTREMES:
+        name = EXTREMES[record["function"]]
+    elif record["function"] == "FunctionType.MAXIMUM_VALUE":
         name = name.replace("power", "demand") + "_maximum"
     if record["storage"] == 1:
         is_power = "power" in name
@@ -136,6 +152,14 @@ TOLD = [
     "voltage_average",
     "current_average",
     "operating_time",
+    "voltage_thd",
+    "current_thd",
+    "voltage_sag_count",
+    "voltage_sag_duration",
+    "voltage_sag_magnitude",
+    "voltage_swell_count",
+    "voltage_swell_duration",
+    "voltage_swell_magnitude",
 ]
 
 

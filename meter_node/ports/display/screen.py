@@ -108,9 +108,11 @@ class Screen:
         return self.enter_token is not None and self.reading.number(objects.CREDIT) is not None
 
     def press(self, down: bool) -> None:
-        """The meter's own contact says this of its button."""
+        """The meter's own contact says this of its button, as often as it likes."""
         now_s = self._clock()
         self._settle(now_s)
+        if down is self._contact:
+            return  # what is offered is looked up when somebody pushes or looks, not each second
         self._contact = down
         self._move(now_s)
 

@@ -31,6 +31,7 @@ class Function(IntEnum):
 
     INSTANTANEOUS = 0
     MAXIMUM = 1
+    MINIMUM = 2
 
 
 class Status(IntEnum):

@@ -21,6 +21,14 @@ _FIRST, _SECOND, _COMBINED = 0x7B, 0x7D, 0x7C
 _BACKWARD = 0x3C
 _TENTH, _THOUSANDTH = 0x75, 0x73
 """Factors 10⁻¹ and 10⁻³ of the code before: kvar are too coarse for a household."""
+_RATIO = (_SECOND, 0x3A, _THOUSANDTH)
+_VOLTS, _CENTIVOLTS = (_SECOND, 0x49), (_SECOND, 0x47)
+_EXCEEDS, _LAST_LASTED = 0x41, 0x54
+"""How often a lower limit was exceeded, and for how many seconds the last time."""
+_UPPER = 0x08
+"""Added to them: an upper limit."""
+_OURS = 0x7F
+"""What stands behind it is the maker's own: EN 13757-3 has nothing for harmonics."""
 
 _UNITS: Mapping[tuple[Unit, int], tuple[int, ...]] = {
     (Unit.WATT_HOUR, 0): (0x03,),
@@ -28,10 +36,11 @@ _UNITS: Mapping[tuple[Unit, int], tuple[int, ...]] = {
     (Unit.WATT, -1): (0x2A,),
     (Unit.VAR, -1): (_FIRST, 0x14, _TENTH),
     (Unit.VOLT_AMPERE, -1): (_FIRST, 0x34, _TENTH),
-    (Unit.VOLT, -2): (_SECOND, 0x47),
+    (Unit.VOLT, -2): _CENTIVOLTS,
     (Unit.AMPERE, -3): (_SECOND, 0x59),
     (Unit.HERTZ, -3): (_FIRST, 0x2C),
-    (Unit.NONE, -3): (_SECOND, 0x3A, _THOUSANDTH),
+    (Unit.NONE, -3): _RATIO,
+    (Unit.PERCENT, -1): _RATIO,
     (Unit.HOUR, 0): (0x26,),
 }
 """Unit and scaler; a register whose unit M-Bus has not is not sent."""
@@ -63,7 +72,30 @@ _PLACES: Mapping[int, tuple[Function, int]] = {
     registers.MAXIMUM_DEMAND: (Function.MAXIMUM, 0),
 }
 """Value group D: function and storage number; 1 holds the last whole interval."""
-_ENERGY_LENGTH, _LENGTH = 6, 4
+_EVENTS: Mapping[int, tuple[tuple[int, ...], Function]] = {
+    registers.SAG_COUNT: ((*_VOLTS, _EXCEEDS), Function.INSTANTANEOUS),
+    registers.SAG_DURATION: ((*_VOLTS, _LAST_LASTED, _THOUSANDTH), Function.INSTANTANEOUS),
+    registers.SAG_MAGNITUDE: (_CENTIVOLTS, Function.MINIMUM),
+    registers.SWELL_COUNT: ((*_VOLTS, _EXCEEDS | _UPPER), Function.INSTANTANEOUS),
+    registers.SWELL_DURATION: (
+        (*_VOLTS, _LAST_LASTED | _UPPER, _THOUSANDTH),
+        Function.INSTANTANEOUS,
+    ),
+    registers.SWELL_MAGNITUDE: (_CENTIVOLTS, Function.MAXIMUM),
+}
+"""Value group D of sags and swells: a sag is a voltage below a lower limit. Counts and durations
+are of whole volts: a reader that does not know the codes behind shows the right digits."""
+_OF_THE_LAST: Mapping[str, str] = {
+    f"voltage_{event}_{what}": f"voltage_{event}_count"
+    for event in ("sag", "swell")
+    for what in ("duration", "magnitude")
+}
+"""What is of the last one, and what counts them: without one it has no value."""
+_HARMONICS: Mapping[int, tuple[int, ...]] = {12: (_OURS, 0x01), 11: (_OURS, 0x02)}
+"""Value group C to what a total harmonic distortion is of: voltage, current."""
+_LENGTH, _WIDE = 4, 6
+_WIDE_UNITS = (Unit.WATT_HOUR, Unit.VAR_HOUR, Unit.SECOND)
+"""Of which four bytes have too few: 10⁷ kWh, and milliseconds of a voltage that stays low."""
 _PERMANENT = (2, 4, 5)
 """Digits of the status word, from the right: memories. The others are the surroundings."""
 
@@ -105,12 +137,19 @@ class Row:
 
 def _row(register: Register) -> Row | None:
     quantity = register.quantity
+    phase = () if register.phase is None else (_COMBINED, register.phase)
+    length = _WIDE if quantity.unit in _WIDE_UNITS else _LENGTH
+    if quantity.d in _EVENTS:
+        vif, function = _EVENTS[quantity.d]
+        return Row(register, vif + phase, function, 0, length)
     unit = _UNITS.get((quantity.unit, quantity.scaler))
     kind, place = _KINDS.get(quantity.c), _PLACES.get(quantity.d)
-    if unit is None or kind is None or place is None or quantity.e:
+    if unit is None or kind is None or place is None:
         return None
-    phase = () if register.phase is None else (_COMBINED, register.phase)
-    length = _ENERGY_LENGTH if quantity.unit in (Unit.WATT_HOUR, Unit.VAR_HOUR) else _LENGTH
+    if quantity.e == registers.THD:
+        return Row(register, unit + phase + _HARMONICS[quantity.c], *place, length)
+    if quantity.e:
+        return None
     return Row(register, unit + kind + phase, *place, length)
 
 
@@ -137,12 +176,18 @@ def readout(view: MeterView, group: int) -> Iterator[Record]:
         key, tariff = row.register.key, row.register.tariff
         if not row.belongs_to(group) or (tariff is not None and tariff > view.tariffs):
             continue
-        if (raw := view.raw(key)) is None:
+        if (raw := view.raw(key)) is None or not _has_been(view, row.register):
             continue
         yield row.record(raw)
         if row.function is Function.MAXIMUM and (maximum := view.maximum(key)) is not None:
             ended = (DATE_TIME, *_KINDS[row.register.quantity.c])
             yield Record(ended, type_f(maximum[1]), Function.MAXIMUM)
+
+
+def _has_been(view: MeterView, register: Register) -> bool:
+    """Whether there was one, where the register is of the last one."""
+    counter = _OF_THE_LAST.get(register.quantity.name)
+    return counter is None or bool(view.raw(f"{counter}_l{register.phase}"))
 
 
 def _identity(view: MeterView) -> Iterator[Record]:

@@ -242,11 +242,47 @@ def test_the_true_month_survives_five_wrong_ones() -> None:
 
 def test_no_more_months_are_kept_than_are_told() -> None:
     demand = new()
-    for month in range(1, 13):
-        start_s = utc(f"2026-{month:02}-10 12:00")
+    for month in range(16):
+        start_s = utc(f"{2025 + month // 12}-{month % 12 + 1:02}-10 12:00")
         feed(demand, after_a_cut(minutes(start_s, start_s + 900, 1000.0)))
     kept = [month % 12 + 1 for month, *_ in demand.state()["import"]["maxima"]]
-    assert kept == [7, 8, 9, 10, 11, 12]
+    # March 2025 to April 2026: thirteen months and the running one.
+    assert kept == [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3, 4]
+
+
+def test_the_maxima_of_thirteen_months_before_are_shown_the_newest_first() -> None:
+    demand = new()
+    stamps = []
+    for month in range(16):
+        start_s = utc(f"{2025 + month // 12}-{month % 12 + 1:02}-10 12:00")
+        feed(demand, after_a_cut(minutes(start_s, start_s + 900, 1200.0 + 60 * month)))
+        stamps.append(start_s + 900)
+    past = demand.imported.past_maxima
+    assert [peak.time_s for peak in past] == stamps[2:15][::-1]
+    assert [peak.demand_mw for peak in past] == [1_200_000 + 60_000 * n for n in range(14, 1, -1)]
+
+
+def test_a_dark_month_is_left_out_of_the_past_and_moves_nothing() -> None:
+    demand = in_november((0, 4800.0))
+    january_s = utc("2027-01-10 12:00")
+    feed(demand, after_a_cut(minutes(january_s, january_s + 900, 5.0)))
+    assert demand.imported.past_maxima == (NOVEMBER_PEAK,)
+
+
+def test_a_month_that_a_clock_was_set_to_by_mistake_is_no_past_one() -> None:
+    demand = in_november((0, 4800.0))
+    at_wrong_time(demand, NOVEMBER_S + 900, utc("2031-07-01 12:00"))
+    december_s = utc("2026-12-10 12:00")
+    feed(demand, after_a_cut(minutes(december_s, december_s + 900, 7.0)))
+    assert demand.imported.past_maxima == (NOVEMBER_PEAK,)
+
+
+def test_what_was_measured_more_than_thirteen_months_ago_is_not_shown() -> None:
+    demand = in_november((0, 4800.0))
+    for start_s in (utc("2027-12-10 12:00"), utc("2028-01-10 12:00")):
+        feed(demand, after_a_cut(minutes(start_s, start_s + 900, 7.0)))
+        shown = [peak for peak in demand.imported.past_maxima if peak == NOVEMBER_PEAK]
+        assert len(shown) == (start_s < utc("2028-01-01 00:00"))
 
 
 def test_the_month_before_one_that_was_dark_throughout_is_not_shown_as_the_previous_one() -> None:
@@ -371,6 +407,7 @@ def test_a_meter_that_starts_with_another_interval_keeps_the_previous_month() ->
     feed(demand, minutes(midnight_s - 900, midnight_s + 1200, 4000.0))
     hourly = Demand(DemandSettings(interval_min=60), copenhagen(), demand.state())
     assert hourly.imported.previous_maximum == Peak(4_000_000, midnight_s, WINTER_S)
+    assert hourly.imported.past_maxima == (hourly.imported.previous_maximum,)
     assert (hourly.imported.maximum, hourly.imported.running_mw) == (None, 0)
 
 

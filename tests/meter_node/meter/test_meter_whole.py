@@ -231,3 +231,20 @@ def test_a_relays_delay_is_none_the_longer_for_a_clock_set_just_before() -> None
     for measurement in minutes(NOON_S + 300, 11):
         meter.advance(measurement)
     assert meter.relays[0].on_wanted
+
+
+def test_a_months_maximum_is_shown_among_the_past_ones_once_the_month_is_over() -> None:
+    # 1 July begins in Copenhagen at 22:00 UTC. 1200 W from 23:30 to 00:00 local time are 20 Wh a
+    # minute; from then on it is 600 W.
+    meter, midnight_s = Meter(Variant(), zone=ZONE), utc("2026-06-30 22:00")
+    shown = []
+    for start_s, power_w in [(midnight_s - 60 * back, 400.0) for back in range(30, 0, -1)] + [
+        (midnight_s + 60 * number, 200.0) for number in range(15)
+    ]:
+        meter.advance(step(start_s, 60, (power_w,) * 3, (230.0,) * 3).measurement)
+        shown.append(meter.snapshot())
+    key = "import_active_demand_maximum"
+    assert (shown[29].counted[key], shown[29].past_maxima[key]) == (12_000, ())
+    # Of two equal ones the first counts, a quarter before midnight.
+    past = ((midnight_s - 900, 12_000),)
+    assert (shown[-1].counted[key], shown[-1].past_maxima[key]) == (6_000, past)

@@ -248,6 +248,21 @@ async def test_the_stream_goes_on_each_second(
     assert second["waveforms"]["rate"] == 200
 
 
+async def test_a_contact_that_rests_wakes_nobody_and_takes_no_picture_away(
+    client: TestClient[Any, Any], screens: dict[str, Screen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_module, "TICK_S", 0.2)
+    async with live(client) as events:
+        await anext(events)
+        coming = asyncio.ensure_future(anext(events))
+        while not coming.done():
+            # The meter tells of its contact with each measurement, oftener than a tick here.
+            screens["house"].press(False)
+            await asyncio.sleep(0.01)
+        document = await coming
+    assert document["waveforms"]["rate"] == 200
+
+
 async def test_a_push_is_on_the_glass_at_once(client: TestClient[Any, Any], clock: Clock) -> None:
     async with asyncio.timeout(0.9), live(client) as events:
         await anext(events)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from display_meters import SNAPSHOT
 from mbus_meter import House
 
 from meter_node.channel import registers
@@ -124,6 +126,17 @@ def test_telegrams_that_others_follow_end_by_saying_so() -> None:
         ("import_active_demand_last", "44 2a"),
         ("export_active_demand_maximum", "14 aa 3c"),
         ("operating_time", "04 26"),
+        # A ratio in 10⁻³, of L1, then the maker's own: 01 of voltage, 02 of current.
+        ("voltage_thd_l1", "04 fd ba f3 fc 81 ff 01"),
+        ("current_thd_l3", "04 fd ba f3 fc 83 ff 02"),
+        # Table of combinable codes: E100u001 number of exceeds, E101ufnn length of the last (f 1)
+        # in seconds (nn 00), u 0 of the lower limit and 1 of the upper one.
+        ("voltage_sag_count_l1", "04 fd c9 c1 fc 01"),
+        ("voltage_swell_count_l2", "04 fd c9 c9 fc 02"),
+        ("voltage_sag_duration_l1", "06 fd c9 d4 f3 fc 01"),
+        ("voltage_swell_duration_l2", "06 fd c9 dc f3 fc 02"),
+        ("voltage_sag_magnitude_l1", "24 fd c7 fc 01"),
+        ("voltage_swell_magnitude_l2", "14 fd c7 fc 02"),
     ],
 )
 def test_a_register_says_what_it_is(key: str, head: str) -> None:
@@ -148,6 +161,34 @@ def test_only_tariffs_of_the_calendar_and_registers_with_a_value_are_told() -> N
     assert table.BY_KEY["voltage_l3"].record(0).head in told
     assert table.BY_KEY["current_l2"].record(0).head not in told  # it has none in this image
     assert table.BY_KEY["import_active_energy_t8"].record(0).head in told
+
+
+def told_of(**counted: int) -> dict[bytes, bytes]:
+    shown = replace(SNAPSHOT, counted={**SNAPSHOT.counted, **counted})
+    return {one.head: one.data for one in table.readout(House(shown).view, table.ALL)}
+
+
+def head(key: str) -> bytes:
+    return table.BY_KEY[key].record(0).head
+
+
+def test_without_a_sag_none_is_counted_and_the_last_ones_values_are_absent() -> None:
+    told = told_of(voltage_sag_count_l1=0, voltage_sag_duration_l1=0, voltage_sag_magnitude_l1=0)
+    assert told[head("voltage_sag_count_l1")] == bytes(4)
+    assert head("voltage_sag_duration_l1") not in told
+    assert head("voltage_sag_magnitude_l1") not in told
+    assert head("voltage_swell_count_l1") not in told  # it has no such counter
+    assert head("voltage_thd_l1") not in told  # nothing is measured yet
+
+
+def test_with_a_sag_the_last_ones_length_and_depth_are_told() -> None:
+    # A voltage that stays low for 90 days is one long sag: 7.776 · 10⁹ ms.
+    lasted = 90 * 86_400_000
+    told = told_of(
+        voltage_sag_count_l1=1, voltage_sag_duration_l1=lasted, voltage_sag_magnitude_l1=20_301
+    )
+    assert told[head("voltage_sag_duration_l1")] == lasted.to_bytes(6, "little")
+    assert told[head("voltage_sag_magnitude_l1")] == (20_301).to_bytes(4, "little")
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,25 @@ async def test_one_that_fails_is_begun_again_and_the_others_go_on(
     await running.close()
 
 
+async def test_one_that_fails_as_it_is_ended_has_ended(
+    toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks_at_its_end(view: MeterView, settings: ToySettings) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("the line is gone")
+
+    kind = Kind(ToySettings, breaks_at_its_end)
+    monkeypatch.setattr(modules, "KINDS", {**KINDS, "toy": kind})
+    running = Modules()
+    running.see({"house": ModuleHouse().view})
+    running.use([toy()])
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        await running.close()
+
+
 async def test_the_meter_commits_as_often_as_the_most_eager_module_wants(toys: Toys) -> None:
     house, running = ModuleHouse(), Modules()
     running.see({"house": house.view})

@@ -277,6 +277,56 @@ async def test_a_contact_that_stays_is_seen_each_time() -> None:
             )
 
 
+class UnreadableLines(SimulatedLines):
+    """Lines whose contacts can't be read for a while."""
+
+    unreadable = False
+
+    def read(self) -> Contacts:
+        if self.unreadable:
+            raise OSError(5, "Input/output error")
+        return super().read()
+
+
+async def test_contacts_that_cannot_be_read_are_told_once_and_looked_at_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lines = UnreadableLines(clock=asyncio.get_running_loop().time)
+    async with running(lines) as port:
+        await asyncio.sleep(2 * POLL_S)
+        lines.unreadable = True
+        await asyncio.sleep(6 * POLL_S)
+        lines.unreadable, lines.contacts = False, Contacts(magnet=True)
+        await until(lambda: port.now.magnet)
+    warnings = [entry.message for entry in caplog.records if entry.levelno >= logging.WARNING]
+    assert warnings == ["lines: [Errno 5] Input/output error; metering goes on, tried again"]
+
+
+class SlowLines(SimulatedLines):
+    """Lines whose coil is driven until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=asyncio.get_running_loop().time)
+        self.driving, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def set(self, name: str, on: bool) -> None:
+        self.driving.set()
+        await self.let_go.wait()
+        await super().set(name, on)
+
+
+async def test_a_press_while_a_coil_is_driven_is_seen() -> None:
+    lines = SlowLines()
+    async with running(lines) as port:
+        port.apply({BREAKER: False})
+        await lines.driving.wait()
+        lines.contacts = Contacts(button=True)
+        await asyncio.sleep(4 * POLL_S)
+        lines.contacts = Contacts()
+        lines.let_go.set()
+        assert port.contacts().button
+
+
 async def test_a_simulated_breaker_follows_after_a_short_time() -> None:
     lines = SimulatedLines(clock=asyncio.get_running_loop().time, follows_s=0.02)
     async with running(lines) as port:

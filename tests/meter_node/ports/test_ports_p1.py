@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,17 @@ FULL: dict[str, Any] = {
     },
     "maxima_s": {"import_active_demand_maximum": NOON_S - 5},
 }
+PEAK = "import_active_demand_maximum"
+# eMUCS-P1 1.7.1, in the order of its example; what this meter has not is not in it.
+# fmt: off
+BELGIAN = [
+    "0-0:96.1.4", "0-0:96.1.1", "0-0:1.0.0", "1-0:1.8.1", "1-0:1.8.2", "1-0:2.8.1", "1-0:2.8.2",
+    "0-0:96.14.0", "1-0:1.4.0", "1-0:1.6.0", "0-0:98.1.0", "1-0:1.7.0", "1-0:2.7.0",
+    "1-0:21.7.0", "1-0:41.7.0", "1-0:61.7.0", "1-0:22.7.0", "1-0:42.7.0", "1-0:62.7.0",
+    "1-0:32.7.0", "1-0:52.7.0", "1-0:72.7.0", "1-0:31.7.0", "1-0:51.7.0", "1-0:71.7.0",
+    "0-0:96.3.10", "0-0:17.0.0", "1-0:31.4.0", "0-0:96.13.0",
+]
+# fmt: on
 
 
 def lines_of(variant: p1.Variant, house: ModuleHouse | None = None, **fields: Any) -> list[str]:
@@ -161,6 +173,41 @@ def test_the_belgian_telegram_has_the_peak_and_the_switches() -> None:
     assert value_of("1-0:1.6.0", lines) == "(260701140000S)(02.589*kW)"
     assert value_of("1-0:31.7.0", lines) == "(010.23*A)"
     assert value_of("0-0:96.3.10", lines) == "(1)"
+
+
+def test_the_belgian_telegram_has_its_lines_in_the_order_of_the_specification() -> None:
+    assert [line.split("(")[0] for line in lines_of("be")[2:-2]] == BELGIAN
+
+
+def utc_s(*moment: int) -> int:
+    return round(datetime(*moment, tzinfo=UTC).timestamp())
+
+
+def test_the_peaks_of_past_months_have_the_specifications_own_form() -> None:
+    # The example of eMUCS-P1 1.7.1, but that 5 March is in winter; UTC is an hour or two before.
+    past = (
+        (utc_s(2020, 4, 23, 17, 25, 38), 36_950),
+        (utc_s(2020, 3, 5, 11, 21, 39), 59_800),
+        (utc_s(2020, 2, 10, 2, 54, 21), 43_180),
+    )
+    assert value_of("0-0:98.1.0", lines_of("be", past_maxima={PEAK: past})) == (
+        "(3)(1-0:1.6.0)(1-0:1.6.0)"
+        "(200501000000S)(200423192538S)(03.695*kW)"
+        "(200401000000S)(200305122139W)(05.980*kW)"
+        "(200301000000W)(200210035421W)(04.318*kW)"
+    )
+
+
+def test_a_peak_at_the_last_midnight_of_a_month_is_that_months() -> None:
+    # Midnight in Copenhagen on 1 January 2026 is 23:00 UTC.
+    past = {PEAK: ((utc_s(2025, 12, 31, 23), 10_000),)}
+    assert value_of("0-0:98.1.0", lines_of("be", past_maxima=past)) == (
+        "(1)(1-0:1.6.0)(1-0:1.6.0)(260101000000W)(260101000000W)(01.000*kW)"
+    )
+
+
+def test_without_a_month_before_the_list_of_peaks_is_empty() -> None:
+    assert value_of("0-0:98.1.0", lines_of("be")) == "(0)(1-0:1.6.0)(1-0:1.6.0)"
 
 
 @pytest.mark.parametrize(
