@@ -31,7 +31,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: MeterNodeConfigEntry) ->
     coordinator = MeterNodeCoordinator(hass, entry, await async_get_store(hass))
     await coordinator.async_config_entry_first_refresh()
     entry.runtime_data = coordinator
-    coordinator.history = history.importer_of(coordinator)
+    coordinator.history = await history.async_importer_of(coordinator)
     if coordinator.history is None and (rescaling := coordinator.rescaling) is not None:
         await coordinator.async_rescaled(*rescaling.totals)  # there are no statistics
     unused.async_forget_unused(hass, entry)

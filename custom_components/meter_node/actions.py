@@ -1,4 +1,4 @@
-"""Actions: reading a meter's load profile and logs, and what only a person decides.
+"""Actions: reading a meter's load profile, billing values and logs, and what a person decides.
 
 Must not know how a meter is asked.
 """
@@ -37,6 +37,7 @@ from .coordinator import MeterNodeCoordinator
 from .data import VALUE
 from .verdicts import Reason
 
+GET_BILLING = "get_billing"
 GET_LOAD_PROFILE = "get_load_profile"
 GET_LOG = "get_log"
 ENTER_TOKEN = "enter_token"  # noqa: S105 - a name
@@ -46,6 +47,7 @@ RESET_TRIP_COUNTER = "reset_trip_counter"
 ATTR_CONFIG_ENTRY_ID = "config_entry_id"
 ATTR_START = "start"
 ATTR_END = "end"
+ATTR_KIND = "kind"
 ATTR_LOG = "log"
 ATTR_FIRST_ENTRY = "first_entry"
 ATTR_LAST_ENTRY = "last_entry"
@@ -54,6 +56,14 @@ ATTR_TOKEN = "token"  # noqa: S105 - a name
 LONGEST_PERIOD = timedelta(days=366)
 AT_ONCE = timedelta(days=2)
 """Of a profile, so that no answer takes long; less where a meter says that it is too much."""
+LONGEST_BILLED = timedelta(days=3660)
+"""Monthly values are few, and are asked for over years."""
+BILLED_AT_ONCE = {
+    "monthly": timedelta(days=366),
+    "daily": timedelta(days=28),
+    "change": timedelta(days=366),
+}
+"""Of billing values, by kind: so many rows as an answer of some 16 KiB has."""
 SHORTEST = timedelta(hours=1)
 LONGEST_TOKEN = 128
 _FIRST_YEAR, _LAST_YEAR = 1970, 2105
@@ -99,14 +109,15 @@ def _moment(given: datetime) -> datetime:
     return dt_util.as_utc(given).replace(microsecond=0)
 
 
-def _period_of(call: ServiceCall) -> tuple[datetime, datetime]:
-    """Return the period in whole seconds, up to now where no end was given."""
-    first = _moment(call.data[ATTR_START])
+def _period_of(call: ServiceCall, longest: timedelta = LONGEST_PERIOD) -> tuple[datetime, datetime]:
+    """Return the period in whole seconds; without an end up to now, without a start a year."""
     last = _moment(call.data.get(ATTR_END) or dt_util.utcnow())
+    start = call.data.get(ATTR_START)
+    first = last - LONGEST_PERIOD if start is None else _moment(start)
     if first > last:
         raise _bad("period_backwards")
-    if last - first > LONGEST_PERIOD:
-        raise _bad("period_too_long", days=str(LONGEST_PERIOD.days))
+    if last - first > longest:
+        raise _bad("period_too_long", days=str(longest.days))
     return first, last
 
 
@@ -141,7 +152,7 @@ async def _async_get_load_profile(call: ServiceCall) -> ServiceResponse:
         )
         rows = [
             row
-            for part in await _async_parts(asker, objects.LOAD_PROFILE, *period)
+            for part in await _async_parts(asker, objects.LOAD_PROFILE, *period, AT_ONCE)
             for row in buffers.profile_rows(part, columns, dt_util.get_default_time_zone())
         ]
     except RowsError as error:
@@ -158,11 +169,35 @@ async def _async_get_load_profile(call: ServiceCall) -> ServiceResponse:
     }
 
 
+async def _async_get_billing(call: ServiceCall) -> ServiceResponse:
+    """Return the billing values of a period: when and why each was taken, its registers."""
+    asker, period = asker_of(_meter_of(call)), _period_of(call, LONGEST_BILLED)
+    kind = call.data[ATTR_KIND]
+    billing = objects.BILLING[kind]
+    captured = await asker.async_ask(services.get(billing, _CAPTURE_OBJECTS))
+    try:
+        rows = [
+            row
+            for part in await _async_parts(asker, billing, *period, BILLED_AT_ONCE[kind])
+            for row in buffers.billing_rows(
+                part, captured, billing, dt_util.get_default_time_zone()
+            )
+        ]
+    except RowsError as error:
+        raise AskError(verdicts.NOT_UNDERSTOOD) from error
+    return {
+        "rows": [
+            {"entry": row.entry, "time": _shown(row.time), "reason": row.reason, **row.values}
+            for row in rows
+        ]
+    }
+
+
 async def _async_parts(
-    asker: Asker, buffer: CosemObject, first: datetime, last: datetime
+    asker: Asker, buffer: CosemObject, first: datetime, last: datetime, at_once: timedelta
 ) -> list[Value]:
     """Return what stands in a period, part by part; too large a part is read in two."""
-    waiting = buffers.parts(first, last, AT_ONCE)
+    waiting = buffers.parts(first, last, at_once)
     found = []
     while waiting:
         part = waiting.pop(0)
@@ -249,6 +284,15 @@ class _Action:
 
 
 ACTIONS = {
+    GET_BILLING: _Action(
+        _async_get_billing,
+        {
+            vol.Required(ATTR_KIND): vol.In(list(objects.BILLING)),
+            vol.Optional(ATTR_START): cv.datetime,
+            vol.Optional(ATTR_END): cv.datetime,
+        },
+        SupportsResponse.ONLY,
+    ),
     GET_LOAD_PROFILE: _Action(
         _async_get_load_profile,
         {vol.Required(ATTR_START): cv.datetime, vol.Optional(ATTR_END): cv.datetime},

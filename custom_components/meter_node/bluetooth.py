@@ -228,6 +228,7 @@ class _Connection:
         from bleak_retry_connector import BLEAK_RETRY_EXCEPTIONS
 
         attempt = 0
+        was_told = False
         while True:
             self._in_reach.clear()
             device = self._device()
@@ -241,6 +242,10 @@ class _Connection:
                 await self._async_session(device)
             except BLEAK_RETRY_EXCEPTIONS as error:
                 _LOGGER.debug("%s at %s: %s", self._title, device.address, error)
+            except Exception:  # a driver may raise anything: it must not end the only way there is
+                level = logging.DEBUG if was_told else logging.ERROR
+                was_told = True
+                _LOGGER.log(level, "%s at %s", self._title, device.address, exc_info=True)
             if self._hass.loop.time() - started_s > STEADY_AFTER_S:
                 attempt = 0
             # Anybody can advertise a title: the next attempt is with another device, if there is.

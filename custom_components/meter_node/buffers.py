@@ -1,4 +1,4 @@
-"""What a meter's profile or log holds, as rows with names.
+"""What a meter's profile, billing or log holds, as rows with names.
 
 Must not know how a buffer is read, nor who wants its rows.
 """
@@ -40,6 +40,18 @@ class ProfileRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BillingRow:
+    """All that is billed, at one instant; energies in Wh and varh, demand in W, time in h."""
+
+    entry: int
+    time: datetime
+    reason: str
+    """``scheduled``, ``late``, …: as the meter says it."""
+    values: dict[str, float | None]
+    """By register key; None where it had no value."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogRow:
     """One entry of an event log."""
 
@@ -65,13 +77,12 @@ class ProfileColumns:
 def profile_columns(captured: Value) -> ProfileColumns:
     """Read a profile's capture objects. Raises RowsError."""
     names = _logical_names(captured)
-    known = ((place, BY_LOGICAL_NAME.get(name)) for place, name in enumerate(names))
     return ProfileColumns(
         len(names),
         _place(names, {registers.CLOCK}),
         _place(names, _STATUS),
         _place(names, _NUMBERS),
-        tuple((place, register) for place, register in known if register is not None),
+        _registers(names),
     )
 
 
@@ -82,9 +93,27 @@ def profile_rows(rows: Value, columns: ProfileColumns, zone: tzinfo) -> list[Pro
             _whole(row[columns.entry]),
             _time(row[columns.clock], zone),
             _whole(row[columns.status]),
-            {register.key: _value(row[place], register) for place, register in columns.registers},
+            _values(row, columns.registers),
         )
         for row in _rows(rows, columns.width)
+    ]
+
+
+def billing_rows(
+    rows: Value, captured: Value, billing: CosemObject, zone: tzinfo
+) -> list[BillingRow]:
+    """Read rows of billing by their capture objects. Raises RowsError."""
+    names = _logical_names(captured)
+    clock = _place(names, {registers.CLOCK})
+    entry, reason = (
+        _place(names, {column(billing.logical_name, what).logical_name}) for what in (ENTRY, DETAIL)
+    )
+    billed = _registers(names)
+    return [
+        BillingRow(
+            _whole(row[entry]), _time(row[clock], zone), str(row[reason]), _values(row, billed)
+        )
+        for row in _rows(rows, len(names))
     ]
 
 
@@ -152,6 +181,12 @@ def _place(names: Sequence[bytes], wanted: set[bytes] | frozenset[bytes]) -> int
     raise RowsError("a column is missing")
 
 
+def _registers(names: Sequence[bytes]) -> tuple[tuple[int, Register], ...]:
+    """Return where which register stands; one of a newer meter is passed over."""
+    known = ((place, BY_LOGICAL_NAME.get(name)) for place, name in enumerate(names))
+    return tuple((place, register) for place, register in known if register is not None)
+
+
 def _rows(rows: Value, width: int) -> list[Sequence[Value]]:
     found = [_sequence(row) for row in _sequence(rows)]
     if any(len(row) != width for row in found):
@@ -178,6 +213,12 @@ def _whole(value: Value) -> int:
     if isinstance(value, int):
         return value
     raise RowsError(f"no whole number: {value!r}")
+
+
+def _values(
+    row: Sequence[Value], places: Sequence[tuple[int, Register]]
+) -> dict[str, float | None]:
+    return {register.key: _value(row[place], register) for place, register in places}
 
 
 def _value(value: Value, register: Register) -> float | None:

@@ -6,7 +6,7 @@ Must not know where the meter's calendar comes from.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import override
 
 from homeassistant.components.calendar import (
@@ -20,11 +20,13 @@ from homeassistant.util import dt as dt_util
 
 from . import calendar_time
 from .calendar_time import Period
-from .channel.activity_calendar import ActivityCalendar
+from .channel.activity_calendar import LOOK_AHEAD_DAYS, ActivityCalendar
 from .coordinator import MeterNodeConfigEntry
 from .entity import MeterNodeDescription, MeterNodeEntity, add_as_sent
 
 PARALLEL_UPDATES = 0
+
+REACH = timedelta(days=LOOK_AHEAD_DAYS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +76,20 @@ class MeterNodeCalendar(MeterNodeEntity, CalendarEntity):
     async def async_get_events(
         self, hass: HomeAssistant, start_date: datetime, end_date: datetime
     ) -> list[CalendarEvent]:
-        """Return the periods of a span, whole."""
-        calendar = self._calendar
+        """Return the periods of a span, whole, as far as a calendar is looked ahead and back.
+
+        Whoever may read may ask for ten thousand years, and even what is given takes its time.
+        """
+        calendar, now = self._calendar, dt_util.utcnow()
+        first, last = max(start_date, now - REACH), min(end_date, now + REACH)
+        if first >= last:
+            return []
         zone = dt_util.get_default_time_zone()
         return [
             self._event(period)
-            for period in calendar_time.periods(calendar, start_date, end_date, zone)
+            for period in await hass.async_add_executor_job(
+                calendar_time.periods, calendar, first, last, zone
+            )
             if not self._is_lowest(period, calendar)
         ]
 

@@ -16,6 +16,7 @@ from homeassistant.config_entries import (
     OptionsFlow,
 )
 from homeassistant.core import callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.selector import (
     SelectOptionDict,
     SelectSelector,
@@ -265,6 +266,8 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
                 raise FieldError(CONF_RAW_TOPIC, "topic_alone")
             if not raw_topic.is_topic(topic):
                 raise FieldError(CONF_RAW_TOPIC, "topic_invalid")
+            if not await mqtt.async_ready(self.hass):
+                raise FieldError(CONF_RAW_TOPIC, "topic_needs_mqtt")
             self._topic = topic
             return await self.async_step_find()
         pairing = read_pairing(text) if text else None
@@ -316,10 +319,13 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
                 description_placeholders={"seconds": f"{raw_topic.FIND_S:.0f}"},
                 progress_task=self._finding,
             )
-        found = self._finding.result()
+        try:
+            found, failure = self._finding.result(), "topic_silent"
+        except HomeAssistantError:  # MQTT was taken away meanwhile
+            found, failure = None, "topic_needs_mqtt"
         self._finding = None
         if found is None:
-            self._failure = "topic_silent"
+            self._failure = failure
             return self.async_show_progress_done(next_step_id="user")
         await self.async_set_unique_id(found.title, raise_on_progress=False)
         self._title = found.title
@@ -448,6 +454,8 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
                 raise FieldError("base", "text_or_keys")
         if not await links.async_any_ready(self.hass):
             return self.async_abort(reason="no_channel")
+        if self._topic is not None and not await mqtt.async_ready(self.hass):
+            raise FieldError(CONF_RAW_TOPIC if topic else "base", "topic_needs_mqtt")
         await self._async_hear(self._title)
         return await self.async_step_prove()
 

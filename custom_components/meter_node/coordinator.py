@@ -36,6 +36,7 @@ from .channel.pairing import Pairing
 from .channel.reading import Reading, State
 from .channel.security import Keys, ReceiverState, Refusal
 from .choices import Choices
+from .clock_deviation import ClockDeviation
 from .const import (
     CONF_AUTHENTICATION_KEY,
     CONF_CONTROL_AUTHENTICATION_KEY,
@@ -46,13 +47,16 @@ from .const import (
     CONF_SCALER_PROFILE,
     CONF_SYSTEM_TITLE,
     DOMAIN,
+    MISSED_PUSHES,
     PAIRING_REVOKED,
 )
 from .data import MeterData, States
 from .kept_frames import KeptFrames
+from .link_quality import LinkQuality
 from .links import Links
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
+from .plain_order import Sent
 from .pricing import Pricing
 from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .scale import Rescaling
@@ -74,6 +78,9 @@ NEWS_KEPT = 32
 
 LATEST_PUSH = timedelta(minutes=1)
 """So late may a push come that is older than an answer: a clock that was set back is no reason."""
+
+SELDOM = timedelta(minutes=5)
+"""Totals that come no more often are written at once: a crash would show the earlier for long."""
 
 LEAST_RETURN_WH = 20_000
 """A register does not go on by so much in one step, however long an hour's list was waited for."""
@@ -135,6 +142,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """What the meter's node said last; None while it said nothing."""
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.clock = ClockDeviation()
+        """Of the live frames, whether their times are sure or guessed (``meter_time``)."""
         self.slow_is_due = True
         """Whether slow quantities are shown anew with what was pushed last (``pace``)."""
         self._slow: list[CALLBACK_TYPE] = []
@@ -151,7 +160,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._store = store
         self._record = _record_for(store, self.title, fingerprint(keys), profile.key)
         state = ReceiverState(self._record.highest, self._record.digest)
-        self._reader = MeterReader(self.title, keys, profile, state)
+        last_plain = Sent.from_json(self._record.plain)
+        self._reader = MeterReader(self.title, keys, profile, state, last_plain)
 
         choices = Choices.of(entry.options)
         self.tariffs = Tariffs(hass, entry, choices, self._record, self._turn)
@@ -171,11 +181,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._fresh = False  # a sign of life came within the last three intervals
         self._silent_since = dt_util.utcnow()  # the last sign of life, or what was borne since
         self._last_live: Arrival | None = None
+        self._link = LinkQuality()
         self._offline = False  # the node said so, and no live frame came since
         self._told_available = True
         self._keys_refused = False  # since the last sign of life
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
         self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
+        self._totals_came: datetime | None = None  # since the start
+        self._totals_seldom = False
+        self._agreeing: Counter[str] = Counter()  # frames in a row that give a held total so
         self._texts: dict[str, str] = {}
         self._pushed_states: tuple[Sequence[State], States] = (), States()  # of the last push
         self._read: dict[tuple[CosemObject, int], object] = {}  # since the last push
@@ -190,6 +204,20 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def available(self) -> bool:
         """Whether the meter is there: three pushes were not missed, its node is not offline."""
         return self._fresh and not self._offline
+
+    @property
+    def list_name(self) -> str | None:
+        """As its frames say, and its hello while none came: that anybody may have written."""
+        if self.reading is not None:
+            return self.reading.list_name
+        return None if self.hello is None else self.hello.protocol
+
+    @property
+    def software(self) -> str | None:
+        """As its frames say; its hello's word counts for nothing beside them."""
+        if self.reading is not None:
+            return self._texts.get("software")
+        return None if self.hello is None else self.hello.software
 
     @property
     def push_interval_s(self) -> int:
@@ -220,10 +248,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     @property
     def fallen(self) -> dict[str, tuple[float, float]]:
-        """Totals that are held, by register key: what is shown, and what the meter gives (Wh)."""
+        """Totals that are held, by register key: what is shown, and what the meter gives (Wh).
+
+        A plain frame proves nothing: as many have to agree as a silence is borne for.
+        """
+        needed = MISSED_PUSHES if keys_of(self.config_entry) is None else 1
         return {
             key: (self._record.totals[key], self._record.bases.get(key, 0) + register)
             for key, register in self._held.items()
+            if self._agreeing[key] >= needed
         }
 
     def base(self, key: str) -> float:
@@ -347,6 +380,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         await self.links.async_stop()  # first: what still comes winds up the rest again
         self.tariffs.async_stop()
         self._stop_watchdog()
+        if self._record.plain:
+            self._store.async_changed()
         await self._store.async_save()
 
     # --- what arrives --------------------------------------------------------------------------
@@ -375,7 +410,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if not retained:
             self.last_heard = dt_util.utcnow()
         try:
-            verified = self._reader.read(payload, retained=retained)
+            verified = self._reader.read(payload, retained=retained, arrived=dt_util.now())
         except NotTakenError as error:
             self._keep_counter()  # a good frame may hold a list that is not understood
             self._refuse(error)
@@ -402,8 +437,10 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.config_entry.async_start_reauth(self.hass, data={PAIRING_REVOKED: True})
 
     def _observe(self, sent: datetime | None) -> None:
-        """Learn how often the meter really sends, which a hello may say or not."""
+        """Learn how often the meter really sends, what of it comes, and how its clock goes."""
         arrival = Arrival(dt_util.utcnow(), sent)
+        gap: int | None = None
+        interval_s = self.observed_interval_s
         if self._last_live is not None:
             gap = patience.gap_s(self._last_live, arrival)
             gaps = [*self._record.gaps_s, gap][-patience.GAPS_KEPT :]
@@ -411,6 +448,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 self._record.gaps_s = gaps
                 self._store.async_changed(soon=False)
         self._last_live = arrival
+        self._link.take(arrival.at, gap, interval_s, self._reader.state.highest)
+        self.clock.take(arrival)
 
     def _see_life(self) -> None:
         self.last_good = dt_util.utcnow()
@@ -434,6 +473,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             keeps_logs=bool(reading.logs or reading.events),
             news=(*self.data.news, *news)[-NEWS_KEPT:],
         )
+        if self.slow_is_due:
+            data = replace(
+                data,
+                clock_deviation_s=self.clock.whole_s() if _tells_utc(reading.time) else None,
+                link_quality=self._link.percent,
+            )
         self._account(reading, sent, data)
         self.tariffs.told(news)
         self.async_set_updated_data(self._as_of_now(data))
@@ -549,6 +594,10 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         before = self.data.values
         values = {key: before[key] for key in before.keys() - reading.values.keys() & _TOTALS}
         totals = self._record.totals
+        if not _TOTALS.isdisjoint(reading.values):
+            now, came = dt_util.utcnow(), self._totals_came
+            self._totals_seldom = came is None or now - came >= SELDOM
+            self._totals_came = now
         as_shown = not self._record.bases and not self._held
         for key, value in reading.values.items():
             if key in _TOTALS and not (as_shown and value == totals.get(key)):
@@ -575,12 +624,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                         before,
                         value,
                     )
+                agrees = register >= self._held.get(key, register)
+                self._agreeing[key] = self._agreeing[key] + 1 if agrees else 1
                 self._held[key] = register
                 return before
-        self._held.pop(key, None)
+        if key in self._held:
+            del self._held[key], self._agreeing[key]
         if value != before:
             self._record.totals[key] = value
-            self._store.async_changed(soon=False)
+            self._store.async_changed(soon=self._totals_seldom)
         return value
 
     def _look_for_return(self, key: str, before: float, register: float) -> None:
@@ -603,20 +655,20 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     @callback
     def async_count_on(self) -> None:
-        """Take the lower registers as they are: what is shown goes on from where it stands.
+        """Take the registers that fell as they are: what is shown goes on from where it stands.
 
         A lower total would be taken for a meter that began at zero: all of it would be counted
         once more as consumption.
         """
         record = self._record
-        for key, register in self._held.items():
-            before = self.base(key)
+        for key in self.fallen:
+            register, before = self._held.pop(key), self.base(key)
             record.falls[key] = [record.totals[key] - before, register, before]
             record.bases[key] = record.totals[key] - register
             if key == IMPORT and self.capacity is not None:
                 self.capacity.shift(record.bases[key] - before)
                 record.capacity = self.capacity.state()
-        self._held.clear()
+            del self._agreeing[key]
         self._store.async_changed()
 
     def _is_young(self, sent: datetime | None) -> bool:
@@ -631,6 +683,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._record.highest = state.highest
             self._record.digest = state.digest
             self._store.async_changed(soon=False)
+        last = self._reader.last_plain
+        if last is not None:  # written with what else is: an earlier one only lets more pass
+            self._record.plain = last.to_json()
 
     def _refuse(self, error: NotTakenError) -> None:
         """Count a refused frame; warn of each kind once an hour."""
@@ -701,28 +756,26 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     def _describe_device(self) -> None:
         """Keep the device registry at what hello and readings say of the meter."""
-        device = dr.DeviceInfo(
-            identifiers={(DOMAIN, self.title)}, manufacturer=self._maker(), name=self.name
-        )
-        model = self._texts.get("model")
-        software = self._texts.get("software")
-        if self.hello is not None:
-            if model is not None and model != self.hello.model:
-                device["model_id"] = model
-            model = self.hello.model
-            software = software or self.hello.software
-        if model is not None:
-            device["model"] = model
-        if software is not None:
-            device["sw_version"] = software
+        registry = dr.async_get(self.hass)
+        identifier = (DOMAIN, self.title)
+        device = dr.DeviceInfo(identifiers={identifier}, manufacturer=self._maker(), name=self.name)
+        # What anybody may have written changes nothing that is known: it waits for a frame.
+        known = registry.async_get_device_by_identifier(identifier, self.config_entry.entry_id)
+        waits = self.reading is None and known is not None and known.model is not None
+        said: dict[str, str] = {}
+        if self.hello is not None and not waits:
+            said = {"model": self.hello.model, "software": self.hello.software}
+        said |= self._texts
+        if "model" in said:
+            device["model"] = said["model"]
+        if "software" in said:
+            device["sw_version"] = said["software"]
         number = self._texts.get("meter_number") or self._texts.get("gs1_number")
         if number is not None:
             device["serial_number"] = number
         if device != self._device:
             self._device = device
-            dr.async_get(self.hass).async_get_or_create(
-                config_entry_id=self.config_entry.entry_id, **device
-            )
+            registry.async_get_or_create(config_entry_id=self.config_entry.entry_id, **device)
 
     def _maker(self) -> str:
         if keys_of(self.config_entry) is not None:
@@ -749,6 +802,11 @@ def _import_power_w(values: Mapping[str, float]) -> float | None:
 def _is_lost(time: CosemDateTime | None) -> bool:
     """Whether the meter itself says that its clock is not valid."""
     return time is not None and bool((time.status or 0) & ClockStatus.INVALID_VALUE)
+
+
+def _tells_utc(time: CosemDateTime | None) -> bool:
+    """Whether a meter's time has one meaning alone, and counts by its own word."""
+    return time is not None and time.deviation_minutes is not None and not _is_lost(time)
 
 
 def _sent(reading: Reading, *, retained: bool) -> datetime | None:

@@ -113,6 +113,10 @@ class MeterData:
     tariff: Tariff = field(default_factory=Tariff)
     capacity: CapacityNow = field(default_factory=CapacityNow)
     """Nothing where no rule was chosen."""
+    clock_deviation_s: int | None = None
+    """The meter's time less that of arrival; None where its time does not say its zone."""
+    link_quality: int | None = None
+    """What share (%) of the pushes of the last hour came and were good."""
     main_fuse_a: float | None = None
     """As it was given in the options."""
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from homeassistant.components.diagnostics import async_redact_data
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 
 from .channel import obis
@@ -19,7 +20,7 @@ from .const import (
     CONF_RAW_TOPIC,
     CONF_SYSTEM_TITLE,
 )
-from .coordinator import MeterNodeConfigEntry
+from .coordinator import MeterNodeConfigEntry, MeterNodeCoordinator
 
 # A real meter's system title is its serial number, and a topic holds it too; whoever chose a topic
 # or a pairing's name may have put his own into it.
@@ -43,14 +44,23 @@ _DEVICE_ID = bytes((96, 1))
 async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: MeterNodeConfigEntry
 ) -> dict[str, Any]:
-    """Return the state of one meter's entry."""
-    meter = entry.runtime_data
-    reading = meter.reading
-    return {
+    """Return the state of one meter's entry, of one that could not be loaded too."""
+    told: dict[str, Any] = {
         "entry": {
+            "state": entry.state.value,
             "data": async_redact_data(entry.data, TO_REDACT),
             "options": dict(entry.options),
-        },
+        }
+    }
+    if entry.state is ConfigEntryState.LOADED:
+        told |= _heard(entry.runtime_data)
+    return told
+
+
+def _heard(meter: MeterNodeCoordinator) -> dict[str, Any]:
+    """Return what is known of a meter that is listened to."""
+    reading = meter.reading
+    return {
         "hello": meter.hello and async_redact_data(asdict(meter.hello), TO_REDACT),
         "available": meter.available,
         "links": meter.links.bringing,

@@ -51,7 +51,8 @@ EVENTS: tuple[MeterNodeEventDescription, ...] = (
     _told_by("power_quality", Log.POWER_QUALITY, Log.NEUTRAL_FAULT),
     _told_by("tamper", Log.FRAUD),
     _told_by("supply", Log.DISCONNECTOR, Log.CREDIT, where=_is_switched),
-    _told_by("status", Log.STATUS, Log.CLOCK, Log.COMMUNICATION, Log.PROFILE_CHANGES),
+    _told_by("clock", Log.CLOCK),
+    _told_by("status", Log.STATUS, Log.COMMUNICATION, Log.PROFILE_CHANGES),
 )
 
 

@@ -54,7 +54,7 @@ class Situation:
     node_online: bool = False
     """Its node says so: it is not the node that is away."""
     clock_off_s: float | None = None
-    """By how much, where it was off for several frames in a row: positive where it is fast."""
+    """By how much, where it was off in several reviews in a row: positive where it is fast."""
     clock_invalid: bool = False
     """The meter says so itself."""
     protocol: str | None = None
@@ -143,11 +143,13 @@ class Watch:
         self._frames_off = 0
         self._prices_gone: Counter[str] = Counter()  # in how many reviews in a row
         self._judged: datetime | None = None  # the frame whose clock was looked at last
+        self._stopped = False
         self._cancel = async_track_time_interval(hass, self._async_review, REVIEW_EVERY)
 
     @callback
     def async_stop(self) -> None:
         """Leave nothing behind but what a homeowner has chosen to ignore."""
+        self._stopped = True
         self._cancel()
         registry = ir.async_get(self._hass)
         for problem in self._raised:
@@ -159,7 +161,10 @@ class Watch:
         return issue_id(problem, self._meter.config_entry.entry_id)
 
     async def _async_review(self, now: datetime) -> None:
-        situation = self._situation(misses_energy_dashboard=await self._async_misses())
+        misses_energy_dashboard = await self._async_misses()
+        if self._stopped:  # meanwhile: what is raised now, nobody would clear
+            return
+        situation = self._situation(misses_energy_dashboard=misses_energy_dashboard)
         for problem in PROBLEMS:
             said = problem.holds(situation)
             if said is None:
@@ -183,7 +188,7 @@ class Watch:
 
     def _situation(self, *, misses_energy_dashboard: bool) -> Situation:
         meter = self._meter
-        hello, reading = meter.hello, meter.reading
+        reading = meter.reading
         heard = meter.last_heard or meter.started
         status = reading.time.status if reading and reading.time else None
         return Situation(
@@ -192,8 +197,8 @@ class Watch:
             node_online=meter.node_online is True,
             clock_off_s=self._clock_off_s(),
             clock_invalid=bool((status or 0) & ClockStatus.INVALID_VALUE),
-            protocol=hello.protocol if hello else None,
-            software=hello.software if hello else None,
+            protocol=meter.list_name,
+            software=meter.software,
             prices_gone=self._gone_for_long(meter.tariffs.missing_prices),
             totals_fell=bool(meter.fallen),
             misses_energy_dashboard=misses_energy_dashboard,
@@ -204,11 +209,10 @@ class Watch:
         return tuple(one for one in missing if self._prices_gone[one] >= PRICE_GONE_REVIEWS)
 
     def _clock_off_s(self) -> float | None:
-        """Return how far the clock was off in each of the last frames that were looked at."""
-        live = self._meter.last_live
-        if live is None or live.sent is None:
+        """Return how far the clock is off, where it was in each of the last reviews of a frame."""
+        live, off_s = self._meter.last_live, self._meter.clock.off_s
+        if live is None or off_s is None:
             return None
-        off_s = (live.sent - live.at).total_seconds()
         if abs(off_s) <= CLOCK_OFF_S:
             self._frames_off = 0
         elif live.at != self._judged:

@@ -114,7 +114,7 @@ class _LiveFrame:
         if self._answer.done():
             return True
         try:
-            verified = self._reader.read(payload, retained=retained)
+            verified = self._reader.read(payload, retained=retained, arrived=dt_util.now())
         except NotTakenError as error:
             self._note(error, retained)
             return error.reason == Refusal.DUPLICATE

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from math import isfinite
 
 from .channel import apdu, frames, lists
@@ -15,6 +16,7 @@ from .channel.kamstrup_v0001 import ScalerProfile
 from .channel.reading import ListError, Reading
 from .channel.security import Keys, Receiver, ReceiverState, Refusal, RefusedError
 from .ciphering import AesGcm
+from .plain_order import PlainOrder, Sent
 
 FOREIGN = "foreign"
 """Bytes of another protocol."""
@@ -64,26 +66,38 @@ class MeterReader:
         keys: Keys | None,
         profile: ScalerProfile,
         state: ReceiverState | None = None,
+        last_plain: Sent | None = None,
     ) -> None:
-        """Listen to the meter of that topic title; without keys to its plain frames alone."""
+        """Listen to the meter of that topic title; without keys to its plain frames alone.
+
+        ``state`` and ``last_plain``: what was kept over a restart.
+        """
         self._title = title
         self._pushes = lists.Pushes(profile)
         self._receiver = (
             None if keys is None else Receiver(AesGcm(), bytes.fromhex(title), keys, state)
         )
-        self._last_plain = b""
+        self._plain = PlainOrder(last_plain)
 
     @property
     def state(self) -> ReceiverState:
         """What to keep over a restart."""
         return ReceiverState() if self._receiver is None else self._receiver.state
 
-    def read(self, payload: bytes, *, retained: bool) -> Verified:
-        """Return the reading of a good frame. Raises NotTakenError with the reason."""
+    @property
+    def last_plain(self) -> Sent | None:
+        """What to keep over a restart of a meter without keys."""
+        return self._plain.last
+
+    def read(self, payload: bytes, *, retained: bool, arrived: datetime) -> Verified:
+        """Return the reading of a good frame. Raises NotTakenError with the reason.
+
+        ``arrived``: now, in the meter's time zone.
+        """
         with _refusals(payload):
             data = frames.apdu_of(payload)
             if self._receiver is None:
-                return self._read_plain(data, retained)
+                return self._read_plain(data, retained, arrived)
             accepted = self._receiver.accept(data, retained=retained)
             return Verified(self._decode(accepted.plaintext), accepted.repeated)
 
@@ -99,12 +113,10 @@ class MeterReader:
             verified = self._receiver.verify(data)
             return Past(self._decode(verified.plaintext), verified.counter)
 
-    def _read_plain(self, data: bytes, retained: bool) -> Verified:
+    def _read_plain(self, data: bytes, retained: bool, arrived: datetime) -> Verified:
         """Take a plain frame: with no counter to go by, a retained one must prove its youth."""
-        if data == self._last_plain:
-            raise RefusedError(Refusal.DUPLICATE, "the same frame once more")
         reading = self._open_plain(data)
-        self._last_plain = data
+        self._plain.take(data, reading.time, arrived, retained=retained)
         return Verified(reading, repeated=retained)
 
     def _open_plain(self, data: bytes) -> Reading:

@@ -24,6 +24,7 @@ from homeassistant.const import (
     UnitOfPower,
     UnitOfReactiveEnergy,
     UnitOfReactivePower,
+    UnitOfTime,
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -275,7 +276,33 @@ STATE_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
         value_fn=_status_word,
     ),
 )
-SENSORS = QUANTITY_SENSORS + STATE_SENSORS + TARIFF_SENSORS + CAPACITY_SENSORS
+LINK_SENSORS: tuple[MeterNodeSensorDescription, ...] = (
+    MeterNodeSensorDescription(
+        key="clock_deviation",
+        translation_key="clock_deviation",
+        device_class=SensorDeviceClass.DURATION,
+        state_class=SensorStateClass.MEASUREMENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        native_unit_of_measurement=UnitOfTime.SECONDS,
+        suggested_display_precision=0,
+        is_slow=True,
+        has_fn=lambda data: data.clock_deviation_s is not None,
+        value_fn=lambda data: data.clock_deviation_s,
+    ),
+    MeterNodeSensorDescription(
+        key="link_quality",
+        translation_key="link_quality",
+        state_class=SensorStateClass.MEASUREMENT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        native_unit_of_measurement=PERCENTAGE,
+        suggested_display_precision=0,
+        is_slow=True,
+        has_fn=lambda data: data.link_quality is not None,
+        value_fn=lambda data: data.link_quality,
+    ),
+)
+"""How the meter is heard, by its frames."""
+SENSORS = QUANTITY_SENSORS + STATE_SENSORS + LINK_SENSORS + TARIFF_SENSORS + CAPACITY_SENSORS
 
 
 async def async_setup_entry(

@@ -44,6 +44,8 @@ class MeterRecord:
     """In which power of ten the totals are kept."""
     highest: int | None = None
     digest: str = ""
+    plain: dict[str, Any] = field(default_factory=dict)
+    """When the last frame was sent and came, of a meter without keys: see ``plain_order``."""
     push_interval_s: int = DEFAULT_PUSH_INTERVAL_S
     """As the last hello announced it, which anyone may have written."""
     totals: dict[str, float] = field(default_factory=dict)
@@ -73,7 +75,7 @@ class MeterRecord:
         It is another record, since whoever still listens with the old keys writes in this one. The
         numbers of log entries begin anew, as a node that was set up anew counts them from one.
         """
-        return replace(self, keys=keys, highest=highest, digest=digest, entries={})
+        return replace(self, keys=keys, highest=highest, digest=digest, entries={}, plain={})
 
 
 _FIELDS = tuple(one.name for one in fields(MeterRecord))

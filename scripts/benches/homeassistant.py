@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,10 @@ def _seconds(payloads: Sequence[bytes], title: bytes, keys: Any) -> float:
     from custom_components.meter_node.reader import MeterReader
 
     reader = MeterReader(title.hex(), keys, SCALER_PROFILES["energy_1_wh"])
+    arrived = datetime.now(UTC)
     began = time.process_time()
     for payload in payloads:
-        reader.read(payload, retained=False)
+        reader.read(payload, retained=False, arrived=arrived)
     return (time.process_time() - began) / len(payloads)
 
 

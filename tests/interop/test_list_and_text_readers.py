@@ -259,7 +259,8 @@ async def test_the_integration_takes_either_list_by_way_of_a_bridge(ciphered: bo
     values: dict[str, float] = {}
     for topic, push in heard.pushes[:2]:
         assert topic == title
-        values |= reader.read(push, retained=False).reading.values
+        arrived = datetime.now(UTC)
+        values |= reader.read(push, retained=False, arrived=arrived).reading.values
     assert len(values) >= 14
     for key, value in values.items():
         step = "0.01" if "current" in key or "factor" in key else "1"

@@ -153,6 +153,17 @@ async def test_a_relay_follows_its_switch_and_the_meter_is_read(home: Home) -> N
     energies = [row["import_active_energy"] for row in rows]
     assert energies == sorted(energies)
     assert energies[0] < energies[-1] <= home.shown_wh("import_active_energy")
+    start = (dt_util.utcnow() - timedelta(days=6)).isoformat()
+    bills = (await home.act("get_billing", kind="daily", start=start))["rows"]
+    # Of five days and the minutes since, four midnights at least are past, and six at most.
+    assert 4 <= len(bills) <= 6
+    assert {row["reason"] for row in bills[:4]} == {"scheduled"}
+    billed = {datetime.fromisoformat(row["time"]): row["import_active_energy"] for row in bills}
+    both = [
+        (billed[at], energy) for at, energy in zip(times, energies, strict=True) if at in billed
+    ]
+    assert len(both) >= 3
+    assert all(bill == energy for bill, energy in both), "a midnight's is the profile's of then"
     log = await home.act("get_log", log="disconnector")
     commanded = [row for row in log["entries"] if row["event"] == "relay_commanded"]
     assert [row["detail"].split()[2].rstrip(",") for row in commanded] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from homeassistant.helpers.importlib import async_import_module
 from homeassistant.util import dt as dt_util
 
 if TYPE_CHECKING:
@@ -12,13 +13,16 @@ if TYPE_CHECKING:
     from .readings import ProfileSource
 
 
-def importer_of(coordinator: MeterNodeCoordinator) -> HistoryImporter | None:
+async def async_importer_of(coordinator: MeterNodeCoordinator) -> HistoryImporter | None:
     """Return what fills a meter's history; None in a home without a recorder.
 
-    The recorder is imported here and not before: a home can do without.
+    The recorder is imported here and not before: a home can do without. Reading so many files
+    would hold the event loop up, so they are read beside it first.
     """
     if "recorder" not in coordinator.hass.config.components:
         return None
+    for module in ("importer", "kept_past", "load_profile"):
+        await async_import_module(coordinator.hass, f"{__name__}.{module}")
     from .importer import HistoryImporter
     from .kept_past import KeptPast
     from .load_profile import AskedProfile

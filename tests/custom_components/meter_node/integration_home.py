@@ -168,6 +168,7 @@ class Meter:
     keys: Keys = field(default_factory=lambda: Keys(bytes(range(16)), bytes(range(16, 32))))
     push_interval: int = 10
     model: str = "382M"
+    software: str = "0.1.0"
     counter: int = 1000
 
     @property
@@ -189,7 +190,7 @@ class Meter:
             meter_node_v1.LIST_NAME,
             self.title,
             self.model,
-            "0.1.0",
+            self.software,
             self.push_interval,
             STATUS_TOPIC,
         )
@@ -223,7 +224,7 @@ class Meter:
             for name, text in (
                 (registers.METER_NUMBER, "98764711"),
                 (registers.MODEL, "382M-3"),
-                (registers.SOFTWARE, "0.1.0"),
+                (registers.SOFTWARE, self.software),
             )
         ]
         states += [

@@ -17,7 +17,7 @@ from homeassistant.setup import async_setup_component
 from integration_home import NOON, Asked, AskedMeter, Home
 
 from custom_components.meter_node import buffers
-from custom_components.meter_node.actions import ACTIONS, AT_ONCE
+from custom_components.meter_node.actions import ACTIONS, AT_ONCE, BILLED_AT_ONCE
 from custom_components.meter_node.asking import AskError
 from custom_components.meter_node.channel import axdr, objects, registers, services
 from custom_components.meter_node.channel.axdr import Value
@@ -276,6 +276,143 @@ def test_parts_cover_each_second_of_a_period_once(seconds: int) -> None:
     assert len(buffers.halves(NOON, end)) == (2 if seconds else 1)
 
 
+# --- billing values ------------------------------------------------------------------------------
+
+BILLED = ("import_active_energy", "import_active_demand_maximum", "export_active_energy")
+A_DAY = timedelta(days=1)
+
+
+def billing_columns(kind: str) -> bytes:
+    buffer = objects.BILLING[kind].logical_name
+    reason, entry = (objects.column(buffer, what) for what in (objects.DETAIL, objects.ENTRY))
+    newer = CosemObject(ClassId.REGISTER, bytes((1, 0, 99, 99, 99, 255)))
+    return captured(CLOCK, reason, entry, *map(register, BILLED), newer)
+
+
+def bill(entry: int, at: datetime, reason: str = "scheduled") -> bytes:
+    """What is billed: as many kWh imported as there were days, 1.5 kW at most, no export yet."""
+    return axdr.structure(
+        stamp(at),
+        axdr.visible_string(reason),
+        axdr.double_long_unsigned(entry),
+        axdr.long64_unsigned(1000 * entry),
+        axdr.double_long_unsigned(15_000),  # in 0.1 W
+        axdr.null_data(),
+        axdr.unsigned(7),
+    )
+
+
+class Billing:
+    """A meter that freezes its registers at each midnight (UTC) of 2026, and at each change."""
+
+    def __init__(self, asked: AskedMeter) -> None:
+        self.parts: list[tuple[datetime, datetime]] = []
+        self.rows = [
+            (datetime(2026, 1, 1, tzinfo=UTC) + number * A_DAY, number + 1) for number in range(365)
+        ]
+        asked.serve = self.serve
+
+    def serve(self, one: Asked) -> bytes | Result:
+        for kind, which in objects.BILLING.items():
+            if one.which == which and one.number == 3:
+                return billing_columns(kind)
+            if one.which == which:
+                return self.found(kind, *map(moment, selected(one.rest)))
+        return Result.OBJECT_UNDEFINED
+
+    def found(self, kind: str, first: datetime, last: datetime) -> bytes:
+        self.parts.append((first, last))
+        reason = "tariffs" if kind == "change" else "scheduled"
+        of_kind = [one for one in self.rows if kind != "monthly" or one[0].day == 1]
+        return axdr.array(
+            *(bill(entry, at, reason) for at, entry in of_kind if first <= at <= last)
+        )
+
+
+@pytest.fixture
+def billing(asked: AskedMeter) -> Billing:
+    return Billing(asked)
+
+
+async def test_billing_values_say_when_and_why_and_how_far_the_registers_were(
+    paired: Home, billing: Billing
+) -> None:
+    await paired.hass.config.async_set_time_zone("UTC")
+    answer = await act(
+        paired, "get_billing", kind="change", start="2026-02-01 00:00:00", end="2026-02-01 00:00:00"
+    )
+    assert answer == {
+        "rows": [
+            {
+                "entry": 32,
+                "time": "2026-02-01T00:00:00+00:00",
+                "reason": "tariffs",
+                "import_active_energy": 32_000,
+                "import_active_demand_maximum": 1500,
+                "export_active_energy": None,
+            }
+        ]
+    }
+    json.dumps(answer)
+
+
+async def test_monthly_values_are_those_of_a_year_where_no_period_is_given(
+    paired: Home, billing: Billing
+) -> None:
+    end = datetime(2027, 1, 1, tzinfo=UTC)
+    answer = await act(paired, "get_billing", kind="monthly", end=end.isoformat())
+    assert [
+        datetime.fromisoformat(row["time"]).astimezone(UTC).month for row in answer["rows"]
+    ] == [*range(1, 13)]
+    assert billing.parts[0][0] == end - timedelta(days=366)
+
+
+async def test_years_of_daily_values_are_read_in_parts_without_a_gap_or_an_overlap(
+    paired: Home, billing: Billing
+) -> None:
+    start, end = datetime(2024, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+    answer = await act(
+        paired, "get_billing", kind="daily", start=start.isoformat(), end=end.isoformat()
+    )
+    assert [row["entry"] for row in answer["rows"]] == list(range(1, 366))
+    assert (billing.parts[0][0], billing.parts[-1][1]) == (start, end)
+    assert all(last - first < BILLED_AT_ONCE["daily"] for first, last in billing.parts)
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        ({"start": NOON + A_DAY, "end": NOON}, "period_backwards"),
+        ({"start": NOON - 3661 * A_DAY, "end": NOON}, "period_too_long"),
+    ],
+)
+async def test_a_period_of_billing_that_can_not_be_is_not_asked_for(
+    paired: Home, asked: AskedMeter, typed: dict[str, datetime], key: str
+) -> None:
+    period = {name: at.isoformat() for name, at in typed.items()}
+    with pytest.raises(ServiceValidationError) as told:
+        await act(paired, "get_billing", kind="daily", **period)
+    assert told.value.translation_key == key
+    assert not asked.received
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        (captured(CLOCK), axdr.array()),
+        (PROFILE_COLUMNS, axdr.array()),
+        (billing_columns("daily"), axdr.array(axdr.structure(stamp(NOON)))),
+    ],
+)
+async def test_what_is_no_billing_is_told(
+    paired: Home, asked: AskedMeter, columns: bytes, rows: bytes
+) -> None:
+    asked.serve = lambda one: columns if one.number == 3 else rows
+    with pytest.raises(AskError) as told:
+        await act(paired, "get_billing", kind="daily")
+    assert told.value.reason is Reason.NOT_UNDERSTOOD
+
+
 # --- logs ----------------------------------------------------------------------------------------
 
 
@@ -470,7 +607,11 @@ async def test_a_meter_is_named_by_its_device_or_by_its_entry(
 async def test_a_time_that_no_meter_has_is_refused_in_words(
     paired: Home, asked: AskedMeter, start: str
 ) -> None:
-    for action, more in (("get_load_profile", {}), ("get_log", {"log": "credit"})):
+    for action, more in (
+        ("get_billing", {"kind": "daily"}),
+        ("get_load_profile", {}),
+        ("get_log", {"log": "credit"}),
+    ):
         with pytest.raises(ServiceValidationError) as told:
             await act(paired, action, start=start, end=start, **more)
         assert told.value.translation_key == "no_such_time"
@@ -519,6 +660,7 @@ async def test_a_meter_that_is_not_loaded_is_told_of(paired: Home, by_device: bo
 async def test_a_meter_without_control_keys_is_told_of(home: Home) -> None:
     await home.set_up()
     for action, data in (
+        ("get_billing", {"kind": "monthly"}),
         ("get_load_profile", {"start": NOON.isoformat()}),
         ("get_log", {"log": "credit"}),
         ("enter_token", {"token": "0123456789"}),
@@ -532,7 +674,7 @@ async def test_a_meter_without_control_keys_is_told_of(home: Home) -> None:
 async def test_actions_are_there_before_any_meter_is(hass: HomeAssistant) -> None:
     assert await async_setup_component(hass, DOMAIN, {})
     assert set(hass.services.async_services_for_domain(DOMAIN)) == set(ACTIONS)
-    for name in ("get_load_profile", "get_log"):
+    for name in ("get_billing", "get_load_profile", "get_log"):
         assert hass.services.supports_response(DOMAIN, name) is SupportsResponse.ONLY
 
 
@@ -554,3 +696,6 @@ def test_each_action_and_field_is_described(language: str) -> None:
     options = described["get_log"]["fields"]["log"]["selector"]["select"]["options"]
     assert options == [str(log) for log in Log]
     assert set(texts["selector"]["log"]["options"]) == set(options)
+    options = described["get_billing"]["fields"]["kind"]["selector"]["select"]["options"]
+    assert options == list(objects.BILLING) == list(BILLED_AT_ONCE)
+    assert set(texts["selector"]["billing"]["options"]) == set(options)

@@ -388,6 +388,26 @@ async def test_a_service_without_its_characteristics_is_left_and_nothing_breaks(
     assert not [one for one in ours if one.levelno >= logging.WARNING]
 
 
+async def test_an_error_that_nobody_expects_does_not_end_the_way_and_is_told_once(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session, broken = bluetooth._Connection._async_session, [3]
+
+    async def breaks(self: Any, device: BLEDevice) -> None:
+        if broken[0]:
+            broken[0] -= 1
+            raise RuntimeError("the driver is in disorder")
+        await session(self, device)
+
+    monkeypatch.setattr(bluetooth._Connection, "_async_session", breaks)
+    await house.set_up()
+    await house.connected()
+    house.node.push(voltage_l1=23_012)
+    await house.shows("voltage_l1", "230.12")
+    ours = [one for one in caplog.records if one.name.startswith("custom_components")]
+    assert len([one for one in ours if one.levelno >= logging.WARNING]) == 1
+
+
 async def test_who_listens_later_shares_the_connection_and_hears_the_hello_at_once(
     house: House, hass: HomeAssistant
 ) -> None:

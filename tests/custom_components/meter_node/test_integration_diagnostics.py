@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
 from integration_home import AskedMeter, Home, logged
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meter_node.diagnostics import async_get_config_entry_diagnostics
 
@@ -74,6 +77,25 @@ async def test_it_can_be_had_before_the_first_frame(home: Home) -> None:
     assert told["hello"] is None
     assert told["reading"] is None
     assert told["last_good_frame"] is None
+
+
+async def test_it_can_be_had_of_a_meter_that_could_not_be_loaded(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    assert not await hass.config_entries.async_setup(entry.entry_id)  # there is no channel
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    told = await async_get_config_entry_diagnostics(hass, entry)
+    assert told["entry"]["state"] == "setup_retry"
+    assert told["entry"]["data"]["encryption_key"] == "**REDACTED**"
+    assert set(told) == {"entry"}
+
+
+async def test_it_can_be_had_of_a_meter_that_was_unloaded(home: Home) -> None:
+    await home.set_up()
+    await home.push()
+    assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+    told = await async_get_config_entry_diagnostics(home.hass, home.entry)
+    assert told["entry"]["state"] == "not_loaded"
 
 
 async def test_a_topic_and_a_name_of_the_users_choice_are_left_out(home: Home) -> None:

@@ -60,11 +60,11 @@ async def test_each_kind_of_event_has_its_entity(home: Home, told: Told) -> None
         )
     )
     assert sorted(told) == [
+        ("clock", "clock_new", 9),
         ("power_quality", "neutral_fault", 2),
         ("power_quality", "sag_l2", 4),
-        ("status_and_clock", "clock_new", 9),
-        ("status_and_clock", "power_up", 1),
-        ("status_and_clock", "replay", 5),
+        ("status", "power_up", 1),
+        ("status", "replay", 5),
         ("supply", "credit_low", 1),
         ("supply", "local_disconnection", 3),
         ("tampering", "magnet_on", 7),
@@ -94,6 +94,7 @@ async def test_entities_are_there_before_the_first_event(home: Home, told: Told)
         "power_quality",
         "tamper",
         "supply",
+        "clock",
         "status",
     }
     assert told == []
@@ -157,7 +158,7 @@ async def test_a_refused_frame_tells_nothing(
     await home.set_up()
     await home.push(home.meter.telling(logged("power_up", 1)))
     await home.push(damage(home.meter, home.meter.telling(logged("magnet_on", 1))))
-    assert told == [("status_and_clock", "power_up", 1)]
+    assert told == [("status", "power_up", 1)]
     assert sum(home.coordinator.refused.values()) == 1
 
 
@@ -190,7 +191,8 @@ async def test_any_log_may_be_cleared(home: Home, told: Told) -> None:
         "power_quality",
         "tampering",
         "supply",
-        "status_and_clock",
+        "clock",
+        "status",
     }
 
 
@@ -352,4 +354,4 @@ async def test_a_disabled_entity_keeps_nothing_back(home: Home, told: Told) -> N
     )
     await home.restart()
     await home.push(home.meter.telling(logged("magnet_on", 1), heads=heads_of([])))
-    assert told == [("status_and_clock", "power_up", 1)]
+    assert told == [("status", "power_up", 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from unittest.mock import AsyncMock, patch
 
@@ -834,8 +835,10 @@ async def test_a_frame_that_does_not_tell_the_time_keeps_nobody_from_it_either(
 ) -> None:
     read = MeterReader.read
 
-    def timeless(self: MeterReader, payload: bytes, *, retained: bool) -> Verified:
-        verified = read(self, payload, retained=retained)
+    def timeless(
+        self: MeterReader, payload: bytes, *, retained: bool, arrived: datetime
+    ) -> Verified:
+        verified = read(self, payload, retained=retained, arrived=arrived)
         return replace(verified, reading=replace(verified.reading, time=None))
 
     await flow.discover(meter.hello_topic, meter.hello())

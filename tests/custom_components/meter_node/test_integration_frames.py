@@ -432,9 +432,10 @@ def plain() -> MeterReader:
 def test_a_plain_frame_that_the_broker_kept_must_prove_its_youth(
     plain: MeterReader, meter: Meter
 ) -> None:
-    assert plain.read(meter.body({"frequency": 50_000}, NOON), retained=True).repeated
+    assert plain.read(meter.body({"frequency": 50_000}, NOON), retained=True, arrived=NOON).repeated
     later = NOON + timedelta(seconds=10)
-    assert not plain.read(meter.body({"frequency": 50_000}, later), retained=False).repeated
+    frame = meter.body({"frequency": 50_000}, later)
+    assert not plain.read(frame, retained=False, arrived=later).repeated
 
 
 @pytest.mark.parametrize(
@@ -449,15 +450,15 @@ def test_a_plain_entry_takes_plain_frames_of_its_meter_only(
     plain: MeterReader, meter: Meter, frame: Any, reason: str
 ) -> None:
     with pytest.raises(NotTakenError) as refused:
-        plain.read(frame(meter), retained=False)
+        plain.read(frame(meter), retained=False, arrived=NOON)
     assert refused.value.reason == reason
 
 
 def test_the_same_plain_frame_twice_is_a_duplicate(plain: MeterReader, meter: Meter) -> None:
     frame = meter.body({}, NOON)
-    plain.read(frame, retained=False)
+    plain.read(frame, retained=False, arrived=NOON)
     with pytest.raises(NotTakenError) as refused:
-        plain.read(frame, retained=True)
+        plain.read(frame, retained=True, arrived=NOON)
     assert refused.value.reason == "duplicate"
 
 
@@ -504,6 +505,64 @@ async def test_ten_minutes_of_pushes_are_written_twenty_times_at_most(
         await home.push(import_active_energy=20_000_000 + number)
         await home.wait(10)
     assert 10 <= len(written) <= 20
+
+
+async def test_totals_that_come_once_an_hour_outlive_a_crash_three_seconds_later(
+    home: Home, hass_storage: dict[str, Any]
+) -> None:
+    def kept() -> Any:
+        return hass_storage[DOMAIN]["data"][home.meter.title]["totals"]["import_active_energy"]
+
+    without_totals = {"import_active_power": 15_004}
+    await home.set_up()
+    for hour in range(3):
+        await home.push(import_active_energy=20_000_000 + hour)
+        await home.wait(3)
+        assert kept() == 20_000_000 + hour
+        for _ in range(359):  # lists of ten seconds without totals come between
+            home.broker.send(
+                home.meter.push_topic, home.meter.seal(home.meter.body(without_totals))
+            )
+            home.freezer.tick(10)
+        await home.settle()
+
+
+async def test_totals_that_come_with_each_push_are_written_no_sooner_for_that(
+    home: Home, hass_storage: dict[str, Any]
+) -> None:
+    await home.set_up()
+    await home.push()
+    await home.wait(10)
+    await home.push(import_active_energy=20_000_000)
+    await home.wait(3)
+    kept = hass_storage[DOMAIN]["data"][home.meter.title]
+    assert kept["totals"]["import_active_energy"] == THREE_PHASES["import_active_energy"]
+
+
+async def test_a_plain_meter_wears_no_card_between_its_totals(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = MockConfigEntry(
+        domain=DOMAIN, unique_id=PLAIN_NUMBER, data={"system_title": PLAIN_NUMBER}
+    )
+    entry.add_to_hass(home.hass)
+    home.entry = entry
+    await home.set_up()
+    written: list[int] = []
+
+    async def push() -> None:
+        frame = home.meter.body({"import_active_power": 15_004})
+        home.broker.send(push_topic(PLAIN_NUMBER), frame)
+        await home.settle()
+        await home.wait(10)
+
+    for _ in range(12):  # until it is known how often frames come
+        await push()
+    monkeypatch.setattr(MeterStore, "_content", lambda store: written.append(1) or {})
+    for _ in range(60):
+        await push()
+    assert home.coordinator.accepted == 72
+    assert written == []
 
 
 async def test_what_cannot_wait_does_not_wait_for_the_pushes(

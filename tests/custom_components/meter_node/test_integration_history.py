@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib.abc import MetaPathFinder
 from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
@@ -24,6 +27,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
 
+from custom_components.meter_node import history
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.coordinator import MeterNodeCoordinator
 from custom_components.meter_node.history import importer, load_profile
@@ -173,6 +177,25 @@ async def test_a_new_home_gets_the_whole_of_what_the_meter_keeps(house: House) -
     await house.home.set_up()
     await house.live(MORNING + FIVE)
     await house.check(DAYS * 24)
+
+
+async def test_what_fills_it_is_read_from_the_disk_beside_the_event_loop(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, int] = {}
+
+    class Watching(MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            threads[name] = threading.get_ident()
+
+    loaded = {name for name in sys.modules if name.startswith(f"{history.__name__}.")}
+    for name in loaded:
+        monkeypatch.setattr(history, name.rpartition(".")[2], sys.modules[name])
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Watching(), *sys.meta_path])
+    await house.home.set_up()
+    assert {name for name in threads if name in loaded} >= {importer.__name__}
+    assert threading.get_ident() not in {threads.get(name) for name in loaded}
 
 
 async def test_a_meter_that_has_kept_nothing_yet_has_no_history(house: House) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from integration_home import STATUS_TOPIC, Home, Meter
+from integration_home import NOON, STATUS_TOPIC, Home, Meter
 
 from custom_components.meter_node.channel import frames, kamstrup_v0001
 from custom_components.meter_node.channel.hello import (
@@ -121,7 +121,7 @@ def test_random_bytes_are_read_by_nobody(noise: bytes, begin: bytes) -> None:
     for keys in (Meter().keys, None):
         reader = MeterReader(Meter().title, keys, profile)
         with pytest.raises(NotTakenError):
-            reader.read(payload, retained=False)
+            reader.read(payload, retained=False, arrived=NOON)
         with pytest.raises(NotTakenError):
             reader.read_past(payload)
         assert reader.state.highest is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,9 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 from integration_home import NOON, STATUS_TOPIC, THREE_PHASES, Home
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
+from custom_components.meter_node import energy_dashboard
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.coordinator import came_back
 from custom_components.meter_node.issues import PROBLEMS, Situation, issue_id, version
@@ -153,6 +156,18 @@ async def test_one_frame_whose_clock_is_off_counts_once_however_long_it_is_the_l
     assert raised(home) == {}
 
 
+async def test_frames_that_are_held_up_are_no_clock_that_is_off(home: Home) -> None:
+    """Each minute's last one comes 45 s late, and one before it in time."""
+    await home.set_up()
+    for _ in range(6):
+        await home.wait(40)
+        for late_s in (0, 45):
+            at = dt_util.utcnow() - timedelta(seconds=late_s)
+            await home.push(home.meter.seal(home.meter.body(THREE_PHASES, at)))
+            await home.wait(10)
+        assert raised(home) == {}
+
+
 async def test_an_old_node_is_told_of_with_both_versions(home: Home) -> None:
     home.broker.keep(home.meter.hello_topic, home.meter.hello(software="0.0.9"))
     await home.set_up()
@@ -165,6 +180,27 @@ async def test_an_old_node_is_told_of_with_both_versions(home: Home) -> None:
     await home.say(home.meter.hello_topic, home.meter.hello(software="0.1.0"))
     await minutes(home, 1)
     assert raised(home) == {}
+
+
+async def test_a_hello_that_contradicts_the_frames_makes_no_node_too_old(home: Home) -> None:
+    await home.set_up()
+    await home.push()  # 0.1.0
+    await home.say(home.meter.hello_topic, home.meter.hello(software="0.0.1"))
+    await minutes(home, 1)
+    assert raised(home) == {}
+
+
+async def test_a_node_whose_frames_say_that_it_is_old_is_told_of_whatever_its_hello_says(
+    home: Home,
+) -> None:
+    await home.set_up()
+    home.meter.software = "0.0.9"
+    await home.push()
+    await home.say(
+        home.meter.hello_topic, home.meter.hello(software="9.9", protocol="Kamstrup_V0001")
+    )
+    await minutes(home, 1)
+    assert set(raised(home)) == {"software_old"}
 
 
 async def test_a_register_that_went_back_counts_on_from_what_was_shown(home: Home) -> None:
@@ -274,7 +310,7 @@ async def test_a_repair_of_a_meter_that_is_not_loaded_says_so(home: Home) -> Non
 async def test_unloading_leaves_no_issue_but_an_ignored_one_which_removal_takes(
     home: Home, hass: HomeAssistant
 ) -> None:
-    home.broker.keep(home.meter.hello_topic, home.meter.hello(software="0.0.9"))
+    home.meter.software = "0.0.9"
     await home.set_up()
     await home.push(import_active_energy=12_345_678)
     await home.push(import_active_energy=1_000)
@@ -288,6 +324,28 @@ async def test_unloading_leaves_no_issue_but_an_ignored_one_which_removal_takes(
     await home.wait(5 * MINUTE_S)
     assert set(raised(home)) == {"software_old"}  # nobody looks any more
     await hass.config_entries.async_remove(home.entry.entry_id)
+    assert raised(home) == {}
+
+
+async def test_a_review_that_is_under_way_when_the_meter_is_unloaded_raises_nothing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_: object) -> None:
+        looking.set()
+        await answer.wait()
+
+    await home.set_up()
+    await home.push(import_active_energy=12_345_678)
+    await home.push(import_active_energy=1_000)
+    monkeypatch.setattr(energy_dashboard, "async_missing", slow)
+    home.freezer.tick(timedelta(minutes=1))
+    async_fire_time_changed(home.hass)
+    await looking.wait()
+    assert await home.hass.config_entries.async_unload(home.entry.entry_id)
+    answer.set()
+    await home.hass.async_block_till_done()
     assert raised(home) == {}
 
 

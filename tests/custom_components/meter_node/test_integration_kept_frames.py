@@ -349,7 +349,7 @@ def test_a_real_ciphered_frame_of_any_age_opens_and_moves_nothing(danish: RealFr
     assert past.counter == 493_793
     assert past.reading.values["import_active_energy"] == 866_636
     assert made.state.highest is None
-    made.read(danish.payload, retained=False)
+    made.read(danish.payload, retained=False, arrived=NOON)
     assert made.read_past(danish.payload).counter == 493_793, "a replay serves history"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from unittest.mock import AsyncMock, patch
@@ -12,6 +13,7 @@ import pytest
 from homeassistant.config_entries import SOURCE_USER
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.exceptions import HomeAssistantError
 from integration_home import Broker, Home, Meter, RealFrame
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -263,6 +265,7 @@ class Flow:
             self.broker.send(TOPIC, payload, keep=False)
         await self.hass.async_block_till_done()
         self.result = await self.hass.config_entries.flow.async_configure(self.result["flow_id"])
+        await self.hass.async_block_till_done()  # an entry may be loaded anew
 
 
 @pytest.fixture
@@ -340,6 +343,62 @@ async def test_a_topic_that_does_not_serve_is_refused(
     await flow.give(topic, **typed)
     assert flow.result["step_id"] == "user"
     assert flow.result["errors"] == {"raw_topic": error}
+
+
+@pytest.fixture
+def by_bluetooth_alone(flow: Flow) -> Iterator[None]:
+    """There is another channel, and MQTT is not set up any more."""
+    ours = "custom_components.meter_node"
+    with (
+        patch(f"{ours}.bluetooth.is_ready", return_value=True),
+        patch(f"{ours}.mqtt.async_ready", return_value=False),
+        patch(f"{ours}.bluetooth.advertised", return_value={}),
+    ):
+        yield
+
+
+@pytest.mark.usefixtures("by_bluetooth_alone")
+async def test_a_topic_without_mqtt_is_told_in_its_field(flow: Flow) -> None:
+    await flow.give(TOPIC)
+    assert flow.result["step_id"] == "user"
+    assert flow.result["errors"] == {"raw_topic": "topic_needs_mqtt"}
+
+
+async def test_mqtt_that_is_taken_away_while_a_topic_is_looked_at_is_told(
+    flow: Flow, danish: RealFrame
+) -> None:
+    ours = "custom_components.meter_node"
+    with patch(f"{ours}.raw_topic.async_subscribe", side_effect=HomeAssistantError("gone")):
+        await flow.give(TOPIC)
+        await flow.hear()
+    assert flow.result["step_id"] == "user"
+    assert flow.result["errors"] == {"raw_topic": "topic_needs_mqtt"}
+    await flow.submit(raw_topic=TOPIC)  # it is there again
+    await flow.hear(danish.payload)
+    assert flow.result["step_id"] == "keys"
+
+
+async def test_a_reader_does_not_move_where_mqtt_is_missing(
+    flow: Flow, danish: RealFrame, by_bluetooth_alone: None
+) -> None:
+    entry = entry_of(flow.hass, danish.title, "energy_1_wh", danish.keys, topic="old/topic")
+    flow.result = await entry.start_reconfigure_flow(flow.hass)
+    await flow.submit(raw_topic=TOPIC)
+    assert flow.result["errors"] == {"raw_topic": "topic_needs_mqtt"}
+    assert entry.data["raw_topic"] == "old/topic"
+
+
+async def test_new_keys_of_a_readers_meter_wait_for_mqtt(
+    flow: Flow, danish: RealFrame, by_bluetooth_alone: None
+) -> None:
+    assert danish.keys is not None
+    entry = entry_of(flow.hass, danish.title, "energy_1_wh", KEYS)
+    flow.result = await entry.start_reauth_flow(flow.hass)
+    await flow.submit(
+        encryption_key=danish.keys.encryption.hex(),
+        authentication_key=danish.keys.authentication.hex(),
+    )
+    assert flow.result["errors"] == {"base": "topic_needs_mqtt"}
 
 
 async def test_a_meter_that_is_set_up_already_is_not_set_up_twice(

@@ -35,6 +35,8 @@ async def test_entities_are_named_as_a_homeowner_would(home: Home) -> None:
         "sensor.382m_4711_power_factor": "0.998",
         "sensor.382m_4711_power_factor_l1": "0.997",
         "sensor.382m_4711_frequency": "50.012",
+        "sensor.382m_4711_clock_deviation": "0",
+        "sensor.382m_4711_link_quality": "100",
         "binary_sensor.382m_4711_exporting": "off",
     }
 
@@ -102,13 +104,27 @@ async def test_a_register_that_is_no_number_is_passed_over(home: Home) -> None:
     assert home.entity_id("frequency") is None
 
 
+async def test_a_hello_tells_what_a_meter_is_only_until_its_first_frame(home: Home) -> None:
+    await home.set_up()
+    assert home.device.model == "382M"
+    forged = home.meter.hello(model="Call 555-0100", software="9.9")
+    await home.say(home.meter.hello_topic, forged)
+    assert home.device.model == "382M"
+    await home.push()
+    await home.restart()  # the broker hands the forged one over before any frame
+    await home.say(home.meter.hello_topic, forged)
+    assert (home.device.model, home.device.sw_version) == ("382M-3", "0.1.0")
+    await home.push()
+    await home.say(home.meter.hello_topic, forged)
+    assert (home.device.model, home.device.sw_version) == ("382M-3", "0.1.0")
+
+
 async def test_the_device_says_what_the_meter_is(home: Home) -> None:
     await home.set_up()
     await home.push()
     device = home.device
     assert device.manufacturer == "Meter Node"
-    assert device.model == "382M"
-    assert device.model_id == "382M-3"
+    assert device.model == "382M-3"
     assert device.serial_number == "98764711"
     assert device.sw_version == "0.1.0"
     assert device.name == "382M 4711"
@@ -137,6 +153,8 @@ async def test_a_real_danish_meter_is_read(danish_home: Home, danish: RealFrame)
     voltages = [float(danish_home.state(f"voltage_l{phase}") or 0) for phase in (1, 2, 3)]
     assert voltages == [224, 223, 223]
     assert float(danish_home.state("power_factor") or 0) == 1.0
+    assert danish_home.entity_id("clock_deviation") is None, "it does not say its zone"
+    assert danish_home.state("link_quality") == "100"
     assert danish_home.device.manufacturer == "Kamstrup"
     assert danish_home.device.serial_number == "27581522"
     assert danish_home.device.model == "OMNIPOWER"
@@ -194,6 +212,7 @@ async def test_a_plain_real_meter_is_read_without_keys(
     await home.settle()
     assert home.state("active_power") == "826.0"
     assert home.state("voltage_l2") == "233.0"
+    assert home.entity_id("clock_deviation") is None
     assert home.device.manufacturer == "Kamstrup"
 
 

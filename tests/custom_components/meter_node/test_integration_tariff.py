@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.exceptions import HomeAssistantError
-from integration_home import ALL_IS_WELL, AskedMeter, Home, logged
+from integration_home import ALL_IS_WELL, NOON, AskedMeter, Home, logged
 from integration_tariffs import CalendarAsker
 
 from custom_components.meter_node.channel import axdr, calendar_data, objects, presets
@@ -460,6 +460,24 @@ async def test_the_calendar_lists_the_periods_above_the_lowest_tariff(copenhagen
         ("Peak", "2026-11-21T17:00:00+01:00", "2026-11-21T21:00:00+01:00"),
         ("High", "2026-11-21T21:00:00+01:00", "2026-11-22T00:00:00+01:00"),
     ]
+
+
+@pytest.mark.parametrize("year", [2, 1826, 2126, 9998])
+async def test_years_that_no_calendar_has_have_no_events(copenhagen: Home, year: int) -> None:
+    home = await set_up(copenhagen, tariff_preset="denmark_n1")
+    start = datetime(year, 1, 2, tzinfo=UTC)
+    assert await events(home, start, start + timedelta(days=30)) == []
+
+
+async def test_ten_thousand_years_have_no_more_events_than_are_looked_ahead_to(
+    copenhagen: Home,
+) -> None:
+    home = await set_up(copenhagen, tariff_preset="denmark_n1")
+    found = await events(home, datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC))
+    ends = [datetime.fromisoformat(end) for _, _, end in found]
+    assert len(found) > 2 * 400  # high and peak each day, of 800 days
+    assert ends[0] > NOON - timedelta(days=401)
+    assert ends[-1] < NOON + timedelta(days=402)
 
 
 async def test_the_calendar_is_on_above_the_lowest_tariff_and_speaks_the_users_language(
