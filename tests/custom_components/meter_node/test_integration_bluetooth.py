@@ -160,7 +160,7 @@ class House:
             lambda: (
                 self.node.port.connected
                 and self.meter.title in connections
-                and connections[self.meter.title]._connected.is_set()
+                and connections[self.meter.title]._hello is not None
             )
         )
 
