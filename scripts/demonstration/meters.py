@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 
@@ -36,6 +37,7 @@ CAPTURE = "omnipower_3p_dk_ciphered"
 CAPTURED_IMPORT_KWH = 866.636
 CAPTURED_VOLTAGES_V = (224, 223, 223)
 
+ZONE = ZoneInfo("Europe/Copenhagen")
 PAST_DAYS = 31
 """Thirty whole ones, whenever the demonstration is started."""
 CREDIT_WH = 50_000
@@ -120,6 +122,8 @@ class Meter:
     simulated: bool
     what: str
     """What it is, for the table."""
+    has_prices: bool = False
+    """Whether its energy is priced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,7 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
             "house",
             "House",
             "simulated 382M: three phases, 6 kW of solar, two relays, a month behind it",
+            prices=True,
         ),
         pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
     )
@@ -247,7 +252,9 @@ async def _meter_the_past(children: Children, data: Path) -> None:
     )
 
 
-async def pair(children: Children, data: Path, name: str, shown: str, what: str) -> Meter:
+async def pair(
+    children: Children, data: Path, name: str, shown: str, what: str, *, prices: bool = False
+) -> Meter:
     """Pair anew at each start: what an earlier one had is revoked. ``shown``: its device's name."""
 
     async def run(*options: str) -> dict[str, Any]:
@@ -259,7 +266,9 @@ async def pair(children: Children, data: Path, name: str, shown: str, what: str)
         await run("--revoke", pairing)
     made = await run()
     data_of_entry = {key: made[key] for key in _PAIRED} | {"pairing_name": made["name"]}
-    return Meter(shown, made["system_title"], data_of_entry, simulated=True, what=what)
+    return Meter(
+        shown, made["system_title"], data_of_entry, simulated=True, what=what, has_prices=prices
+    )
 
 
 def _captured() -> Meter:

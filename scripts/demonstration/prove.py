@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import check, home_assistant, past, stage
+from . import bill, check, home_assistant, past, stage
 from .client import Client, ClientError
-from .meters import PAST_DAYS
+from .meters import PAST_DAYS, ZONE
+from .past import Past
 from .ports import free_ports
 from .processes import ChildError, Children
 from .progress import fail, say, show_log
@@ -68,7 +70,8 @@ class _Proof:
         self.reason: str | None = None
         self._view: View | None = None
         self._history = history
-        self._history_days = 0
+        self._past = Past()
+        self._began = datetime.now(UTC)
 
     async def collect(self, children: Children, folder: Path) -> None:
         """Go through the demonstration until all was seen; leave a reason where it is not good."""
@@ -87,19 +90,30 @@ class _Proof:
 
     async def _wait_for_history(self, client: Client, view: View) -> None:
         """Home Assistant fills the house's month once it has first statistics of its own."""
-        say("waiting for the house's month of history (up to five minutes)")
-        statistic_id = home_assistant.energy_sensor(view.meters.house, "import")
-        while self._history_days < _WHOLE_DAYS:
+        say("waiting for the house's month of history and what it cost (up to five minutes)")
+        sensors = home_assistant.totals(view.meters.house)
+        while self._lacks_past():
             await asyncio.sleep(_LOOK_EVERY_S)
-            self._history_days = await past.history_days(client, statistic_id)
+            await view.look(client)
+            self._past = await past.look(client, sensors, self._began, ZONE)
+
+    def _lacks_past(self) -> list[str]:
+        return self._past.lacking(_WHOLE_DAYS, self._billed_kw)
+
+    @property
+    def _billed_kw(self) -> float | None:
+        """The capacity that is shown."""
+        if self._view is None:
+            return None
+        return self._view.number(self._view.meters.house.system_title, "billed_capacity")
 
     def lacking(self) -> str:
         """Return in words what was not seen."""
         if self._view is None:
             return "Home Assistant did not start"
         missing = check.missing(self._view)
-        if self._history and self._history_days < _WHOLE_DAYS:
-            missing.append(f"of the house's past only {self._history_days} days are shown")
+        if self._history:
+            missing += self._lacks_past()
         return "; ".join(missing) or "the faults could not be looked for"
 
     def result(self, began: float) -> dict[str, Any]:
@@ -113,5 +127,16 @@ class _Proof:
             "seconds_to_first_state": None if first is None else round(first - began, 1),
             "bridged_import_kwh": view.captured_import_kwh if view else None,
             "bridged_voltages": None if voltages is None else list(voltages),
-            "history_days": self._history_days,
+            "history_days": self._past.history_days,
+            "cost_days": self._past.cost.days,
+            "cost": round(self._past.cost.said, 2),
+            "cost_due": round(self._past.cost.due, 2),
+            "compensation_days": self._past.compensation.days,
+            "compensation": round(self._past.compensation.said, 2),
+            "compensation_due": round(self._past.compensation.due, 2),
+            "currency": bill.CURRENCY,
+            "billed_capacity_kw": self._billed_kw,
+            "billed_capacity_due_kw": (
+                None if self._past.billed_kw is None else round(self._past.billed_kw, 3)
+            ),
         }
