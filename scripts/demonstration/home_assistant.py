@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from . import bill, storage
 from .broker import User
@@ -25,6 +26,7 @@ async def start(
     port: int,
     broker_port: int,
     user: User,
+    zone: ZoneInfo,
     meters: Iterable[Meter],
     on_energy_dashboard: Iterable[Meter],
 ) -> Child:
@@ -39,7 +41,7 @@ async def start(
     ours.unlink(missing_ok=True)
     ours.symlink_to(ROOT / "custom_components", target_is_directory=True)
     entries = [storage.mqtt_entry(broker_port, user), *(_entry(meter) for meter in meters)]
-    storage.write(folder, port, entries, [_grid(meter) for meter in on_energy_dashboard])
+    storage.write(folder, port, zone, entries, [_grid(meter) for meter in on_energy_dashboard])
     # Without compiled files each start would take five seconds longer.
     environment = {k: v for k, v in children.environment.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return await children.start(

@@ -38,6 +38,7 @@ CAPTURED_IMPORT_KWH = 866.636
 CAPTURED_VOLTAGES_V = (224, 223, 223)
 
 ZONE = ZoneInfo("Europe/Copenhagen")
+"""The meters' local time, if nothing else is asked for."""
 PAST_DAYS = 31
 """Thirty whole ones, whenever the demonstration is started."""
 CREDIT_WH = 50_000
@@ -58,7 +59,7 @@ model = "382M"
 breaker = true
 relays = 2
 push_interval_s = 10
-time_zone = "Europe/Copenhagen"
+time_zone = "{zone}"
 tariff = "denmark_n1"
 [meter.parameters]
 # a water heater in the low tariff, lamps by a table
@@ -80,7 +81,7 @@ model = "162M"
 breaker = true
 relays = 1
 push_interval_s = 10
-time_zone = "Europe/Copenhagen"
+time_zone = "{zone}"
 [meter.parameters.credit]
 enabled = true
 [meter.parameters.limiter]
@@ -152,13 +153,27 @@ def sunny_place(now: datetime) -> tuple[float, float]:
     return declination_deg + 30, (longitude_deg + 180) % 360 - 180
 
 
-async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
+def sunny_zone(now: datetime) -> ZoneInfo:
+    """Return a zone whose clocks say about noon at that place, as in summer time."""
+    _, longitude_deg = sunny_place(now)
+    east_h = round(longitude_deg / 15) + 1
+    return ZoneInfo(f"Etc/GMT{-east_h:+d}")  # the names of these have their sign turned round
+
+
+async def prepare(
+    children: Children, folder: Path, line_port: int, zone: ZoneInfo = ZONE
+) -> Meters:
     """Write the configurations, have the keys made, and return the meters. Raises ChildError."""
     node, bridge = folder / "node", folder / "bridge"
     latitude_deg, longitude_deg = sunny_place(datetime.now(UTC))
     _write(
         node,
-        _NODE.format(latitude_deg=latitude_deg, longitude_deg=longitude_deg, week=list(range(7))),
+        _NODE.format(
+            latitude_deg=latitude_deg,
+            longitude_deg=longitude_deg,
+            week=list(range(7)),
+            zone=zone,
+        ),
     )
     _write(bridge, _BRIDGE.format(host=LOOPBACK, port=line_port))
     await asyncio.gather(

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from . import bill
 from .client import Client
+from .meters import PAST_DAYS
+from .view import View
 
+DAYS = PAST_DAYS - 1
+"""Whole ones, whenever it was started."""
 _LOOK_BACK = timedelta(days=400)
+_LOOK_EVERY_S = 2.0
+_TOTALS = {
+    "import": "import_active_energy",
+    "export": "export_active_energy",
+    "cost": "import_cost",
+    "compensation": "export_compensation",
+}
 _S_MS = 1000
 _SAME_AMOUNT = 0.01
 _SAME_KW = 0.002
@@ -39,38 +51,50 @@ class Past:
     """Whole days up to now of which each hour has its energy."""
     cost: Money = Money()
     compensation: Money = Money()
+    shown_kw: float | None = None
+    """The billed capacity that is shown."""
     billed_kw: float | None = None
     """The mean of the month's three highest hours; None before there are three days of it."""
 
-    def lacking(self, days: int, shown_kw: float | None) -> list[str]:
-        """Return in words what is not there yet, or wrong, of so many days.
-
-        ``shown_kw`` is the billed capacity that is shown.
-        """
+    def lacking(self) -> list[str]:
+        """Return in words what of the month is not there yet, or wrong."""
         found = []
-        if self.history_days < days:
+        if self.history_days < DAYS:
             found.append(f"of the house's past only {self.history_days} days are shown")
         for name, money in (("cost", self.cost), ("compensation", self.compensation)):
-            if money.days < days or not money.is_right:
+            if money.days < DAYS or not money.is_right:
                 found.append(
                     f"the {name} of {money.days} days is right, in all {money.said:.2f} "
                     f"where {money.due:.2f} is due"
                 )
-        if shown_kw is None or (
-            self.billed_kw is not None and abs(self.billed_kw - shown_kw) > _SAME_KW
-        ):
-            found.append(f"the billed capacity is {shown_kw} kW where {self.billed_kw} is due")
+        shown_kw, due_kw = self.shown_kw, self.billed_kw
+        if shown_kw is None or (due_kw is not None and abs(due_kw - shown_kw) > _SAME_KW):
+            found.append(f"the billed capacity is {shown_kw} kW where {due_kw} is due")
         return found
 
 
-async def look(client: Client, sensors: Mapping[str, str], began: datetime, zone: tzinfo) -> Past:
-    """Ask for the hours of ``sensors`` (``import``, ``export``, ``cost``, ``compensation``).
+async def until_filled(
+    client: Client, view: View, began: datetime, zone: tzinfo
+) -> AsyncIterator[Past]:
+    """Yield what there is of the house's past, again and again, until it lacks nothing.
 
-    Money is judged up to the hour in which all began: what is live is settled only when its hour is
-    over.
+    Home Assistant fills it once it has first statistics of its own, within six minutes. Money is
+    judged up to the hour in which all began: what is live is settled only when its hour is over.
     """
-    sums = await _hours(client, list(sensors.values()))
-    of = {what: sums.get(sensor, {}) for what, sensor in sensors.items()}
+    while True:
+        await view.look(client)
+        past = await _look(client, view, began, zone)
+        yield past
+        if not past.lacking():
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _look(client: Client, view: View, began: datetime, zone: tzinfo) -> Past:
+    title = view.meters.house.system_title
+    ids = {what: view.ids.get(f"{title}_{key}", "") for what, key in _TOTALS.items()}
+    sums = await _hours(client, [sensor for sensor in ids.values() if sensor])
+    of = {what: sums.get(sensor, {}) for what, sensor in ids.items()}
     until_s = int(began.timestamp()) // bill.HOUR_S * bill.HOUR_S
     imported, exported = (_until(of[what], until_s) for what in ("import", "export"))
     return Past(
@@ -79,6 +103,7 @@ async def look(client: Client, sensors: Mapping[str, str], began: datetime, zone
         _money(
             bill.amounts(exported, bill.EXPORT_PRICES, zone), _until(of["compensation"], until_s)
         ),
+        view.number(title, "billed_capacity"),
         bill.billed_kw(imported, zone, began.astimezone(zone)),
     )
 

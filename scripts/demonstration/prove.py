@@ -8,17 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import bill, check, home_assistant, past, stage
+from . import bill, check, past, stage
 from .client import Client, ClientError
-from .meters import PAST_DAYS, ZONE
+from .meters import ZONE
 from .past import Past
 from .ports import free_ports
 from .processes import ChildError, Children
 from .progress import fail, say, show_log
 from .view import View
 
-_LOOK_EVERY_S = 2.0
-_WHOLE_DAYS = PAST_DAYS - 1
 WITHIN_S = 180.0
 HISTORY_WITHIN_S = 400.0
 """Longer by the five minutes until Home Assistant has statistics to go on from."""
@@ -89,23 +87,9 @@ class _Proof:
             self.reason = "; ".join(faults) or None
 
     async def _wait_for_history(self, client: Client, view: View) -> None:
-        """Home Assistant fills the house's month once it has first statistics of its own."""
-        say("waiting for the house's month of history and what it cost (up to five minutes)")
-        sensors = home_assistant.totals(view.meters.house)
-        while self._lacks_past():
-            await asyncio.sleep(_LOOK_EVERY_S)
-            await view.look(client)
-            self._past = await past.look(client, sensors, self._began, ZONE)
-
-    def _lacks_past(self) -> list[str]:
-        return self._past.lacking(_WHOLE_DAYS, self._billed_kw)
-
-    @property
-    def _billed_kw(self) -> float | None:
-        """The capacity that is shown."""
-        if self._view is None:
-            return None
-        return self._view.number(self._view.meters.house.system_title, "billed_capacity")
+        say("waiting for the house's month of history and what it cost (up to six minutes)")
+        async for found in past.until_filled(client, view, self._began, ZONE):
+            self._past = found
 
     def lacking(self) -> str:
         """Return in words what was not seen."""
@@ -113,7 +97,7 @@ class _Proof:
             return "Home Assistant did not start"
         missing = check.missing(self._view)
         if self._history:
-            missing += self._lacks_past()
+            missing += self._past.lacking()
         return "; ".join(missing) or "the faults could not be looked for"
 
     def result(self, began: float) -> dict[str, Any]:
@@ -135,7 +119,7 @@ class _Proof:
             "compensation": round(self._past.compensation.said, 2),
             "compensation_due": round(self._past.compensation.due, 2),
             "currency": bill.CURRENCY,
-            "billed_capacity_kw": self._billed_kw,
+            "billed_capacity_kw": self._past.shown_kw,
             "billed_capacity_due_kw": (
                 None if self._past.billed_kw is None else round(self._past.billed_kw, 3)
             ),

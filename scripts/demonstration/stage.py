@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from . import broker, home_assistant, meters
 from .client import Client
-from .meters import Meters
+from .meters import ZONE, Meters
 from .ports import LOOPBACK, free_ports
 from .processes import Children
 from .view import View
@@ -38,32 +39,33 @@ async def begin(
     client: Client,
     say: Say,
     *,
-    first_minute: bool = False,
+    zone: ZoneInfo = ZONE,
+    first_minutes: bool = False,
 ) -> Stage:
     """Start everything but the real meter; return when Home Assistant listens.
 
-    In the first minute the flat's meter is not set up yet, and the house's alone is on the Energy
-    dashboard. Raises ChildError and ClientError.
+    In the first minutes only the house's meter is set up, and none is on the Energy dashboard.
+    Raises ChildError and ClientError.
     """
     fresh = not (folder / "home_assistant").exists()
     broker_port, line_port, display_port = free_ports(3)
     say("making the meters' keys, and a month of the house's past")
-    three = await meters.prepare(children, folder, line_port)
+    three = await meters.prepare(children, folder, line_port, zone)
     users = _users(three)
     await broker.start(children, folder / "mosquitto", broker_port, list(users))
     say(f"Mosquitto listens on port {broker_port}, with a password for each of its three users")
-    node, bridge, home = users
+    node, bridge, listener = users
     meters.connect(folder, broker_port, node, bridge, display_port)
     # The interpreters of both need a core for seconds: Home Assistant, the longer, goes first.
-    set_up = (three.house, three.real) if first_minute else tuple(three)
     await home_assistant.start(
         children,
         folder / "home_assistant",
         port,
         broker_port,
-        home,
-        set_up,
-        set_up[:1] if first_minute else set_up,
+        listener,
+        zone,
+        (three.house,) if first_minutes else three,
+        () if first_minutes else three,
     )
     say("Home Assistant is starting (4 to 30 s)")
     await meters.start_node(children, folder)
