@@ -117,6 +117,8 @@ def _until(sums: bill.Hours, until_s: int) -> dict[int, float]:
 
 
 async def _hours(client: Client, sensors: list[str]) -> dict[str, dict[int, float]]:
+    if not sensors:
+        return {}
     found = await client.ask(
         "recorder/statistics_during_period",
         start_time=(datetime.now(UTC) - _LOOK_BACK).isoformat(),
