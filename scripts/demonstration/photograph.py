@@ -71,12 +71,11 @@ async def _photograph(children: Children, folder: Path, images: Path) -> int:
 async def _take_all(
     children: Children, folder: Path, images: Path, port: int, client: Client
 ) -> None:
-    began = datetime.now(UTC)
-    zone = meters.sunny_zone(began)
+    zone = meters.sunny_zone(datetime.now(UTC))
     running = await stage.begin(children, folder, port, client, say, zone=zone, first_minutes=True)
     graphs_at = time.monotonic() + _GRAPHS_S
     say("waiting for the house's month of history and what it cost (up to six minutes)")
-    async for _ in past.until_filled(client, running.view, began, zone):
+    async for _ in past.until_filled(client, running.view, running.began, zone):
         pass
     await _have_events(client)
     await _wait_for_repair(client)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,6 @@ class _Proof:
         self._view: View | None = None
         self._history = history
         self._past = Past()
-        self._began = datetime.now(UTC)
 
     async def collect(self, children: Children, folder: Path) -> None:
         """Go through the demonstration until all was seen; leave a reason where it is not good."""
@@ -81,14 +79,14 @@ class _Proof:
             say("waiting for the simulated meters' power to change and for the real one's import")
             await view.until(client, lambda: not check.missing(view))
             if self._history:
-                await self._wait_for_history(client, view)
+                await self._wait_for_history(client, running)
             say("all was seen; looking for faults")
             faults = await check.faults(client, view)
             self.reason = "; ".join(faults) or None
 
-    async def _wait_for_history(self, client: Client, view: View) -> None:
+    async def _wait_for_history(self, client: Client, running: stage.Stage) -> None:
         say("waiting for the house's month of history and what it cost (up to six minutes)")
-        async for found in past.until_filled(client, view, self._began, ZONE):
+        async for found in past.until_filled(client, running.view, running.began, ZONE):
             self._past = found
 
     def lacking(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ class Stage:
     line_port: int
     display_port: int
     """Where the simulated meters' displays are."""
+    began: datetime
     fresh: bool
     """Whether Home Assistant has never seen the captured frame: it takes a counter only once."""
 
@@ -47,6 +49,7 @@ async def begin(
     In the first minutes only the house's meter is set up, and none is on the Energy dashboard.
     Raises ChildError and ClientError.
     """
+    began = datetime.now(UTC)
     fresh = not (folder / "home_assistant").exists()
     broker_port, line_port, display_port = free_ports(3)
     say("making the meters' keys, and a month of the house's past")
@@ -74,7 +77,7 @@ async def begin(
     say(f"their displays are at http://{LOOPBACK}:{display_port}; the flat's credit is {credit}")
     await client.connect()
     say("Home Assistant is there")
-    return Stage(client, View(three), line_port, display_port, fresh)
+    return Stage(client, View(three), line_port, display_port, began, fresh)
 
 
 async def show_real_meter(
