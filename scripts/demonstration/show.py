@@ -74,7 +74,7 @@ async def _tell_of_the_past(client: Client, running: stage.Stage) -> None:
         async with asyncio.timeout(_PAST_PATIENCE_S):
             async for found in past.until_filled(client, running.view, running.began, ZONE):
                 month = found
-    except TimeoutError, ClientError:
+    except (TimeoutError, ClientError):
         return  # somebody has given it other prices meanwhile, or restarted Home Assistant
     say(
         f"it is there: import cost {month.cost.said:.2f} {bill.CURRENCY}, export earned "
