@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,11 +28,11 @@ async def start(
     user: User,
     zone: ZoneInfo,
     meters: Iterable[Meter],
-    on_energy_dashboard: Iterable[Meter],
+    energy_sources: Sequence[Mapping[str, Any]],
 ) -> Child:
     """Write the folder and start Home Assistant in it; it serves on ``port`` of this machine.
 
-    The meters are set up; those on the Energy dashboard stand there already.
+    The meters are set up; the sources stand on the Energy dashboard.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in _FILES.glob("*.yaml"):
@@ -41,7 +41,7 @@ async def start(
     ours.unlink(missing_ok=True)
     ours.symlink_to(ROOT / "custom_components", target_is_directory=True)
     entries = [storage.mqtt_entry(broker_port, user), *(_entry(meter) for meter in meters)]
-    storage.write(folder, port, zone, entries, [_grid(meter) for meter in on_energy_dashboard])
+    storage.write(folder, port, zone, entries, energy_sources)
     # Without compiled files each start would take five seconds longer.
     environment = {k: v for k, v in children.environment.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return await children.start(
@@ -52,7 +52,7 @@ async def start(
     )
 
 
-def totals(meter: Meter) -> dict[str, str]:
+def _totals(meter: Meter) -> dict[str, str]:
     """Return the ids of a meter's totals: of energy, and of money where it has prices."""
     sensor = f"sensor.{meter.name.lower().replace(' ', '_')}"
     energy = {"import": f"{sensor}_import_energy", "export": f"{sensor}_export_energy"}
@@ -84,9 +84,19 @@ def _options(meter: Meter) -> dict[str, Any]:
     }
 
 
-def _grid(meter: Meter) -> dict[str, Any]:
+def solar(meter: Meter) -> dict[str, Any]:
+    """Return what a meter sends out as a solar source of the Energy dashboard."""
+    return {
+        "type": "solar",
+        "name": meter.name,
+        "stat_energy_from": _totals(meter)["export"],
+        "config_entry_solar_forecast": None,
+    }
+
+
+def grid(meter: Meter) -> dict[str, Any]:
     """Return the meter as a grid connection of the Energy dashboard."""
-    of = totals(meter)
+    of = _totals(meter)
     return {
         "type": "grid",
         "name": meter.name,

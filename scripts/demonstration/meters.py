@@ -1,4 +1,4 @@
-"""The demonstration's three meters: two simulated ones, and a real one's captured frame.
+"""The demonstration's four meters: three simulated ones, and a real one's captured frame.
 
 Written and started by the node's own command line, as a homeowner would. Must not know Home
 Assistant.
@@ -75,6 +75,21 @@ latitude_deg = {latitude_deg:.1f}
 longitude_deg = {longitude_deg:.1f}
 seed = 1
 
+# The same sun and the same seed: what the roof gives, of which the house exports what it does not
+# use. It hangs beside the inverter, with the least that a house may use: a garage.
+[[meter]]
+name = "roof"
+model = "382M"
+push_interval_s = 10
+time_zone = "{zone}"
+[meter.source]
+kind = "simulated"
+solar_peak_w = 6000
+annual_consumption_kwh = 500
+latitude_deg = {latitude_deg:.1f}
+longitude_deg = {longitude_deg:.1f}
+seed = 1
+
 [[meter]]
 name = "apartment"
 model = "162M"
@@ -129,9 +144,10 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Meters:
-    """The three meters with the names on the broker of the two processes that speak for them."""
+    """The four meters with the names on the broker of the two processes that speak for them."""
 
     house: Meter
+    roof: Meter
     apartment: Meter
     real: Meter
     node: str
@@ -139,7 +155,7 @@ class Meters:
 
     def __iter__(self) -> Iterator[Meter]:
         """Yield the meters."""
-        return iter((self.house, self.apartment, self.real))
+        return iter((self.house, self.roof, self.apartment, self.real))
 
 
 def sunny_place(now: datetime) -> tuple[float, float]:
@@ -184,7 +200,7 @@ async def prepare(
     )
     if not (node / "store.sqlite").exists():
         await _meter_the_past(children, node)
-    house, apartment = await asyncio.gather(
+    house, roof, apartment = await asyncio.gather(
         pair(
             children,
             node,
@@ -193,9 +209,16 @@ async def prepare(
             "simulated 382M: three phases, 6 kW of solar, two relays, a month behind it",
             prices=True,
         ),
+        pair(
+            children,
+            node,
+            "roof",
+            "Roof",
+            "simulated 382M beside the inverter of the house's solar",
+        ),
         pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
     )
-    return Meters(house, apartment, _captured(), _name_of(node), _name_of(bridge))
+    return Meters(house, roof, apartment, _captured(), _name_of(node), _name_of(bridge))
 
 
 def connect(folder: Path, port: int, node: User, bridge: User, display_port: int) -> None:
@@ -259,12 +282,15 @@ async def start_line(children: Children, port: int, *, continued: bool) -> Child
 
 
 async def _meter_the_past(children: Children, data: Path) -> None:
-    """Let the house have a month behind it."""
-    days = str(PAST_DAYS)
-    await children.run(
-        "simulate",
-        [_METER_NODE, "simulate", "--data-dir", data, "--meter", "house", "--days", days, "--json"],
-    )
+    """Let the house and its roof have a month behind them."""
+    for meter in ("house", "roof"):
+        await children.run(
+            f"simulate {meter}",
+            [
+                *(_METER_NODE, "simulate", "--data-dir", data, "--meter", meter),
+                *("--days", str(PAST_DAYS), "--json"),
+            ],
+        )
 
 
 async def pair(

@@ -133,13 +133,13 @@ async def _wait_for_repair(client: Client) -> None:
 async def _speak_danish(client: Client) -> None:
     """Change the home's language, and have the meter's entities named in it."""
     await client.ask("config/core/update", language="da")
-    [entry] = await client.ask("config_entries/get", domain="meter_node")
-    await client.ask(
-        "call_service",
-        domain="homeassistant",
-        service="reload_config_entry",
-        service_data={"entry_id": entry["entry_id"]},
-    )
+    for entry in await client.ask("config_entries/get", domain="meter_node"):
+        await client.ask(
+            "call_service",
+            domain="homeassistant",
+            service="reload_config_entry",
+            service_data={"entry_id": entry["entry_id"]},
+        )
     await asyncio.sleep(_STILL_THERE_S)  # a push comes every ten seconds
 
 
@@ -161,7 +161,7 @@ async def _pictures(client: Client) -> list[Picture]:
             1200,
             960,
             (("ha-config-repairs", "ha-list-item-button"),),
-            (("step-flow-form", "ha-button"),),
+            (("dialog-data-entry-flow", "ha-button[slot=primaryAction]"),),
         ),
         Picture(f"/{DASHBOARD}/house", "dashboard.png", 1680, 1640, remembered=_NARROW_SIDE),
         Picture("/energy/electricity", "energy.png", 1400, 1180, remembered=_YESTERDAY),

@@ -62,7 +62,7 @@ async def _show(children: Children, folder: Path, port: int, client: Client) -> 
     )
     await stage.show_real_meter(children, folder, running, say, _CAPTURE_PATIENCE_S)
     await running.view.until(client, lambda: running.view.alive)
-    say(f"all three meters are on the page: {client.address}")
+    say(f"all four meters are on the page: {client.address}")
     if running.fresh:
         await _tell_of_the_past(client, running)
     await asyncio.Event().wait()

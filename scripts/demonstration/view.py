@@ -1,4 +1,4 @@
-"""What Home Assistant shows of the three meters, kept from look to look.
+"""What Home Assistant shows of the meters, kept from look to look.
 
 Entities are found through the registry by meter and quantity, whatever they are called. Must not
 decide whether it is good.

@@ -81,15 +81,16 @@ async function metersOf(hass) {
     .sort((one, other) => one.name.localeCompare(other.name));
 }
 
-/** Return the imports on the Energy dashboard, none where that is not set up. */
+/** Return the imports on the Energy dashboard, none where that is not set up, and if it has a sun. */
 async function gridOf(hass) {
   try {
-    const preferences = await hass.callWS({ type: "energy/get_prefs" });
-    return preferences.energy_sources
-      .filter((source) => source.type === "grid")
-      .map((source) => source.stat_energy_from);
+    const { energy_sources: sources } = await hass.callWS({ type: "energy/get_prefs" });
+    return {
+      grid: sources.filter(({ type }) => type === "grid").map((grid) => grid.stat_energy_from),
+      hasSolar: sources.some(({ type }) => type === "solar"),
+    };
   } catch {
-    return [];
+    return { grid: [], hasSolar: false };
   }
 }
 
@@ -141,6 +142,10 @@ const flowCard = (text) => ({
   title: text("flow"),
   link_dashboard: true,
 });
+
+/** Whether the flow tells what a home uses: one that exports uses nothing by it without its sun. */
+const flowIsTrue = (meters, { hass, hasSolar }) =>
+  hasSolar || !meters.some((meter) => exportOf(meter, hass));
 
 const bars = (title, entities, more) => ({
   type: "statistics-graph",
@@ -222,7 +227,7 @@ function energySection(meter, context) {
   const flows = flowsOf(meter, context);
   const alone = grid.length === 1 && grid[0] === meter.find("sensor", "import_active_energy");
   return section(heading(text("energy"), "mdi:lightning-bolt"), [
-    ...(alone ? [flowCard(text)] : []),
+    ...(alone && flowIsTrue([meter], context) ? [flowCard(text)] : []),
     ...(flows.length ? [bars(text("hours"), flows, { period: "hour", days_to_show: 1 })] : []),
   ]);
 }
@@ -396,7 +401,7 @@ function homeView(meters, paths, context) {
     .filter(({ entity }) => entity);
   const all = section(heading(text("home"), "mdi:home-lightning-bolt"), [
     ...(powers.length ? [graph(text("power"), powers, hours)] : []),
-    ...(grid.length ? [flowCard(text)] : []),
+    ...(grid.length && flowIsTrue(meters, context) ? [flowCard(text)] : []),
   ]);
   return {
     title: text("home"),
@@ -424,7 +429,7 @@ function pathsOf(meters) {
 const contextOf = async (config, hass) => ({
   hass,
   text: await textsOf(hass),
-  grid: await gridOf(hass),
+  ...(await gridOf(hass)),
   hours: config.hours_to_show ?? HOURS_TO_SHOW,
 });
 

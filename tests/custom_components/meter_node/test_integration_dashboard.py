@@ -110,6 +110,9 @@ class Page:
         return json.loads(self.context.get("answer"))
 
 
+SUN = {"type": "solar", "stat_energy_from": "sensor.roof"}
+
+
 class MadeUpHome:
     """The home as its page knows it: entities, devices, states, and what it can ask for."""
 
@@ -230,7 +233,7 @@ def test_a_home_with_one_meter_gets_one_view_with_all_that_it_has(page: Page) ->
 
 def test_only_built_in_cards_are_used(page: Page) -> None:
     home = MadeUpHome().meter("House", THREE_PHASES | {"calendar": ["tariffs"]})
-    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}]
+    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}, SUN]
     [view] = page.generate(home)["views"]
     assert {card["type"] for card in cards(view)} == BUILT_IN - {"markdown"}
 
@@ -380,7 +383,7 @@ def test_an_alarm_is_seen_only_while_it_holds(page: Page) -> None:
 
 def test_more_meters_than_one_have_a_view_of_all_of_them_first(page: Page) -> None:
     home = MadeUpHome().meter("House", THREE_PHASES).meter("Flat", SINGLE_PHASE)
-    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}]
+    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}, SUN]
     views = page.generate(home)["views"]
     assert [view["path"] for view in views] == ["home", "flat", "house"]
     assert headings(views[0]) == ["Home", "Flat", "House"]
@@ -409,9 +412,19 @@ def test_the_energy_flow_is_shown_where_it_is_this_meters_alone(
 ) -> None:
     home = MadeUpHome().meter("House", THREE_PHASES)
     if sources is not None:
-        home.grid = [{"type": "grid", "stat_energy_from": source} for source in sources]
+        home.grid = [SUN, *({"type": "grid", "stat_energy_from": source} for source in sources)]
     [view] = page.generate(home)["views"]
     assert len(of_type(view, "energy-distribution")) == shown
+
+
+def test_the_flow_of_a_home_that_exports_is_left_out_while_its_sun_is_not_known(page: Page) -> None:
+    home = MadeUpHome().meter("House", THREE_PHASES)
+    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}]
+    [view] = page.generate(home)["views"]
+    assert of_type(view, "energy-distribution") == []  # it would say that the home uses nothing
+    home.states["sensor.house_export_active_energy"] = {"state": "0"}
+    [view] = page.generate(home)["views"]
+    assert len(of_type(view, "energy-distribution")) == 1
 
 
 def test_a_view_of_ones_own_takes_one_meter_and_its_hours(page: Page) -> None:
