@@ -30,7 +30,7 @@ _REPAIR_WITHIN_S = 150.0
 _STILL_THERE_S = 10.0
 _RELAY = "switch.house_load_relay_2"
 _NARROW_SIDE = (("dockedSidebar", '"auto"'),)
-_YESTERDAY = (*_NARROW_SIDE, ("energy-default-period-_energy_energy", "yesterday"))
+_YESTERDAY = (*_NARROW_SIDE, ("energy-default-period-_energy_dashboard", "yesterday"))
 _DANISH = (("selectedLanguage", '"da"'),)
 
 

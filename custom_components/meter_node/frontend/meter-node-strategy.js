@@ -229,7 +229,17 @@ function energySection(meter, context) {
   return section(heading(text("energy"), "mdi:lightning-bolt"), [
     ...(alone && flowIsTrue([meter], context) ? [flowCard(text)] : []),
     ...(flows.length ? [bars(text("hours"), flows, { period: "hour", days_to_show: 1 })] : []),
+    ...capacityCards(meter, context),
   ]);
+}
+
+/** Return what counts for a capacity tariff; it has a heading of its own, as it has few cards. */
+function capacityCards(meter, { text }) {
+  const billed = meter.all("sensor", /^window_|^month_peak|capacity/);
+  // Without a rule of billing there is what the meter itself keeps.
+  const shown = billed.length ? billed : meter.all("sensor", /demand/);
+  const tiles = shown.map((entity) => tile(entity, columns(12)));
+  return tiles.length ? [heading(text("capacity"), "mdi:chart-timeline-variant"), ...tiles] : [];
 }
 
 function daysSection(meter, context) {
@@ -259,14 +269,20 @@ function phasesSection(meter, { text, hours }) {
 
 function tariffSection(meter, { text }) {
   const [calendar] = meter.all("calendar", /./);
+  // In pairs: what is in force, what it costs, what comes.
   const now = [
-    ...meter.all("sensor", /^(active_tariff|next_tariff|next_tariff_change)$|_price$/),
-    ...meter.all("binary_sensor", /^peak_tariff$/),
-  ];
+    meter.find("sensor", "active_tariff"),
+    meter.find("binary_sensor", "peak_tariff"),
+    meter.find("sensor", "import_price"),
+    meter.find("sensor", "export_price"),
+    meter.find("sensor", "next_tariff"),
+  ].filter(Boolean);
+  const change = meter.find("sensor", "next_tariff_change");
   const registers = meter.all("sensor", /^import_active_energy_t\d$/);
   const rows = registers.map((entity) => ({ entity, name: OWN_NAME }));
   return section(heading(text("tariff"), "mdi:clock-time-five-outline"), [
     ...now.map((entity) => tile(entity)),
+    ...(change ? [tile(change, { name: text("change") })] : []),
     ...(calendar
       ? [{ type: "calendar", entities: [calendar], initial_view: "listWeek", ...columns(12, 5) }]
       : []),
@@ -315,23 +331,13 @@ function supplySection(meter, { text }) {
   const relays = relayCards(meter);
   const state = meter.all("sensor", /^(breaker_state|credit|power_limit|current_limit)$/);
   return section(heading(text("supply"), "mdi:power-plug-outline"), [
-    ...state.map((entity) => tile(entity)),
+    ...state.map((entity) => tile(entity, columns(state.length > 1 ? 6 : 12))),
     ...meter.all("button", /./).map(whileAvailable),
     ...meter.all("sensor", /^supply_off_cause$/).map((entity) => seenUnless(entity, "none")),
     ...(relays.length
       ? [{ ...heading(text("relays")), heading_style: "subtitle" }, ...relays]
       : []),
   ]);
-}
-
-function capacitySection(meter, { text }) {
-  const billed = meter.all("sensor", /^window_|^month_peak|capacity/);
-  // Without a rule of billing there is what the meter itself keeps.
-  const shown = billed.length ? billed : meter.all("sensor", /demand/);
-  return section(
-    heading(text("capacity"), "mdi:chart-timeline-variant"),
-    shown.map((entity) => tile(entity, columns(12))),
-  );
 }
 
 const ALARMS = new RegExp(
@@ -354,9 +360,8 @@ const SECTIONS = [
   phasesSection,
   tariffSection,
   supplySection,
-  capacitySection,
-  daysSection,
   eventsSection,
+  daysSection,
 ];
 
 // --- views -------------------------------------------------------------------------------------

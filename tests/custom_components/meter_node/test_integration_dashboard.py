@@ -226,8 +226,8 @@ def test_a_home_with_one_meter_gets_one_view_with_all_that_it_has(page: Page) ->
     [view] = page.generate(MadeUpHome().meter("House", THREE_PHASES))["views"]
     assert (view["title"], view["path"]) == ("House", "house")
     assert headings(view) == [
-        *("Now and today", "Energy of the day", "Phases", "Tariff of the day", "Supply"),
-        *("Load relays", "Capacity", "The last 30 days", "Events"),
+        *("Now and today", "Energy of the day", "Capacity", "Phases", "Tariff of the day"),
+        *("Supply", "Load relays", "Events", "The last 30 days"),
     ]
 
 
@@ -367,8 +367,9 @@ def test_prices_costs_and_the_next_change_are_shown_where_they_are_known(page: P
     names = {card["entity"]: card["name"] for card in of_type(view, "statistic")}
     assert names["sensor.flat_import_cost"] == "Cost today"
     assert names["sensor.flat_export_compensation"] == "Paid back today"
-    tiles = {card["entity"].partition(".flat_")[2] for card in of_type(view, "tile")}
-    assert {"next_tariff_change", "import_price", "export_price", "peak_tariff"} <= tiles
+    tiles = {card["entity"].partition(".flat_")[2]: card["name"] for card in of_type(view, "tile")}
+    assert {"import_price", "export_price", "peak_tariff"} <= tiles.keys()
+    assert tiles["next_tariff_change"] == "Begins"  # beside the next tariff
     assert of_type(view, "calendar")[0]["entities"] == ["calendar.flat_tariffs"]
 
 
