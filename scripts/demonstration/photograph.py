@@ -29,6 +29,7 @@ _REPAIR_WITHIN_S = 150.0
 """It is looked for once a minute."""
 _STILL_THERE_S = 10.0
 _RELAY = "switch.house_load_relay_2"
+_SUBMIT = ("dialog-data-entry-flow", "ha-button[slot=primaryAction]")
 _NARROW_SIDE = (("dockedSidebar", '"auto"'),)
 _YESTERDAY = (*_NARROW_SIDE, ("energy-default-period-_energy_dashboard", "yesterday"))
 _DANISH = (("selectedLanguage", '"da"'),)
@@ -39,8 +40,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/photograph",
         description="Starts the demonstration on free ports as it is in the first minutes, has the "
-        "house's month filled, and takes pictures of set-up, repair, dashboard, device page and "
-        "Energy dashboard (ten minutes).",
+        "house's month filled, and takes pictures of set-up, repair, dashboard, prices, device "
+        "page and Energy dashboard (ten minutes).",
     )
     parser.add_argument("--into", type=Path, default=IMAGES, help="folder (docs/images)")
     arguments = parser.parse_args()
@@ -161,10 +162,17 @@ async def _pictures(client: Client) -> list[Picture]:
             1200,
             960,
             (("ha-config-repairs", "ha-list-item-button"),),
-            (("dialog-data-entry-flow", "ha-button[slot=primaryAction]"),),
+            (_SUBMIT,),
         ),
         Picture(f"/{DASHBOARD}/house", "dashboard.png", 1680, 1640, remembered=_NARROW_SIDE),
         Picture("/energy/electricity", "energy.png", 1400, 1180, remembered=_YESTERDAY),
+        Picture(
+            "/config/integrations/integration/meter_node",
+            "prices.png",
+            1200,
+            1240,
+            (("ha-config-entry-row", "ha-icon-button[slot=end]"), _SUBMIT),
+        ),
         Picture(f"/config/devices/device/{house}", "device.png", 1400, 1300),
         Picture(f"/{DASHBOARD}/house", "phone.png", 412, 1400, is_phone=True),
     ]
