@@ -11,6 +11,7 @@ const PHASES = ["l1", "l2", "l3"];
 const OWN_NAME = { type: "entity" }; // without the meter's, which stands above
 
 const HOURS_TO_SHOW = 24;
+const MAX_COLUMNS = 4;
 // As on the Energy dashboard. A chart is drawn on a canvas, which knows no variables of a theme.
 const FROM_GRID = "#488fc2";
 const TO_GRID = "#8353d1";
@@ -229,17 +230,7 @@ function energySection(meter, context) {
   return section(heading(text("energy"), "mdi:lightning-bolt"), [
     ...(alone && flowIsTrue([meter], context) ? [flowCard(text)] : []),
     ...(flows.length ? [bars(text("hours"), flows, { period: "hour", days_to_show: 1 })] : []),
-    ...capacityCards(meter, context),
   ]);
-}
-
-/** Return what counts for a capacity tariff; it has a heading of its own, as it has few cards. */
-function capacityCards(meter, { text }) {
-  const billed = meter.all("sensor", /^window_|^month_peak|capacity/);
-  // Without a rule of billing there is what the meter itself keeps.
-  const shown = billed.length ? billed : meter.all("sensor", /demand/);
-  const tiles = shown.map((entity) => tile(entity, columns(12)));
-  return tiles.length ? [heading(text("capacity"), "mdi:chart-timeline-variant"), ...tiles] : [];
 }
 
 function daysSection(meter, context) {
@@ -340,18 +331,30 @@ function supplySection(meter, { text }) {
   ]);
 }
 
+function capacitySection(meter, { text }) {
+  const billed = meter.all("sensor", /^window_|^month_peak|capacity/);
+  // Without a rule of billing there is what the meter itself keeps.
+  const shown = billed.length ? billed : meter.all("sensor", /demand/);
+  return section(
+    heading(text("capacity"), "mdi:chart-timeline-variant"),
+    shown.map((entity) => tile(entity, columns(12))),
+  );
+}
+
 const ALARMS = new RegExp(
   "^(neutral_fault|under_voltage|over_voltage|tamper|magnet|credit_low|limiter_exceeded" +
     "|breaker_failure|meter_fault|clock_invalid)$",
 );
 
+/** Return the meter's log, as wide as the page: beside anything else it would leave a hole. */
 function eventsSection(meter, { text }) {
   const events = meter.all("event", /./);
   const log = { type: "logbook", target: { entity_id: events }, hours_to_show: 168 };
-  return section(
+  const made = section(
     heading(text("events"), "mdi:bell-outline"),
-    events.length ? [{ ...log, ...columns(12, 5) }] : [],
+    events.length ? [{ ...log, ...columns("full", 4) }] : [],
   );
+  return made && { ...made, column_span: MAX_COLUMNS };
 }
 
 const SECTIONS = [
@@ -360,8 +363,9 @@ const SECTIONS = [
   phasesSection,
   tariffSection,
   supplySection,
-  eventsSection,
+  capacitySection,
   daysSection,
+  eventsSection,
 ];
 
 // --- views -------------------------------------------------------------------------------------
@@ -380,7 +384,7 @@ const alarmBadges = (meter) =>
 function meterView(meter, context) {
   return {
     type: "sections",
-    max_columns: 4,
+    max_columns: MAX_COLUMNS,
     dense_section_placement: true,
     badges: alarmBadges(meter),
     sections: SECTIONS.map((make) => make(meter, context)).filter(Boolean),
@@ -412,7 +416,7 @@ function homeView(meters, paths, context) {
     title: text("home"),
     path: "home",
     type: "sections",
-    max_columns: 4,
+    max_columns: MAX_COLUMNS,
     badges: meters.flatMap(alarmBadges),
     sections: [all, ...ofMeters].filter(Boolean),
   };

@@ -226,8 +226,8 @@ def test_a_home_with_one_meter_gets_one_view_with_all_that_it_has(page: Page) ->
     [view] = page.generate(MadeUpHome().meter("House", THREE_PHASES))["views"]
     assert (view["title"], view["path"]) == ("House", "house")
     assert headings(view) == [
-        *("Now and today", "Energy of the day", "Capacity", "Phases", "Tariff of the day"),
-        *("Supply", "Load relays", "Events", "The last 30 days"),
+        *("Now and today", "Energy of the day", "Phases", "Tariff of the day", "Supply"),
+        *("Load relays", "Capacity", "The last 30 days", "Events"),
     ]
 
 
