@@ -174,7 +174,7 @@ async def _pictures(client: Client) -> list[Picture]:
             (("ha-config-entry-row", "ha-icon-button[slot=end]"), _SUBMIT),
         ),
         Picture(f"/config/devices/device/{house}", "device.png", 1400, 1300),
-        Picture(f"/{DASHBOARD}/house", "phone.png", 412, 1400, is_phone=True),
+        Picture(f"/{DASHBOARD}/house", "phone.png", 412, 915, is_phone=True),
     ]
 
 

@@ -20,8 +20,6 @@ from selenium.webdriver.chrome.service import Service
 CARDS_S = 12.0
 """Cards, graphs and icons arrive one after the other for some ten seconds."""
 _DIALOG_S = 4.0
-_PHONE_PIXELS = 2
-"""For each of its points."""
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -107,7 +105,7 @@ def _take(browser: webdriver.Chrome, address: str, picture: Picture) -> None:
     screen = {
         "width": picture.width,
         "height": picture.height,
-        "deviceScaleFactor": _PHONE_PIXELS if picture.is_phone else 1,
+        "deviceScaleFactor": 1,
         "mobile": picture.is_phone,
     }
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)

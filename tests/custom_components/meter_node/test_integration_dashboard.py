@@ -337,10 +337,10 @@ def test_the_supply_can_be_reconnected_only_while_that_would_work(page: Page) ->
     ]
 
 
-def test_the_last_days_stand_across_two_columns(page: Page) -> None:
+def test_the_last_days_stand_across_two_columns_and_the_log_across_all(page: Page) -> None:
     [view] = page.generate(MadeUpHome().meter("House", THREE_PHASES))["views"]
-    [wide] = [section for section in view["sections"] if "column_span" in section]
-    assert wide["column_span"] == 2
+    [wide, events] = [section for section in view["sections"] if "column_span" in section]
+    assert (wide["column_span"], events["column_span"]) == (2, view["max_columns"])
     chart = wide["cards"][1]
     assert (chart["days_to_show"], chart["grid_options"]["columns"]) == (30, "full")
 
