@@ -81,7 +81,7 @@ class _Proof:
             if self._history:
                 await self._wait_for_history(client, running)
             say("all was seen; looking for faults")
-            faults = await check.faults(client, view)
+            faults = await check.faults(client, view, has_statistics=self._history)
             self.reason = "; ".join(faults) or None
 
     async def _wait_for_history(self, client: Client, running: stage.Stage) -> None:
