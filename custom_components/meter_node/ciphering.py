@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
+from hmac import compare_digest
 from typing import override
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, modes
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from .channel.apdu import TAG_LENGTH
 from .channel.security import Aead, InvalidTagError
 
-_FIRST_COUNTER_BLOCK = b"\x00\x00\x00\x02"
-"""With a 12-byte nonce, GCM encrypts from counter block 2 (NIST SP 800-38D, 7.1)."""
+_WHOLE_TAG = 16
+"""What the library appends; the channel's tag is its first twelve bytes (SP 800-38D, 5.2.1.2)."""
 
 
 class AesGcm(Aead):
-    """The channel's ``Aead`` by ``cryptography``."""
+    """The channel's ``Aead`` by ``cryptography``, for the few keys of one meter.
+
+    The library opens no frame with a tag of twelve bytes but by a cipher that is set up anew for
+    each, which takes longer than the frame itself. So a cipher is kept by key, and the tag is
+    made once more and compared: counter mode is its own inverse.
+    """
+
+    def __init__(self) -> None:
+        """No key was used yet."""
+        self._ciphers: dict[bytes, AESGCM] = {}
 
     @override
     def seal(self, key: bytes, nonce: bytes, associated: bytes, plaintext: bytes) -> bytes:
         """Return ciphertext and tag."""
-        encryptor = Cipher(AES(key), modes.GCM(nonce)).encryptor()
-        encryptor.authenticate_additional_data(associated)
-        ciphertext = encryptor.update(plaintext) + encryptor.finalize()
-        return ciphertext + encryptor.tag[:TAG_LENGTH]
+        sealed = self._cipher(key).encrypt(nonce, plaintext, associated)
+        return sealed[: TAG_LENGTH - _WHOLE_TAG]
 
     @override
     def open(self, key: bytes, nonce: bytes, associated: bytes, protected: bytes) -> bytes:
         """Return the plaintext. Raises InvalidTagError, and then reveals nothing."""
-        mode = modes.GCM(nonce, protected[-TAG_LENGTH:], min_tag_length=TAG_LENGTH)
-        decryptor = Cipher(AES(key), mode).decryptor()
-        decryptor.authenticate_additional_data(associated)
-        plaintext = decryptor.update(protected[:-TAG_LENGTH])
-        try:
-            return plaintext + decryptor.finalize()
-        except InvalidTag:
-            raise InvalidTagError from None
+        cipher = self._cipher(key)
+        plaintext = cipher.encrypt(nonce, protected[:-TAG_LENGTH], None)[:-_WHOLE_TAG]
+        sealed = cipher.encrypt(nonce, plaintext, associated)
+        if not compare_digest(sealed[: TAG_LENGTH - _WHOLE_TAG], protected):
+            raise InvalidTagError
+        return plaintext
 
     @override
     def unverified(self, key: bytes, nonce: bytes, protected: bytes) -> bytes:
         """Return what the ciphertext would say if its tag fitted: for a diagnosis, never a use."""
-        decryptor = Cipher(AES(key), modes.CTR(nonce + _FIRST_COUNTER_BLOCK)).decryptor()
-        return decryptor.update(protected[:-TAG_LENGTH]) + decryptor.finalize()
+        return self._cipher(key).encrypt(nonce, protected[:-TAG_LENGTH], None)[:-_WHOLE_TAG]
+
+    def _cipher(self, key: bytes) -> AESGCM:
+        """Return the key's cipher, which is set up once."""
+        cipher = self._ciphers.get(key)
+        if cipher is None:
+            cipher = self._ciphers[key] = AESGCM(key)
+        return cipher

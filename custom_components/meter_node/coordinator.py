@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, Context, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.event import async_call_later
@@ -33,7 +33,7 @@ from .channel.hello import Hello
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
 from .channel.objects import CosemObject
 from .channel.pairing import Pairing
-from .channel.reading import Reading
+from .channel.reading import Reading, State
 from .channel.security import Keys, ReceiverState, Refusal
 from .choices import Choices
 from .const import (
@@ -140,6 +140,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._slow_available = True
         self.is_remade = True
         """Whether there may be something now that was not there before."""
+        self.context = Context()
+        """What is measured changes by one push, or one turn of the clock."""
         self.asker: Asker | None = None  # without control keys it can't be asked
         self.history: HistoryImporter | None = None
 
@@ -174,6 +176,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
         self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
         self._texts: dict[str, str] = {}
+        self._pushed_states: tuple[Sequence[State], States] = (), States()  # of the last push
         self._read: dict[tuple[CosemObject, int], object] = {}  # since the last push
         self._read_at: Arrival | None = None
         self._device: dr.DeviceInfo = {}
@@ -302,6 +305,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def async_set_updated_data(self, data: MeterData) -> None:
         """Show it; what is there for the first time is noticed once for all platforms."""
         self.is_remade = self.slow_is_due or not data.is_made_as(self.data)
+        self.context = Context()
         super().async_set_updated_data(data)
 
     @override
@@ -436,7 +440,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     def _as_of_now(self, data: MeterData) -> MeterData:
         """Return what is known with what clock, calendar and prices make of it now."""
-        data = replace(data, tariff=self.tariffs.now())
+        tariff = self.tariffs.now()
+        if tariff != data.tariff:
+            data = replace(data, tariff=tariff)
         if self.capacity is None:
             return data
         power_w = _import_power_w(data.values)
@@ -458,7 +464,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     def _states(self, reading: Reading, sent: datetime | None) -> States:
         """Return what a push says, but for what was read of the meter after that was sent."""
-        states, read_at = States.of(reading.states), self._read_at
+        if reading.states is not self._pushed_states[0]:
+            self._pushed_states = reading.states, States.of(reading.states)
+        states, read_at = self._pushed_states[1], self._read_at
         if read_at is None or read_at.sent is None or sent is None:
             return states
         if sent < read_at.sent and dt_util.utcnow() - read_at.at < LATEST_PUSH:

@@ -62,6 +62,8 @@ class MeterNodeValueEntity(MeterNodeEntity):
     entity_description: MeterNodeDescription
     _was_available = False
     """As it was written last."""
+    _shares_context = False
+    """Whether its changes count as one with those of the same push: not in a logbook."""
 
     @abstractmethod
     def _take(self) -> bool:
@@ -82,6 +84,8 @@ class MeterNodeValueEntity(MeterNodeEntity):
         if not self._take() and available == self._was_available:
             return
         self._was_available = available
+        if self._shares_context:
+            self.async_set_context(self.coordinator.context)
         self.async_write_ha_state()
 
 

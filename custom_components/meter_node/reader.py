@@ -67,7 +67,7 @@ class MeterReader:
     ) -> None:
         """Listen to the meter of that topic title; without keys to its plain frames alone."""
         self._title = title
-        self._profile = profile
+        self._pushes = lists.Pushes(profile)
         self._receiver = (
             None if keys is None else Receiver(AesGcm(), bytes.fromhex(title), keys, state)
         )
@@ -118,7 +118,7 @@ class MeterReader:
 
     def _decode(self, plaintext: bytes) -> Reading:
         try:
-            reading = lists.read(apdu.decode_data_notification(plaintext), self._profile)
+            reading = self._pushes.read(plaintext)
         except apdu.ApduError as error:
             raise NotTakenError(Refusal.DAMAGED, str(error)) from None
         except ListError as error:

@@ -132,15 +132,21 @@ def _description(
 
 def _measured(register: Register) -> MeterNodeSensorDescription:
     quantity: Quantity = register.quantity
+    key = register.key
 
-    def value(data: MeterData) -> float | None:
-        measured = data.values.get(register.key)
-        if measured is not None and register.is_energy and measured == int(measured):
-            return int(measured)  # whole Wh stay whole
-        return measured
+    def measured(data: MeterData) -> float | None:
+        return data.values.get(key)
+
+    def counted(data: MeterData) -> float | None:
+        energy = data.values.get(key)
+        return int(energy) if energy is not None and energy == int(energy) else energy
 
     return _description(
-        quantity.name, quantity.unit, value, phase=register.phase, tariff=register.tariff
+        quantity.name,
+        quantity.unit,
+        counted if register.is_energy else measured,  # whole Wh stay whole
+        phase=register.phase,
+        tariff=register.tariff,
     )
 
 
@@ -286,7 +292,7 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
 
     entity_description: MeterNodeSensorDescription
 
-    _attr_native_value: Value = None
+    _value: Value = None
 
     @override
     def __init__(
@@ -296,17 +302,23 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
         super().__init__(coordinator, description)
         self._value_fn = description.value_fn
         self._attributes_fn = description.attributes_fn
+        self._shares_context = description.state_class is not None
         if description.unit_fn is not None:
             self._attr_native_unit_of_measurement = description.unit_fn(coordinator.data)
+
+    @property
+    @override
+    def native_value(self) -> Value:
+        """As it was taken last; a cache of Home Assistant's would be void with each push."""
+        return self._value
 
     @override
     def _take(self) -> bool:
         """Show what was pushed last, and what belongs to it."""
         data = self.coordinator.data
         value = self._value_fn(data)
-        is_new = value != self._attr_native_value
-        if is_new:
-            self._attr_native_value = value
+        is_new = value != self._value
+        self._value = value
         if self._attributes_fn is not None:
             attributes = self._attributes_fn(data)
             is_new = is_new or attributes != self._attr_extra_state_attributes

@@ -118,9 +118,11 @@ class Tariffs:
 
     def now(self) -> Tariff:
         """Return what calendar, meter and prices say now."""
-        moment = dt_util.utcnow()
         pricing, calendar = self._pricing, self.calendar
         tariff = self._override
+        if calendar is None and tariff is None and self.pricing is None:
+            return Tariff(currency=pricing.currency, costs=dict(self.costs.totals))
+        moment = dt_util.utcnow()
         if tariff is None and calendar is not None:
             tariff = calendar_time.tariff_at(calendar, moment, self._zone)
         # A bridged meter without a calendar has one price at all hours.

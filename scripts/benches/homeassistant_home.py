@@ -106,7 +106,7 @@ def writing_s(hass: HomeAssistant) -> float:
     for platform in async_get_platforms(hass, DOMAIN):
         for entity in platform.entities.values():
             if isinstance(entity, MeterNodeSensor) and entity.entity_description.key in FAST:
-                entity._attr_native_value = float(count)
+                entity._value = float(count)
                 entity.async_write_ha_state()
                 count += 1
     return (time.process_time() - began) / count

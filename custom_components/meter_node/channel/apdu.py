@@ -13,6 +13,9 @@ from .cosem_time import CosemDateTime
 DATA_NOTIFICATION = 0x0F
 GENERAL_GLO_CIPHERING = 0xDB
 GENERAL_CIPHERING = 0xDD
+TIME_LENGTH = 12
+TIMED_BODY = 6 + TIME_LENGTH
+"""Where the data of a push begins that has a time: behind tag, number, length and time."""
 TAG_LENGTH = 12
 TITLE_LENGTH = 8
 

@@ -187,6 +187,25 @@ def decode_all(data: bytes) -> Value:
     return value
 
 
+def number_places(data: bytes, offset: int) -> tuple[list[tuple[int, Struct]], int]:
+    """Return where each number of a value stands and in which form, and the offset behind it.
+
+    The value must have been decoded already: what is broken is not looked for again.
+    """
+    tag = data[offset]
+    fixed = _NUMBERS[tag]
+    if fixed is not None:
+        return [(offset + 1, _FIXED[tag])], offset + fixed[1]
+    if tag not in (1, 2):
+        return [], decode(data, offset)[1]
+    count, offset = decode_length(data, offset + 1)
+    places: list[tuple[int, Struct]] = []
+    for _ in range(count):
+        inner, offset = number_places(data, offset)
+        places += inner
+    return places, offset
+
+
 # --- encoding -----------------------------------------------------------------------------------
 
 

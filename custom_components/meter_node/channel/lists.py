@@ -5,7 +5,7 @@ A new list is a file of its own and a row here. Must not know any key.
 
 from __future__ import annotations
 
-from . import kamstrup_v0001, meter_node_v1
+from . import apdu, kamstrup_v0001, meter_node_v1
 from .apdu import DataNotification
 from .kamstrup_v0001 import ScalerProfile
 from .reading import ListError, Reading
@@ -30,3 +30,23 @@ def read(notification: DataNotification, profile: ScalerProfile) -> Reading:
     if name == kamstrup_v0001.LIST_NAME:
         return kamstrup_v0001.decode(notification, profile)
     raise ListError(f"the list {name!r} is not one of those that are understood")
+
+
+class Pushes:
+    """Reads one meter's pushes one after another: the next costs little that is like the last."""
+
+    def __init__(self, profile: ScalerProfile) -> None:
+        """Know no push yet; ``profile`` for a list that does not bring its scalers."""
+        self._profile = profile
+        self._known: meter_node_v1.Known | None = None
+
+    def read(self, plaintext: bytes) -> Reading:
+        """Return the reading of a push. Raises ApduError and ListError, as ``read`` does."""
+        if self._known is not None and (known := self._known.next(plaintext)) is not None:
+            self._known = known
+            return known.reading
+        notification = apdu.decode_data_notification(plaintext)
+        reading = read(notification, self._profile)
+        if reading.list_name == meter_node_v1.LIST_NAME:
+            self._known = meter_node_v1.Known.of(plaintext, notification, reading)
+        return reading

@@ -6,13 +6,16 @@ and unit, so that a DLMS reader that never heard of us understands it. Must not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from struct import Struct
+from typing import Any, Self
 
-from . import axdr, registers
+from . import apdu, axdr, registers
 from .apdu import DataNotification
 from .cosem_time import CosemDateTime
-from .reading import ListError, LoggedEvent, LogHead, Reading, State, scaled
+from .reading import ListError, LoggedEvent, LogHead, Reading, State, scale, scaled
+from .shape import Shape, shape
 
 LIST_NAME = "MeterNode_V1"
 
@@ -94,32 +97,41 @@ def decode(notification: DataNotification) -> Reading:
             raise ListError(f"not a {LIST_NAME} list")
         time = CosemDateTime.from_bytes(_of(bytes, stamp))
         values = dict(_values(_of(list, raw_registers)))
-        states = tuple(
-            State(_of(int, class_id), _name(name), _of(int, attribute), value)
-            for class_id, name, attribute, value in _of(list, raw_states)
-        )
-        logs = tuple(
-            LogHead(_name(name), _of(int, last_entry), _of(bytes, head))
-            for name, last_entry, head in _of(list, raw_logs)
-        )
-        events = tuple(
-            LoggedEvent(
-                _name(name),
-                _of(int, entry),
-                CosemDateTime.from_bytes(_of(bytes, stamp)),
-                _of(int, code),
-                _of(bytes, detail).decode(),
-            )
-            for name, entry, stamp, code, detail in _of(list, raw_events)
-        )
+        tail = _tail(raw_states, raw_logs, raw_events)
     except (TypeError, ValueError) as error:
         raise ListError(f"{LIST_NAME}: its structure is broken ({error})") from None
+    return Reading(LIST_NAME, time, values, *tail)
+
+
+type _Tail = tuple[dict[str, str], tuple[State, ...], tuple[LogHead, ...], tuple[LoggedEvent, ...]]
+
+
+def _tail(raw_states: object, raw_logs: object, raw_events: object) -> _Tail:
+    """Return texts, states, logs and events. Raises TypeError and ValueError."""
+    states = tuple(
+        State(_of(int, class_id), _name(name), _of(int, attribute), value)
+        for class_id, name, attribute, value in _of(list, raw_states)
+    )
+    logs = tuple(
+        LogHead(_name(name), _of(int, last_entry), _of(bytes, head))
+        for name, last_entry, head in _of(list, raw_logs)
+    )
+    events = tuple(
+        LoggedEvent(
+            _name(name),
+            _of(int, entry),
+            CosemDateTime.from_bytes(_of(bytes, stamp)),
+            _of(int, code),
+            _of(bytes, detail).decode(),
+        )
+        for name, entry, stamp, code, detail in _of(list, raw_events)
+    )
     texts = {
         TEXTS[state.logical_name]: state.value
         for state in states
         if state.logical_name in TEXTS and isinstance(state.value, str)
     }
-    return Reading(LIST_NAME, time, values, texts, states, logs, events)
+    return texts, states, logs, events
 
 
 def _values(items: list[Any]) -> Iterable[tuple[str, float]]:
@@ -148,3 +160,78 @@ def _name(value: object) -> bytes:
     if len(name := _of(bytes, value)) != 6:
         raise ValueError(f"a logical name of {len(name)} bytes")
     return name
+
+
+# --- the next push -------------------------------------------------------------------------------
+
+_NUMBER = Struct(">4s")
+_TIME = Struct(f">{apdu.TIME_LENGTH}s")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A push that was read whole, by which the meter's next one is read in a tenth of the time.
+
+    Registers whose numbers alone have changed are read at their places, and what follows them only
+    where it is not the same. Anything else is not read here: it is another push, or a broken one.
+    """
+
+    reading: Reading
+    _shape: Shape
+    _rows: tuple[tuple[int, str, Callable[[float], float]], ...]
+    """Of each register: which of the shape's fields, its key, and what makes a value of it."""
+    _tail: bytes
+
+    @classmethod
+    def of(cls, data: bytes, notification: DataNotification, reading: Reading) -> Self | None:
+        """Know the push that ``data`` holds, None for one that is not read by its places."""
+        if data[apdu.TIMED_BODY - apdu.TIME_LENGTH - 1] != apdu.TIME_LENGTH:
+            return None
+        _, stamp_at = axdr.decode(data, apdu.TIMED_BODY + 2)  # behind the list's name
+        _, registers_at = axdr.decode(data, stamp_at)
+        places, tail_at = axdr.number_places(data, registers_at)
+        items = _of(list, _of(tuple, notification.body)[2])
+        if len(places) != 3 * len(items):  # each its number, its scaler and its unit
+            return None
+        fields = (
+            (1, _NUMBER),
+            (apdu.TIMED_BODY - apdu.TIME_LENGTH, _TIME),
+            (stamp_at + 2, _TIME),
+            *places[::3],
+        )
+        rows = []
+        for place, (name, _, (scaler, unit)) in enumerate(items, len(fields) - len(items)):
+            register = registers.BY_LOGICAL_NAME.get(name)
+            if register is not None and register.quantity.unit == unit:
+                rows.append((place, register.key, scale(scaler)))
+        return cls(reading, shape(data[:tail_at], fields), tuple(rows), data[tail_at:])
+
+    def next(self, data: bytes) -> Known | None:
+        """Return the push that ``data`` holds, None where it must be read whole."""
+        fields = self._shape.read(data)
+        if fields is None:
+            return None
+        try:
+            _, told, stamp = fields[:3]
+            time = CosemDateTime.from_bytes(stamp)
+            if told != stamp:
+                CosemDateTime.from_bytes(told)
+            values = {key: value(fields[place]) for place, key, value in self._rows}
+            tail = data[self._shape.size :]
+            if tail == self._tail:
+                return replace(self, reading=replace(self.reading, time=time, values=values))
+            reading = Reading(LIST_NAME, time, values, *_tail(*_three_arrays(tail)))
+        except (TypeError, ValueError):
+            return None
+        return replace(self, reading=reading, _tail=tail)
+
+
+def _three_arrays(data: bytes) -> list[axdr.Value]:
+    """Return what follows the registers. Raises ValueError."""
+    values, at = [], 0
+    for _ in range(3):
+        value, at = axdr.decode(data, at, depth=1)
+        values.append(value)
+    if at != len(data):
+        raise ValueError(f"{len(data) - at} bytes left over")
+    return values

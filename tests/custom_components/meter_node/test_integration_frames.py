@@ -8,7 +8,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
@@ -20,6 +19,7 @@ from custom_components.meter_node.channel.hello import Hello, hello_topic, push_
 from custom_components.meter_node.channel.kamstrup_v0001 import SCALER_PROFILES
 from custom_components.meter_node.channel.registers import REGISTERS, ROLLOVER_WH
 from custom_components.meter_node.channel.security import Keys
+from custom_components.meter_node.ciphering import AesGcm
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.reader import MAX_PUSH_BYTES, MeterReader, NotTakenError
 from custom_components.meter_node.store import MeterStore, async_get_store
@@ -114,10 +114,10 @@ async def test_a_frame_beyond_all_measure_is_refused_before_the_cipher(
     behind = size - len(header) - 2
     frame = header + behind.to_bytes(2) + b"\x30" + (2000).to_bytes(4) + bytes(behind - 5)
     assert len(frame) == size
-    with patch(f"{OURS}.ciphering.Cipher", side_effect=Cipher) as cipher:
+    with patch.object(AesGcm, "open", autospec=True, side_effect=AesGcm.open) as opened:
         await home.push(frame)
     assert home.coordinator.refused == {reason: 1}
-    assert cipher.called == (reason == "forged")
+    assert opened.called == (reason == "forged")
 
 
 def test_a_full_push_is_far_from_the_limit(meter: Meter) -> None:
