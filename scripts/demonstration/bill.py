@@ -68,14 +68,17 @@ def priced_days(due: Mapping[int, float], money: Hours) -> int:
 
 
 def billed_kw(energy: Hours, zone: tzinfo, now: datetime) -> float | None:
-    """Return the mean of the month's three highest hours on three days; None before there are."""
+    """Return the mean of the month's three highest hours, each of another day, or of fewer.
+
+    None in its first hour.
+    """
     highest: dict[int, float] = {}
     for at, kwh in shares(energy).items():
         begun = _local(at, zone)
         if (begun.year, begun.month) == (now.year, now.month):
             highest[begun.day] = max(kwh, highest.get(begun.day, 0.0))
     peaks = sorted(highest.values(), reverse=True)[:_PEAKS]
-    return fmean(peaks) if len(peaks) == _PEAKS else None
+    return fmean(peaks) if peaks else None
 
 
 def _local(at_s: int, zone: tzinfo) -> datetime:

@@ -54,7 +54,7 @@ class Past:
     shown_kw: float | None = None
     """The billed capacity that is shown."""
     billed_kw: float | None = None
-    """The mean of the month's three highest hours; None before there are three days of it."""
+    """The mean of the month's three highest hours; None in its first hour."""
 
     def lacking(self) -> list[str]:
         """Return in words what of the month is not there yet, or wrong."""
@@ -68,7 +68,7 @@ class Past:
                     f"where {money.due:.2f} is due"
                 )
         shown_kw, due_kw = self.shown_kw, self.billed_kw
-        if shown_kw is None or (due_kw is not None and abs(due_kw - shown_kw) > _SAME_KW):
+        if due_kw is not None and (shown_kw is None or abs(due_kw - shown_kw) > _SAME_KW):
             found.append(f"the billed capacity is {shown_kw} kW where {due_kw} is due")
         return found
 
