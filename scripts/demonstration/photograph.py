@@ -85,6 +85,7 @@ async def _take_all(
         await asyncio.sleep(_STILL_THERE_S)
         await client.ask("get_config")  # who is silent is let go of
     await _take(children, folder, images, client, zone, await _pictures(client))
+    await client.connect()  # who was silent for so long has been let go of
     await _speak_danish(client)
     await _take(children, folder, images, client, zone, _danish_pictures())
 
