@@ -32,7 +32,6 @@ _RELAY = "switch.house_load_relay_2"
 _SUBMIT = ("dialog-data-entry-flow", "ha-button[slot=primaryAction]")
 _NARROW_SIDE = (("dockedSidebar", '"auto"'),)
 _YESTERDAY = (*_NARROW_SIDE, ("energy-default-period-_energy_dashboard", "yesterday"))
-_DANISH = (("selectedLanguage", '"da"'),)
 
 
 def main() -> int:
@@ -85,9 +84,6 @@ async def _take_all(
         await asyncio.sleep(_STILL_THERE_S)
         await client.ask("get_config")  # who is silent is let go of
     await _take(children, folder, images, client, zone, await _pictures(client))
-    await client.connect()  # who was silent for so long has been let go of
-    await _speak_danish(client)
-    await _take(children, folder, images, client, zone, _danish_pictures())
 
 
 async def _take(
@@ -132,21 +128,8 @@ async def _wait_for_repair(client: Client) -> None:
             await asyncio.sleep(1)
 
 
-async def _speak_danish(client: Client) -> None:
-    """Change the home's language, and have the meter's entities named in it."""
-    await client.ask("config/core/update", language="da")
-    for entry in await client.ask("config_entries/get", domain="meter_node"):
-        await client.ask(
-            "call_service",
-            domain="homeassistant",
-            service="reload_config_entry",
-            service_data={"entry_id": entry["entry_id"]},
-        )
-    await asyncio.sleep(_STILL_THERE_S)  # a push comes every ten seconds
-
-
 async def _pictures(client: Client) -> list[Picture]:
-    """Return those of a home that speaks English, in the order in which a homeowner comes by."""
+    """Return what is taken, in the order in which a homeowner comes by."""
     devices = await client.ask("config/device_registry/list")
     [house] = [device["id"] for device in devices if device["name"] == "House"]
     return [
@@ -176,18 +159,6 @@ async def _pictures(client: Client) -> list[Picture]:
         ),
         Picture(f"/config/devices/device/{house}", "device.png", 1400, 1300),
         Picture(f"/{DASHBOARD}/house", "phone.png", 412, 915, is_phone=True),
-    ]
-
-
-def _danish_pictures() -> list[Picture]:
-    return [
-        Picture(
-            f"/{DASHBOARD}/house",
-            "dashboard-da.png",
-            1680,
-            1640,
-            remembered=(*_NARROW_SIDE, *_DANISH),
-        )
     ]
 
 
