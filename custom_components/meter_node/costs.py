@@ -52,7 +52,7 @@ class Costs:
         """Begin with nothing priced."""
         self.currency = ""
         self.totals: dict[str, Decimal] = {}
-        """A key is there from its first amount on: a total of nothing is never told."""
+        """A key is there, at 0, from when a counter and its price are known."""
         self.since: dict[str, datetime | None] = {}
         """When each total began at nothing; None for one that an earlier version had begun."""
         self.unpriced_wh = 0.0
@@ -99,7 +99,9 @@ class Costs:
 
         Over an absence the mean price of that time counts, never that of the return. Where the
         meter counts by the calendar's tariffs, each tariff's counter has its own price
-        (`by_tariff`). A counter that comes for the first time, or began anew, is a start only.
+        (`by_tariff`). A counter that comes for the first time, or began anew, is a start only: the
+        total of its direction stands at 0 from then on, if a price is known, so that it can be
+        chosen before anything was paid (a house may export for weeks).
         """
         if pricing.currency != self.currency:
             self.currency = pricing.currency
@@ -111,6 +113,8 @@ class Costs:
             for register, tariff in _registers(direction.register, counters_wh, by_tariff):
                 wh = counters_wh[register]
                 energy_wh = self._gone_on(register, wh, at)
+                if direction.key not in self.totals:
+                    self._begin(direction.key, pricing, prices, tariff, at)
                 if not prices.any or energy_wh == 0:
                     self._counted[register] = _Counted(wh, at)
                     continue
@@ -136,6 +140,14 @@ class Costs:
                 self._counted[register] = _Counted(counters_wh[register], at)
             elif (register == total) != (total in used):
                 self._counted.pop(register, None)
+
+    def _begin(
+        self, key: str, pricing: Pricing, prices: Prices, tariff: int | None, at: datetime
+    ) -> None:
+        """Let a total stand at 0 from when a price is known; an old preset's may never be."""
+        in_force = pricing.tariff_at(at) if tariff is None else tariff
+        if prices.price(in_force, at, pricing.zone) is not None:
+            self.totals[key] = Decimal(0)
 
     def _gone_on(self, register: str, wh: float, at: datetime) -> float:
         """Return what a counter has gone on, over a roll-over too; 0 where it begins."""
