@@ -299,7 +299,8 @@ async def pair(
     """Pair anew at each start: what an earlier one had is revoked. ``shown``: its device's name."""
 
     async def run(*options: str) -> dict[str, Any]:
-        command = [_METER_NODE, "pair", "--data-dir", data, "--meter", name, "--json", *options]
+        command: list[str | Path] = [_METER_NODE, "pair", "--data-dir", data]
+        command += ["--meter", name, "--json", *options]
         answer: dict[str, Any] = json.loads(await children.run(f"pair {name}", command))
         return answer
 
