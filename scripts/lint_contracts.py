@@ -18,7 +18,7 @@ class StandardLibraryOnly(Contract):
         """Find every direct import that leaves a package for something not in the library."""
         strangers = sorted(
             (module, imported)
-            for package in self.packages
+            for package in self.packages  # type: ignore[attr-defined]  # a list, once it is read
             for module in (package, *graph.find_descendants(package))
             for imported in graph.find_modules_directly_imported_by(module)
             if imported.partition(".")[0] not in sys.stdlib_module_names

@@ -275,10 +275,12 @@ class _Connection:
                 return
             service, hello = found
             await self._async_subscribe(client, service, gatt.RESPONSE_UUID, self._on_response)
-            await self._async_subscribe(client, service, gatt.PUSH_UUID, self._on_push)
+            # A push may come before its subscription is acknowledged, and have the meter asked.
             self._requests = service.get_characteristic(gatt.REQUEST_UUID)
-            self._client, self._hello = client, hello
+            self._client = client
             self._connected.set()
+            await self._async_subscribe(client, service, gatt.PUSH_UUID, self._on_push)
+            self._hello = hello
             _LOGGER.debug("%s: connected at %s", self._title, device.address)
             for ears in list(self._all_ears):
                 ears.on_hello(hello)

@@ -403,7 +403,8 @@ class MeterNodeConfigFlow(ConfigFlow, domain=DOMAIN):
         if self._topic is not None:
             suggested = {"suggested_value": self._topic}
             fields[vol.Optional(CONF_RAW_TOPIC, description=suggested)] = _TEXT
-        return await self._async_ask("reconfigure", user_input, fields, scale=self._scale_wanted)
+        # Another scale changes the past: the options show how before they take it.
+        return await self._async_ask("reconfigure", user_input, fields, scale=False)
 
     async def _async_ask(
         self,

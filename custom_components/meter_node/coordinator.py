@@ -22,7 +22,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, meter_time, pace, patience
+from . import log_entries, meter_time, pace, patience, scale
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
@@ -59,6 +59,7 @@ from .patience import Arrival
 from .plain_order import Sent
 from .pricing import Pricing
 from .reader import KEY_REASONS, MeterReader, NotTakenError
+from .scale import Rescaling
 from .store import MeterRecord, MeterStore, fingerprint
 from .tariff import COUNTERS, Tariffs
 
@@ -289,6 +290,28 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._record.history[key] = mark
             self._store.async_changed()
 
+    @property
+    def rescaling(self) -> Rescaling | None:
+        """What the statistics of totals still lack after a change of scale; None: nothing."""
+        return Rescaling.of(self._record.rescale)
+
+    async def async_rescaled(self, *keys: str) -> None:
+        """Note at once that the statistics of some totals are in the present scale."""
+        totals = self._record.rescale.get("totals", {})
+        for key in keys:
+            totals.pop(key, None)
+        if not totals:
+            self._record.rescale = {}
+        self._store.async_changed()
+        await self._store.async_save()
+
+    def _note_scale(self) -> None:
+        """Note from when on totals are shown in a new scale."""
+        record = self._record
+        if record.rescale and record.rescale["since_s"] is None and self.available:
+            record.rescale["since_s"] = int(dt_util.utcnow().timestamp())
+            self._store.async_changed()
+
     @callback
     def async_show_history(self, filled_to: datetime | None) -> None:
         """Show up to when the statistics are filled."""
@@ -327,6 +350,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     @override
     def async_update_listeners(self) -> None:
         """Tell those who listen; half of a meter's entities need not be touched by each push."""
+        self._note_scale()
         super().async_update_listeners()
         if self.slow_is_due or self.available != self._slow_available:
             self._slow_available = self.available
@@ -496,7 +520,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     @callback
     def _turn(self) -> None:
         """Show that the tariff, a price or the month has changed without a frame."""
-        self._store.async_changed()  # a calendar may have been read
+        self._store.async_changed(soon=False)  # a calendar may have been read
         self.async_set_updated_data(self._as_of_now(self.data))
 
     @callback
@@ -801,18 +825,14 @@ def _sent(reading: Reading, *, retained: bool) -> datetime | None:
 
 
 def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> MeterRecord:
-    """Return the meter's record, begun anew in what other keys or another scale make void."""
+    """Return the meter's record, begun anew in what other keys make void, in the chosen scale."""
     record = store.records.get(title)
     if record is None:
         record = MeterRecord(keys, profile)
     elif record.keys != keys:
         record = record.with_keys(keys, None, "")
     if record.scaler_profile != profile:
-        record.scaler_profile = profile
-        record.totals, record.bases, record.falls = {}, {}, {}
-        record.history = {}  # filled anew, in the other scale
-        # What was paid stays; counters in another scale are another start.
-        record.costs.pop("counted", None)
-        record.capacity = {}
+        scale.change(record, profile)
+        store.async_changed()
     store.records[title] = record
     return record

@@ -52,7 +52,9 @@ class Costs:
         """Begin with nothing priced."""
         self.currency = ""
         self.totals: dict[str, Decimal] = {}
-        """A key is there from its first amount on: a total of nothing is never told."""
+        """A key is there, at 0, from when a counter and its price are known."""
+        self.since: dict[str, datetime | None] = {}
+        """When each total began at nothing; None for one that an earlier version had begun."""
         self.unpriced_wh = 0.0
         """Left out, since no price was known for the time in which it was used."""
         self._counted: dict[str, _Counted] = {}
@@ -61,6 +63,11 @@ class Costs:
         """Go on from a `state`."""
         self.currency = kept.get("currency", "")
         self.totals = {key: Decimal(total) for key, total in kept.get("totals", {}).items()}
+        since_s = kept.get("since", {})
+        self.since = {
+            key: datetime.fromtimestamp(since_s[key], UTC) if since_s.get(key) else None
+            for key in self.totals
+        }
         self.unpriced_wh = kept.get("unpriced_wh", 0.0)
         self._counted = {
             register: _Counted(wh, datetime.fromtimestamp(at_s, UTC))
@@ -72,6 +79,7 @@ class Costs:
         return {
             "currency": self.currency,
             "totals": {key: str(total) for key, total in self.totals.items()},
+            "since": {key: since and since.timestamp() for key, since in self.since.items()},
             "unpriced_wh": self.unpriced_wh,
             "counted": {
                 register: [counted.wh, counted.at.timestamp()]
@@ -91,22 +99,29 @@ class Costs:
 
         Over an absence the mean price of that time counts, never that of the return. Where the
         meter counts by the calendar's tariffs, each tariff's counter has its own price
-        (`by_tariff`). A counter that comes for the first time, or began anew, is a start only.
+        (`by_tariff`). A counter that comes for the first time, or began anew, is a start only: the
+        total of its direction stands at 0 from then on, if a price is known, so that it can be
+        chosen before anything was paid (a house may export for weeks).
         """
         if pricing.currency != self.currency:
             self.currency = pricing.currency
             self.totals = {}
+            self.since = {}
         at = at.astimezone(UTC)
         for direction in _DIRECTIONS:
             prices = direction.prices(pricing)
             for register, tariff in _registers(direction.register, counters_wh, by_tariff):
                 wh = counters_wh[register]
                 energy_wh = self._gone_on(register, wh, at)
+                if direction.key not in self.totals:
+                    self._begin(direction.key, pricing, prices, tariff, at)
                 if not prices.any or energy_wh == 0:
                     self._counted[register] = _Counted(wh, at)
                     continue
                 self._price(direction.key, pricing, prices, register, tariff, energy_wh, at)
             self._pass_over(direction.register, counters_wh, at, by_tariff)
+        for key in self.totals:
+            self.since.setdefault(key, at)
 
     def _pass_over(
         self, total: str, counters_wh: Mapping[str, float], at: datetime, by_tariff: bool
@@ -125,6 +140,14 @@ class Costs:
                 self._counted[register] = _Counted(counters_wh[register], at)
             elif (register == total) != (total in used):
                 self._counted.pop(register, None)
+
+    def _begin(
+        self, key: str, pricing: Pricing, prices: Prices, tariff: int | None, at: datetime
+    ) -> None:
+        """Let a total stand at 0 from when a price is known; an old preset's may never be."""
+        in_force = pricing.tariff_at(at) if tariff is None else tariff
+        if prices.price(in_force, at, pricing.zone) is not None:
+            self.totals[key] = Decimal(0)
 
     def _gone_on(self, register: str, wh: float, at: datetime) -> float:
         """Return what a counter has gone on, over a roll-over too; 0 where it begins."""

@@ -93,6 +93,8 @@ class Tariff:
     export_price: Decimal | None = None
     costs: Mapping[str, Decimal] = field(default_factory=dict)
     """The totals of ``costs.Costs``."""
+    costs_since: Mapping[str, datetime | None] = field(default_factory=dict)
+    """When each of them began at nothing, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ async def async_missing(hass: HomeAssistant, entry: ConfigEntry) -> Proposal | N
     if connection is None:
         return None
     if not is_there(sources, connection.stat_energy_from):
-        return Proposal(connection, len(sources))
+        is_chosen = _is_chosen(manager, connection)
+        return None if is_chosen else Proposal(connection, len(sources))
     lacking = _lacking(sources, connection)
     if lacking is None:
         return None
@@ -212,6 +213,20 @@ def _completed(sources: Sequence[SourceType], proposal: Proposal) -> list[Source
         cast("SourceType", {**source, **money}) if _is_of(source, connection) else source
         for source in sources
     ]
+
+
+def _is_chosen(manager: EnergyManager, connection: GridConnection) -> bool:
+    """Whether somebody has made the meter something else: solar, a battery, a device's."""
+    if manager.data is None:
+        return False
+    named = {
+        statistic
+        for source in manager.data["energy_sources"]
+        for field in _ENERGY_OF_MONEY.values()
+        if isinstance(statistic := source.get(field), str)
+    }
+    named |= {device["stat_consumption"] for device in manager.data["device_consumption"]}
+    return not named.isdisjoint({connection.stat_energy_from, connection.stat_energy_to})
 
 
 def _sources(manager: EnergyManager) -> list[SourceType]:

@@ -6,7 +6,8 @@ It is looked through once a minute. Must not know MQTT or ciphers, nor how somet
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,6 +30,8 @@ CLOCK_OFF_S: Final = 30
 """A tariff may change at a wrong moment then, and a request is refused for its age at 10 s."""
 CLOCK_OFF_REVIEWS: Final = 3
 """So many frames, a minute apart: a broker that was away hands late frames over all at once."""
+PRICE_GONE_REVIEWS: Final = 10
+"""So many minutes a sensor may take to come back when its integration is loaded anew."""
 OLDEST_SOFTWARE: Final = (0, 1)
 """Of a node: older ones push what this version no longer understands."""
 
@@ -56,6 +59,8 @@ class Situation:
     """The meter says so itself."""
     protocol: str | None = None
     software: str | None = None
+    prices_gone: tuple[str, ...] = ()
+    """Price-now sensors (entity ids) that have not been there for several reviews."""
     totals_fell: bool = False
     misses_energy_dashboard: bool = False
 
@@ -103,6 +108,10 @@ def _software_old(situation: Situation) -> Placeholders | None:
     return {"software": situation.software, "wanted": wanted}
 
 
+def _price_gone(situation: Situation) -> Placeholders | None:
+    return {"sensor": ", ".join(situation.prices_gone)} if situation.prices_gone else None
+
+
 PROBLEMS: Final = (
     Problem(key="channel_silent", holds=_when(_is_silent)),
     Problem(key="clock_invalid", holds=_when(lambda situation: situation.clock_invalid)),
@@ -112,6 +121,7 @@ PROBLEMS: Final = (
         holds=_when(lambda situation: situation.misses_energy_dashboard),
         is_fixable=True,
     ),
+    Problem(key="price_sensor_gone", holds=_price_gone),
     Problem(key="software_old", holds=_software_old),
     Problem(key=TOTAL_FELL, holds=_when(lambda situation: situation.totals_fell), is_fixable=True),
 )
@@ -131,6 +141,7 @@ class Watch:
         self._meter = coordinator
         self._raised: set[str] = set()
         self._frames_off = 0
+        self._prices_gone: Counter[str] = Counter()  # in how many reviews in a row
         self._judged: datetime | None = None  # the frame whose clock was looked at last
         self._stopped = False
         self._cancel = async_track_time_interval(hass, self._async_review, REVIEW_EVERY)
@@ -188,9 +199,14 @@ class Watch:
             clock_invalid=bool((status or 0) & ClockStatus.INVALID_VALUE),
             protocol=meter.list_name,
             software=meter.software,
+            prices_gone=self._gone_for_long(meter.tariffs.missing_prices),
             totals_fell=bool(meter.fallen),
             misses_energy_dashboard=misses_energy_dashboard,
         )
+
+    def _gone_for_long(self, missing: Sequence[str]) -> tuple[str, ...]:
+        self._prices_gone = Counter({one: self._prices_gone[one] + 1 for one in missing})
+        return tuple(one for one in missing if self._prices_gone[one] >= PRICE_GONE_REVIEWS)
 
     def _clock_off_s(self) -> float | None:
         """Return how far the clock is off, where it was in each of the last reviews of a frame."""

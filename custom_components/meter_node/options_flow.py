@@ -1,7 +1,7 @@
 """The options of a meter: scale, tariff, prices, capacity and fuse; nothing is kept half.
 
-Two forms, since how many prices are asked for depends on the tariff that was chosen. Must not know
-what prices and rules are for.
+Two forms, since how many prices are asked for depends on the tariff that was chosen, and a third
+one where the scale is another. Must not know what prices and rules are for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from homeassistant.config_entries import (
     ConfigFlowResult,
     OptionsFlowWithReload,
 )
-from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, UnitOfElectricCurrent, UnitOfPower
+from homeassistant.const import (
+    ATTR_UNIT_OF_MEASUREMENT,
+    Platform,
+    UnitOfElectricCurrent,
+    UnitOfPower,
+)
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.selector import (
@@ -31,6 +36,7 @@ from homeassistant.helpers.selector import (
 )
 from homeassistant.util import dt as dt_util
 
+from . import scale
 from .channel import presets
 from .channel.activity_calendar import ActivityCalendar
 from .channel.kamstrup_v0001 import SCALER_PROFILES
@@ -46,10 +52,13 @@ from .const import (
     CONF_IMPORT_SPOT,
     CONF_MAIN_FUSE,
     CONF_SCALER_PROFILE,
+    CONF_SYSTEM_TITLE,
     CONF_TARIFF_PRESET,
+    DOMAIN,
 )
 from .coordinator import MeterNodeCoordinator
 from .pricing import MINOR_UNITS, UnitError, unit_factor
+from .store import async_get_store
 
 SECTION_SCALE = "scale"
 SECTION_TARIFF = "tariff"
@@ -58,10 +67,14 @@ SECTION_IMPORT = "import"
 SECTION_EXPORT = "export"
 
 TARIFFS_WITHOUT_CALENDAR = 4
-"""So many prices are asked for while the meter's calendar is not known: few have more tariffs."""
+"""So many prices are asked for while the meter's calendar is not known, and those that are given
+already: few have more tariffs."""
 
 _ALWAYS_CHOSEN = frozenset({CONF_IMPORT_PRICES, CONF_EXPORT_PRICES})
 """What stands in the options once they were submitted: a fuse that lacks then was emptied."""
+
+_SHOWN = ("import_active_energy", "export_active_energy")
+_WH_A_KWH = 1000
 
 _DIRECTIONS = (
     (SECTION_IMPORT, CONF_IMPORT_PRICES, CONF_IMPORT_SPOT),
@@ -112,7 +125,9 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
             typed = _flat(user_input)
             if CONF_CAPACITY_LIMIT in typed and CONF_CAPACITY_PRESET not in typed:
                 errors[SECTION_CAPACITY] = "limit_without_rule"
-            else:
+            if self._exponent(typed) and self._is_rescaling:
+                errors[SECTION_SCALE] = "rescaling"
+            if not errors:
                 self._chosen = dict(typed)
                 return await self.async_step_prices()
         is_new = not self.config_entry.options.keys() & _ALWAYS_CHOSEN
@@ -126,8 +141,8 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
         sections: dict[vol.Marker, Any] = {}
         if CONF_SCALER_PROFILE in self.config_entry.options:
             default = typed[CONF_SCALER_PROFILE]
-            scale = {vol.Required(CONF_SCALER_PROFILE, default=default): PROFILE}
-            sections[vol.Required(SECTION_SCALE)] = section(vol.Schema(scale))
+            fields = {vol.Required(CONF_SCALER_PROFILE, default=default): PROFILE}
+            sections[vol.Required(SECTION_SCALE)] = section(vol.Schema(fields))
         tariff = {
             _optional(CONF_TARIFF_PRESET, typed): self._presets(
                 lambda preset: preset.calendar.tariffs > 1
@@ -171,7 +186,8 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
             typed = _prices_from(user_input)
             errors = self._errors(typed, choices, tariffs, currency)
             if not errors:
-                return self.async_create_entry(data={**self._chosen, **typed})
+                self._chosen = self._with_hidden(typed, choices)
+                return await self.async_step_rescale()
         return self.async_show_form(
             step_id="prices",
             data_schema=_schema_of_prices(typed, tariffs, currency),
@@ -181,6 +197,20 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
                 "tariffs": ", ".join(self._described(tariff, choices) for tariff in tariffs),
             },
         )
+
+    def _with_hidden(self, typed: Mapping[str, Any], choices: Choices) -> dict[str, Any]:
+        """Return the options: prices of tariffs that the meter's own calendar lacks now stay.
+
+        Where all that was asked for was emptied, no price is wanted.
+        """
+        options, before = {**self._chosen, **typed}, self.config_entry.options
+        if choices.tariff_preset is None and CONF_TARIFF_PRESET not in before:
+            asked = {str(tariff) for tariff in self._tariffs(choices)}
+            for _, prices, _ in _DIRECTIONS:
+                known: Mapping[str, float] = before.get(prices, {}) if typed[prices] else {}
+                hidden = {tariff: known[tariff] for tariff in known.keys() - asked}
+                options[prices] = dict(sorted((hidden | typed[prices]).items()))
+        return options
 
     def _errors(
         self, typed: Mapping[str, Any], choices: Choices, tariffs: range, currency: str
@@ -214,7 +244,14 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
         calendar = self._calendar(choices)
         if calendar is not None:
             return range(1, calendar.tariffs + 1)
-        return range(1, 2 if choices.is_bridged else TARIFFS_WITHOUT_CALENDAR + 1)
+        if choices.is_bridged:
+            return range(1, 2)
+        priced = (
+            int(tariff)
+            for _, prices, _ in _DIRECTIONS
+            for tariff in self.config_entry.options.get(prices, ())
+        )
+        return range(1, max(TARIFFS_WITHOUT_CALENDAR, *priced, 0) + 1)
 
     def _calendar(self, choices: Choices) -> ActivityCalendar | None:
         if choices.tariff_preset is not None:
@@ -233,6 +270,53 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
         name = f"T{tariff} {text.da if self.hass.config.language == 'da' else text.en}"
         price = preset.price_of(tariff, dt_util.now().date())
         return name if price is None else f"{name} ({price / MINOR_UNITS})"
+
+    # --- another scale -------------------------------------------------------------------------
+
+    async def async_step_rescale(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Where the scale is another, show what becomes of what was counted, and have it agreed."""
+        exponent = self._exponent(self._chosen)
+        record = (await async_get_store(self.hass)).records.get(
+            self.config_entry.data[CONF_SYSTEM_TITLE]
+        )
+        if user_input is not None or not exponent or record is None or not record.totals:
+            return self.async_create_entry(data=self._chosen)
+        lines = [
+            f"- {self._name(key)}: {wh / _WH_A_KWH:.3f} → "
+            f"{scale.scaled(wh, exponent) / _WH_A_KWH:.3f} kWh"
+            for key, wh in record.totals.items()
+            if key in _SHOWN
+        ]
+        return self.async_show_form(
+            step_id="rescale",
+            data_schema=vol.Schema({}),
+            description_placeholders={
+                "factor": f"{'×' if exponent > 0 else '÷'} {10 ** abs(exponent)}",
+                "totals": "\n".join(lines),
+            },
+            last_step=True,
+        )
+
+    def _exponent(self, chosen: Mapping[str, Any]) -> int:
+        """Return by which power of ten energy would be greater."""
+        before = self.config_entry.options.get(CONF_SCALER_PROFILE)
+        after = chosen.get(CONF_SCALER_PROFILE)
+        return 0 if before is None or after is None else scale.exponent_between(before, after)
+
+    @property
+    def _is_rescaling(self) -> bool:
+        """Whether statistics are half in another scale: one is enough at a time."""
+        rescaling = None if self._meter is None else self._meter.rescaling
+        return rescaling is not None and rescaling.since_s is not None
+
+    def _name(self, key: str) -> str:
+        entity_id = er.async_get(self.hass).async_get_entity_id(
+            Platform.SENSOR, DOMAIN, f"{self.config_entry.unique_id}_{key}"
+        )
+        state = self.hass.states.get(entity_id) if entity_id else None
+        return key if state is None else state.name
 
     # --- the meter as it runs ------------------------------------------------------------------
 

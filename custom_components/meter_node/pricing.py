@@ -69,16 +69,20 @@ class SpotPrices:
         self._since: list[datetime] = []
         self._prices: list[Decimal | None] = []
 
-    def heard(self, moment: datetime, price: Decimal | None) -> None:
-        """Take the price in force from a moment on; None: it is not known from then on."""
+    def heard(self, moment: datetime, price: Decimal | None) -> bool:
+        """Take the price in force from a moment on; None: it is not known from then on.
+
+        Returns whether it is another than before.
+        """
         if self._prices and self._prices[-1] == price:
-            return
+            return False
         self._since.append(moment)
         self._prices.append(price)
         # The one in force at the edge is still wanted.
         old = bisect_right(self._since, moment - SPOT_KEPT) - 1
         if old > 0:
             del self._since[:old], self._prices[:old]
+        return True
 
     def at(self, moment: datetime) -> Decimal | None:
         """Return the price that was in force at a moment, None where it is not known."""

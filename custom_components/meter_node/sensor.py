@@ -329,6 +329,7 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
         super().__init__(coordinator, description)
         self._value_fn = description.value_fn
         self._attributes_fn = description.attributes_fn
+        self._since_fn = description.since_fn
         self._shares_context = description.state_class is not None
         if description.unit_fn is not None:
             self._attr_native_unit_of_measurement = description.unit_fn(coordinator.data)
@@ -346,6 +347,10 @@ class MeterNodeSensor(MeterNodeValueEntity, SensorEntity):
         value = self._value_fn(data)
         is_new = value != self._value
         self._value = value
+        if self._since_fn is not None:
+            since = self._since_fn(data)
+            is_new = is_new or since != self._attr_last_reset
+            self._attr_last_reset = since
         if self._attributes_fn is not None:
             attributes = self._attributes_fn(data)
             is_new = is_new or attributes != self._attr_extra_state_attributes

@@ -22,4 +22,6 @@ class MeterNodeSensorDescription(SensorEntityDescription, MeterNodeDescription):
     value_fn: Callable[[MeterData], Value]
     unit_fn: Callable[[MeterData], str | None] | None = None
     """Where the unit is not the same for everybody: money."""
+    since_fn: Callable[[MeterData], datetime | None] | None = None
+    """When a total began at nothing: statistics begin another cycle with another moment."""
     attributes_fn: Callable[[MeterData], dict[str, Any]] | None = None

@@ -41,7 +41,7 @@ class MeterRecord:
     keys: str
     """Their fingerprint: counters are counted anew with new keys."""
     scaler_profile: str
-    """Totals in another scale are no measure for the ones to come."""
+    """In which power of ten the totals are kept."""
     highest: int | None = None
     digest: str = ""
     plain: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +66,8 @@ class MeterRecord:
     """See ``costs``."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """See ``capacity``."""
+    rescale: dict[str, Any] = field(default_factory=dict)
+    """What statistics lack after a change of scale: see ``scale``."""
 
     def with_keys(self, keys: str, highest: int | None, digest: str) -> Self:
         """Return it for other keys of the same meter: what was measured and paid goes on.

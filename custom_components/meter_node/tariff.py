@@ -23,7 +23,12 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers.event import async_track_point_in_time, async_track_state_change_event
+from homeassistant.helpers.entity_registry import EventEntityRegistryUpdatedData
+from homeassistant.helpers.event import (
+    async_track_entity_registry_updated_event,
+    async_track_point_in_time,
+    async_track_state_change_event,
+)
 from homeassistant.util import dt as dt_util
 
 from . import calendar_time
@@ -34,6 +39,7 @@ from .channel.axdr import Value
 from .channel.presets import Preset
 from .channel.typed import TypeMismatchError
 from .choices import Choices
+from .const import CONF_EXPORT_SPOT, CONF_IMPORT_SPOT
 from .costs import Costs
 from .data import States, Tariff
 from .log_entries import NewEntry
@@ -95,7 +101,7 @@ class Tariffs:
         self._told_refusal = False
         self._told_units: set[str] = set()
         self._cancel_timer: CALLBACK_TYPE | None = None
-        self._leave_spot: CALLBACK_TYPE | None = None
+        self._leave_spots: list[CALLBACK_TYPE] = []
         self._use(self._kept_calendar())
         if self.pricing is None:  # what is used meanwhile is nobody's to price later
             record.costs.pop("counted", None)
@@ -107,6 +113,11 @@ class Tariffs:
         """The prices, None where nothing is known of any."""
         known = self._pricing.imported.any or self._pricing.exported.any
         return self._pricing if known else None
+
+    @property
+    def priced(self) -> tuple[bool, bool]:
+        """Whether there is anything to price import by, and export."""
+        return self._pricing.imported.any, self._pricing.exported.any
 
     def label(self, tariff: int) -> str:
         """Return a tariff's name in the user's language, its number where it has no name."""
@@ -137,6 +148,7 @@ class Tariffs:
             pricing.imported.price(priced, moment, self._zone),
             pricing.exported.price(priced, moment, self._zone),
             dict(self.costs.totals),
+            dict(self.costs.since),
         )
 
     def _use(self, calendar: ActivityCalendar | None) -> None:
@@ -167,23 +179,16 @@ class Tariffs:
     @callback
     def async_start(self) -> None:
         """Follow the clock and the price-now sensors."""
-        followed = self._followed()
-        for entity_id in followed:
-            if (state := self._hass.states.get(entity_id)) is not None:
-                self._hear_price(entity_id, state, state.last_changed)
-        if followed:
-            self._leave_spot = async_track_state_change_event(
-                self._hass, list(followed), self._on_price
-            )
+        self._follow()
         self._look_ahead()
 
     @callback
     def async_stop(self) -> None:
         """Follow nothing any more."""
-        for leave in (self._cancel_timer, self._leave_spot):
-            if leave is not None:
-                leave()
-        self._cancel_timer = self._leave_spot = None
+        if self._cancel_timer is not None:
+            self._cancel_timer()
+            self._cancel_timer = None
+        self._leave_prices()
         if self._asking is not None:
             self._asking.cancel()
 
@@ -205,6 +210,30 @@ class Tariffs:
         self._look_ahead()
         self._turned()
 
+    def _follow(self) -> None:
+        """Hear what the price-now sensors say now and from now on, whatever they are called."""
+        followed = self._followed()
+        for entity_id in followed:
+            if (state := self._hass.states.get(entity_id)) is not None:
+                self._hear_price(entity_id, state, state.last_changed)
+        if followed:
+            self._leave_spots = [
+                async_track_state_change_event(self._hass, list(followed), self._on_price),
+                async_track_entity_registry_updated_event(
+                    self._hass, list(followed), self._on_registry
+                ),
+            ]
+
+    def _leave_prices(self) -> None:
+        for leave in self._leave_spots:
+            leave()
+        self._leave_spots = []
+
+    @property
+    def missing_prices(self) -> list[str]:
+        """The price-now sensors (entity ids) that Home Assistant does not know now."""
+        return [one for one in self._followed() if self._hass.states.get(one) is None]
+
     def _followed(self) -> Mapping[str, list[SpotPrices]]:
         """Return the price-now sensors, with what is told by each: one may serve both ways."""
         found: dict[str, list[SpotPrices]] = {}
@@ -217,11 +246,29 @@ class Tariffs:
         return found
 
     @callback
-    def _on_price(self, event: Event[EventStateChangedData]) -> None:
-        self._hear_price(event.data["entity_id"], event.data["new_state"], event.time_fired)
+    def _on_registry(self, event: Event[EventEntityRegistryUpdatedData]) -> None:
+        """Go on with a price-now sensor that was given another name, and keep that name."""
+        if event.data["action"] != "update" or "old_entity_id" not in event.data:
+            return
+        before, after = event.data["old_entity_id"], event.data["entity_id"]
+        options = {**self._entry.options}
+        for option in (CONF_IMPORT_SPOT, CONF_EXPORT_SPOT):
+            if options.get(option) == before:
+                options[option] = after
+        self._choices = Choices.of(options)
+        self._hass.config_entries.async_update_entry(self._entry, options=options)
+        self._leave_prices()
+        self._follow()
         self._turned()
 
-    def _hear_price(self, entity_id: str, state: State | None, moment: datetime) -> None:
+    @callback
+    def _on_price(self, event: Event[EventStateChangedData]) -> None:
+        entity_id = event.data["entity_id"]
+        if self._hear_price(entity_id, event.data["new_state"], event.time_fired):
+            self._turned()
+
+    def _hear_price(self, entity_id: str, state: State | None, moment: datetime) -> bool:
+        """Take what a price-now sensor says; return whether it is another price."""
         price = None
         if state is not None:
             unit = state.attributes.get(ATTR_UNIT_OF_MEASUREMENT)
@@ -236,8 +283,8 @@ class Tariffs:
                         unit,
                         self._pricing.currency,
                     )
-        for spot in self._followed()[entity_id]:
-            spot.heard(moment, price)
+        is_other = [spot.heard(moment, price) for spot in self._followed()[entity_id]]
+        return any(is_other)
 
     # --- what the meter says -------------------------------------------------------------------
 
@@ -267,7 +314,9 @@ class Tariffs:
     @callback
     def ask_if_due(self, asker: Asks | None) -> None:
         """Ask the meter for its calendar: at first, each day, and when it seems to be another."""
-        if asker is None or self._choices.tariff_preset is not None or self._asking is not None:
+        if asker is None or self._choices.tariff_preset is not None:
+            return
+        if self._asking is not None and not self._asking.done():
             return
         now = dt_util.utcnow()
         if self._ask_at is not None and now < self._ask_at:
@@ -285,8 +334,6 @@ class Tariffs:
             self._told_refusal = True
             _LOGGER.log(level, "%s: no calendar was read: %s", self._entry.title, error)
             return
-        finally:
-            self._asking = None
         self._asked_at = dt_util.utcnow()
         self._ask_at = self._asked_at + ASK_EVERY
         self._told_refusal = False

@@ -57,6 +57,7 @@ def _total(key: str) -> MeterNodeSensorDescription:
         has_fn=lambda data: key in data.tariff.costs,
         unit_fn=lambda data: data.tariff.currency,
         value_fn=lambda data: _number(data.tariff.costs.get(key)),
+        since_fn=lambda data: data.tariff.costs_since.get(key),
     )
 
 

@@ -127,8 +127,9 @@ def run() -> Result:
     return Result("history", figures, rows, missed)
 
 
-async def _bench(folder: Path) -> tuple[_Site, *tuple[dict[str, Rows], ...]]:
-    site = _Site(folder, *ports.free_ports(2))
+async def _bench(folder: Path) -> tuple[_Site, dict[str, Rows], dict[str, Rows], dict[str, Rows]]:
+    port, broker_port = ports.free_ports(2)
+    site = _Site(folder, port, broker_port)
     await _simulate(site, FIRST_START, MONTH_DAYS)
     # The hour that ends while Home Assistant is there is compiled live, and rewritten.
     live = FIRST_START + timedelta(seconds=60)
@@ -152,7 +153,15 @@ async def _simulate(site: _Site, now: datetime, days: int) -> None:
     async with Children(site.folder / "logs", faketime.environment(now)) as children:
         if site.meter is None:
             await _prepare(site, children)
-        command = [_METER_NODE, "simulate", "--data-dir", site.data, "--days", str(days), "--json"]
+        command: list[str | Path] = [
+            _METER_NODE,
+            "simulate",
+            "--data-dir",
+            site.data,
+            "--days",
+            str(days),
+            "--json",
+        ]
         document = json.loads(await children.run("simulate", command))
         if not document["ok"]:
             site.faults.append(f"the simulated past is not complete: {document['reason']}")
@@ -188,8 +197,9 @@ async def _live(site: _Site, part: str, now: datetime, filled_to: datetime) -> d
             site.port,
             site.broker_port,
             site.home,
+            meters.ZONE,
             [site.meter],
-            [site.meter],
+            [],
         )
         await children.start("node", [_METER_NODE, "run", "--data-dir", site.data])
         async with Client(site.port) as client:

@@ -27,7 +27,7 @@ from scripts.benches import homeassistant_street as street
 from scripts.benches import strangers
 from scripts.benches.result import Result
 from scripts.benches.strangers import ROOT
-from scripts.demonstration import broker, ports, storage
+from scripts.demonstration import broker, meters, ports, storage
 from scripts.demonstration.storage import Entry
 
 METERS = 1000
@@ -209,7 +209,7 @@ def _write(folder: Path, port: int, http: int, *, recorder: bool) -> None:
             "authentication_key": street.KEYS.authentication.hex(),
         }
         entries.append(Entry("meter_node", f"Meter {number}", data, unique_id=title))
-    storage.write(folder, http, entries, [])
+    storage.write(folder, http, meters.ZONE, entries, [])
 
 
 def _worker(name: str, *arguments: object) -> list[str]:

@@ -31,7 +31,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/demo",
-        description="Two simulated meters, a real meter's captured frame, a broker and Home "
+        description="Three simulated meters, a real meter's captured frame, a broker and Home "
         "Assistant with everything configured, on this machine alone. Ctrl-C ends all of it.",
     )
     parser.add_argument(

@@ -43,8 +43,11 @@ def _missing(view: View) -> Iterator[str]:
         yield f"unavailable: {', '.join(view.unavailable)}"
 
 
-async def faults(client: Client, view: View) -> list[str]:
-    """Return what is wrong although everything was seen."""
+async def faults(client: Client, view: View, *, has_statistics: bool) -> list[str]:
+    """Return what is wrong although everything was seen.
+
+    With ``has_statistics`` the Energy dashboard has to have what it names, too.
+    """
     found = []
     if view.lowest_import_kwh is not None and view.lowest_import_kwh < CAPTURED_IMPORT_KWH:
         found.append(f"the real meter's import went back to {view.lowest_import_kwh} kWh")
@@ -55,7 +58,7 @@ async def faults(client: Client, view: View) -> list[str]:
     ]
     found += await _relay_faults(client)
     found += await _dashboard_faults(client)
-    found += await _energy_faults(client)
+    found += await _energy_faults(client, frozenset() if has_statistics else _NOT_YET)
     return found
 
 
@@ -89,12 +92,12 @@ async def _dashboard_faults(client: Client) -> list[str]:
     return []
 
 
-async def _energy_faults(client: Client) -> list[str]:
+async def _energy_faults(client: Client, borne: frozenset[str]) -> list[str]:
     """Have Home Assistant judge the energy preferences."""
     answer = await client.ask("energy/validate")
     return [
         f"energy: {issue['type']}: {issue['affected_entities']}"
         for source in answer["energy_sources"]
         for issue in source
-        if issue["type"] not in _NOT_YET
+        if issue["type"] not in borne
     ]

@@ -1,4 +1,4 @@
-"""The demonstration's three meters: two simulated ones, and a real one's captured frame.
+"""The demonstration's four meters: three simulated ones, and a real one's captured frame.
 
 Written and started by the node's own command line, as a homeowner would. Must not know Home
 Assistant.
@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 
@@ -36,6 +37,8 @@ CAPTURE = "omnipower_3p_dk_ciphered"
 CAPTURED_IMPORT_KWH = 866.636
 CAPTURED_VOLTAGES_V = (224, 223, 223)
 
+ZONE = ZoneInfo("Europe/Copenhagen")
+"""The meters' local time, if nothing else is asked for."""
 PAST_DAYS = 31
 """Thirty whole ones, whenever the demonstration is started."""
 CREDIT_WH = 50_000
@@ -56,7 +59,7 @@ model = "382M"
 breaker = true
 relays = 2
 push_interval_s = 10
-time_zone = "Europe/Copenhagen"
+time_zone = "{zone}"
 tariff = "denmark_n1"
 [meter.parameters]
 # a water heater in the low tariff, lamps by a table
@@ -72,13 +75,28 @@ latitude_deg = {latitude_deg:.1f}
 longitude_deg = {longitude_deg:.1f}
 seed = 1
 
+# The same sun and the same seed: what the roof gives, of which the house exports what it does not
+# use. It hangs beside the inverter, with the least that a house may use: a garage.
+[[meter]]
+name = "roof"
+model = "382M"
+push_interval_s = 10
+time_zone = "{zone}"
+[meter.source]
+kind = "simulated"
+solar_peak_w = 6000
+annual_consumption_kwh = 500
+latitude_deg = {latitude_deg:.1f}
+longitude_deg = {longitude_deg:.1f}
+seed = 1
+
 [[meter]]
 name = "apartment"
 model = "162M"
 breaker = true
 relays = 1
 push_interval_s = 10
-time_zone = "Europe/Copenhagen"
+time_zone = "{zone}"
 [meter.parameters.credit]
 enabled = true
 [meter.parameters.limiter]
@@ -120,13 +138,16 @@ class Meter:
     simulated: bool
     what: str
     """What it is, for the table."""
+    has_prices: bool = False
+    """Whether its energy is priced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meters:
-    """The three meters with the names on the broker of the two processes that speak for them."""
+    """The four meters with the names on the broker of the two processes that speak for them."""
 
     house: Meter
+    roof: Meter
     apartment: Meter
     real: Meter
     node: str
@@ -134,7 +155,7 @@ class Meters:
 
     def __iter__(self) -> Iterator[Meter]:
         """Yield the meters."""
-        return iter((self.house, self.apartment, self.real))
+        return iter((self.house, self.roof, self.apartment, self.real))
 
 
 def sunny_place(now: datetime) -> tuple[float, float]:
@@ -148,13 +169,27 @@ def sunny_place(now: datetime) -> tuple[float, float]:
     return declination_deg + 30, (longitude_deg + 180) % 360 - 180
 
 
-async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
+def sunny_zone(now: datetime) -> ZoneInfo:
+    """Return a zone whose clocks say about noon at that place, as in summer time."""
+    _, longitude_deg = sunny_place(now)
+    east_h = round(longitude_deg / 15) + 1
+    return ZoneInfo(f"Etc/GMT{-east_h:+d}")  # the names of these have their sign turned round
+
+
+async def prepare(
+    children: Children, folder: Path, line_port: int, zone: ZoneInfo = ZONE
+) -> Meters:
     """Write the configurations, have the keys made, and return the meters. Raises ChildError."""
     node, bridge = folder / "node", folder / "bridge"
     latitude_deg, longitude_deg = sunny_place(datetime.now(UTC))
     _write(
         node,
-        _NODE.format(latitude_deg=latitude_deg, longitude_deg=longitude_deg, week=list(range(7))),
+        _NODE.format(
+            latitude_deg=latitude_deg,
+            longitude_deg=longitude_deg,
+            week=list(range(7)),
+            zone=zone,
+        ),
     )
     _write(bridge, _BRIDGE.format(host=LOOPBACK, port=line_port))
     await asyncio.gather(
@@ -165,17 +200,25 @@ async def prepare(children: Children, folder: Path, line_port: int) -> Meters:
     )
     if not (node / "store.sqlite").exists():
         await _meter_the_past(children, node)
-    house, apartment = await asyncio.gather(
+    house, roof, apartment = await asyncio.gather(
         pair(
             children,
             node,
             "house",
             "House",
             "simulated 382M: three phases, 6 kW of solar, two relays, a month behind it",
+            prices=True,
+        ),
+        pair(
+            children,
+            node,
+            "roof",
+            "Roof",
+            "simulated 382M beside the inverter of the house's solar",
         ),
         pair(children, node, "apartment", "Apartment", "simulated 162M: one phase, prepaid"),
     )
-    return Meters(house, apartment, _captured(), _name_of(node), _name_of(bridge))
+    return Meters(house, roof, apartment, _captured(), _name_of(node), _name_of(bridge))
 
 
 def connect(folder: Path, port: int, node: User, bridge: User, display_port: int) -> None:
@@ -239,19 +282,25 @@ async def start_line(children: Children, port: int, *, continued: bool) -> Child
 
 
 async def _meter_the_past(children: Children, data: Path) -> None:
-    """Let the house have a month behind it."""
-    days = str(PAST_DAYS)
-    await children.run(
-        "simulate",
-        [_METER_NODE, "simulate", "--data-dir", data, "--meter", "house", "--days", days, "--json"],
-    )
+    """Let the house and its roof have a month behind them."""
+    for meter in ("house", "roof"):
+        await children.run(
+            f"simulate {meter}",
+            [
+                *(_METER_NODE, "simulate", "--data-dir", data, "--meter", meter),
+                *("--days", str(PAST_DAYS), "--json"),
+            ],
+        )
 
 
-async def pair(children: Children, data: Path, name: str, shown: str, what: str) -> Meter:
+async def pair(
+    children: Children, data: Path, name: str, shown: str, what: str, *, prices: bool = False
+) -> Meter:
     """Pair anew at each start: what an earlier one had is revoked. ``shown``: its device's name."""
 
     async def run(*options: str) -> dict[str, Any]:
-        command = [_METER_NODE, "pair", "--data-dir", data, "--meter", name, "--json", *options]
+        command: list[str | Path] = [_METER_NODE, "pair", "--data-dir", data]
+        command += ["--meter", name, "--json", *options]
         answer: dict[str, Any] = json.loads(await children.run(f"pair {name}", command))
         return answer
 
@@ -259,7 +308,9 @@ async def pair(children: Children, data: Path, name: str, shown: str, what: str)
         await run("--revoke", pairing)
     made = await run()
     data_of_entry = {key: made[key] for key in _PAIRED} | {"pairing_name": made["name"]}
-    return Meter(shown, made["system_title"], data_of_entry, simulated=True, what=what)
+    return Meter(
+        shown, made["system_title"], data_of_entry, simulated=True, what=what, has_prices=prices
+    )
 
 
 def _captured() -> Meter:

@@ -6,10 +6,13 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from . import photographer, stage
+from . import meters, past, photographer, stage
 from .client import Client, ClientError
 from .life import folder_for, until_done
 from .meters import ROOT
@@ -20,27 +23,26 @@ from .progress import fail, say, show_log
 from .storage import DASHBOARD
 
 IMAGES = ROOT / "docs" / "images"
-_AFTER_THE_HOUR_S = 90.0
-"""Home Assistant has the first energy statistics a moment after a full hour, and not before."""
-_CAPTURE_PATIENCE_S = 20.0
-_STILL_THERE_S = 20.0
+_GRAPHS_S = 540.0
+"""The graphs of the page show the last minutes: so long after the start they are full."""
+_REPAIR_WITHIN_S = 150.0
+"""It is looked for once a minute."""
+_STILL_THERE_S = 10.0
+_RELAY = "switch.house_load_relay_2"
+_SUBMIT = ("dialog-data-entry-flow", "ha-button[slot=primaryAction]")
+_NARROW_SIDE = (("dockedSidebar", '"auto"'),)
+_YESTERDAY = (*_NARROW_SIDE, ("energy-default-period-_energy_dashboard", "yesterday"))
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(
         prog="scripts/photograph",
-        description="Starts the demonstration on free ports, with one meter not set up yet, and "
-        "takes pictures of set-up, dashboard, device page, Energy dashboard and its repair.",
+        description="Starts the demonstration on free ports as it is in the first minutes, has the "
+        "house's month filled, and takes pictures of set-up, repair, dashboard, prices, device "
+        "page and Energy dashboard (ten minutes).",
     )
     parser.add_argument("--into", type=Path, default=IMAGES, help="folder (docs/images)")
-    parser.add_argument(
-        "--wait",
-        type=float,
-        metavar="SECONDS",
-        help="how long the graphs may grow first (default: until after the next full hour, when "
-        "the Energy page has something to show, and a quarter of an hour at least)",
-    )
     arguments = parser.parse_args()
     if missing := photographer.missing_programs():
         fail(f"missing: {' and '.join(missing)}")
@@ -48,21 +50,15 @@ def main() -> int:
         return 1
     with folder_for(None) as folder:
         children = Children(folder / "logs")
-        wait_s = _until_the_hour() if arguments.wait is None else arguments.wait
-        work = _photograph(children, folder, arguments.into.resolve(), wait_s)
+        work = _photograph(children, folder, arguments.into.resolve())
         return asyncio.run(until_done(children, work))
 
 
-def _until_the_hour() -> float:
-    wait_s = 3600 - time.time() % 3600 + _AFTER_THE_HOUR_S
-    return wait_s if wait_s >= 900 else wait_s + 3600
-
-
-async def _photograph(children: Children, folder: Path, images: Path, wait_s: float) -> int:
+async def _photograph(children: Children, folder: Path, images: Path) -> int:
     [port] = free_ports(1)
     try:
         async with children, Client(port) as client:
-            await children.while_all_run(_take(children, folder, images, wait_s, port, client))
+            await children.while_all_run(_take_all(children, folder, images, port, client))
     except asyncio.CancelledError:
         return 1
     except (ChildError, ClientError) as error:
@@ -72,15 +68,34 @@ async def _photograph(children: Children, folder: Path, images: Path, wait_s: fl
     return 0
 
 
-async def _take(
-    children: Children, folder: Path, images: Path, wait_s: float, port: int, client: Client
+async def _take_all(
+    children: Children, folder: Path, images: Path, port: int, client: Client
 ) -> None:
-    running = await stage.begin(children, folder, port, client, say, first_minute=True)
-    await stage.show_real_meter(children, folder, running, say, _CAPTURE_PATIENCE_S)
-    say(f"letting the graphs grow for {wait_s / 60:.0f} min")
-    await _grow(client, wait_s)
-    pictures = await _pictures(client, images)
-    say(f"taking {len(pictures)} pictures (2 min)")
+    zone = meters.sunny_zone(datetime.now(UTC))
+    running = await stage.begin(children, folder, port, client, say, zone=zone, first_minutes=True)
+    graphs_at = time.monotonic() + _GRAPHS_S
+    say("waiting for the house's month of history and what it cost (up to six minutes)")
+    async for _ in past.until_filled(client, running.view, running.began, zone):
+        pass
+    await _have_events(client)
+    await _wait_for_repair(client)
+    say(f"letting the graphs grow for {max(graphs_at - time.monotonic(), 0):.0f} s more")
+    while time.monotonic() < graphs_at:
+        await asyncio.sleep(_STILL_THERE_S)
+        await client.ask("get_config")  # who is silent is let go of
+    await _take(children, folder, images, client, zone, await _pictures(client))
+
+
+async def _take(
+    children: Children,
+    folder: Path,
+    images: Path,
+    client: Client,
+    zone: ZoneInfo,
+    pictures: Sequence[Picture],
+) -> None:
+    pictures = [replace(picture, file=str(images / picture.file)) for picture in pictures]
+    say(f"taking {len(pictures)} pictures (20 s each)")
     await children.run(
         "photographer",
         [
@@ -89,6 +104,7 @@ async def _take(
             "-m",
             f"{__package__}.photographer",
             client.address,
+            str(zone),
             folder / "browser",
             *(picture.to_text() for picture in pictures),
         ],
@@ -97,41 +113,53 @@ async def _take(
         say(f"written: {picture.file}")
 
 
-async def _grow(client: Client, wait_s: float) -> None:
-    """Let that time go by, and answer Home Assistant, which lets go of who is silent."""
-    until = time.monotonic() + wait_s
-    while (left_s := until - time.monotonic()) > 0:
-        await asyncio.sleep(min(left_s, _STILL_THERE_S))
-        await client.ask("get_config")
+async def _have_events(client: Client) -> None:
+    """Switch a relay to and fro, and give it back to the meter, which writes it into its log."""
+    for action in ("turn_on", "turn_off"):
+        await client.act("switch", action, _RELAY)
+    await client.act(
+        "select", "select_option", "select.house_load_relay_2_control", option="automatic"
+    )
 
 
-async def _pictures(client: Client, images: Path) -> list[Picture]:
-    """Return what is taken; the repair, where there is one by now, after five minutes."""
+async def _wait_for_repair(client: Client) -> None:
+    async with asyncio.timeout(_REPAIR_WITHIN_S):
+        while not (await client.ask("repairs/list_issues"))["issues"]:
+            await asyncio.sleep(1)
+
+
+async def _pictures(client: Client) -> list[Picture]:
+    """Return what is taken, in the order in which a homeowner comes by."""
     devices = await client.ask("config/device_registry/list")
     [house] = [device["id"] for device in devices if device["name"] == "House"]
-    pictures = [
+    return [
         Picture(
             "/config/integrations/dashboard",
             "set-up.png",
             1200,
-            900,
+            800,
             (("ha-config-flow-card", "ha-button[appearance=filled]"),),
         ),
-        Picture(f"/{DASHBOARD}/house", "dashboard.png", 1500, 1640),
+        Picture(
+            "/config/repairs",
+            "repair.png",
+            1200,
+            960,
+            (("ha-config-repairs", "ha-list-item-button"),),
+            (_SUBMIT,),
+        ),
+        Picture(f"/{DASHBOARD}/house", "dashboard.png", 1680, 1640, remembered=_NARROW_SIDE),
+        Picture("/energy/electricity", "energy.png", 1400, 1560, remembered=_YESTERDAY),
+        Picture(
+            "/config/integrations/integration/meter_node",
+            "prices.png",
+            1000,
+            1460,
+            (("ha-config-entry-row", "ha-icon-button[slot=end]"), _SUBMIT),
+        ),
         Picture(f"/config/devices/device/{house}", "device.png", 1400, 1300),
-        Picture("/energy/electricity", "energy.png", 1400, 1180),
+        Picture(f"/{DASHBOARD}/house", "phone.png", 412, 915, is_phone=True),
     ]
-    if (await client.ask("repairs/list_issues"))["issues"]:
-        pictures.append(
-            Picture(
-                "/config/repairs",
-                "repair.png",
-                1200,
-                900,
-                (("ha-config-repairs", "ha-list-item-button"),),
-            )
-        )
-    return [replace(picture, file=str(images / picture.file)) for picture in pictures]
 
 
 if __name__ == "__main__":

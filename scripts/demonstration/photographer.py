@@ -60,6 +60,11 @@ class Picture:
     height: int
     clicks: tuple[tuple[str, ...], ...] = ()
     """Each by selectors, one within the other."""
+    then: tuple[tuple[str, ...], ...] = ()
+    """What is clicked after it was taken."""
+    remembered: tuple[tuple[str, str], ...] = ()
+    """What the browser is to remember of earlier visits (of its local storage)."""
+    is_phone: bool = False
 
     def to_text(self) -> str:
         """Return it as the photographer's process takes it."""
@@ -69,8 +74,9 @@ class Picture:
     def from_text(cls, text: str) -> Self:
         """Read what ``to_text`` wrote."""
         fields: dict[str, Any] = json.loads(text)
-        clicks = tuple(tuple(click) for click in fields.pop("clicks"))
-        return cls(**fields, clicks=clicks)
+        for name in ("clicks", "then", "remembered"):
+            fields[name] = tuple(tuple(one) for one in fields[name])
+        return cls(**fields)
 
 
 def missing_programs() -> list[str]:
@@ -96,28 +102,42 @@ def take(address: str, pictures: Sequence[Picture], profile: Path) -> None:
 
 
 def _take(browser: webdriver.Chrome, address: str, picture: Picture) -> None:
-    browser.set_window_size(picture.width, picture.height)
+    screen = {
+        "width": picture.width,
+        "height": picture.height,
+        "deviceScaleFactor": 1,
+        "mobile": picture.is_phone,
+    }
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    for name, value in picture.remembered:
+        browser.execute_script("localStorage.setItem(...arguments)", name, value)
     browser.get(address + picture.page)
     time.sleep(CARDS_S)
-    for click in picture.clicks:
-        missing = browser.execute_script(_FIND, list(click))  # type: ignore[no-untyped-call]
-        if missing is not None:
-            raise OSError(f"{picture.page}: there is no {missing} to click on")
-        time.sleep(_DIALOG_S)
+    _click(browser, picture.page, picture.clicks)
     file = Path(picture.file)
     file.parent.mkdir(parents=True, exist_ok=True)
     if not browser.save_screenshot(str(file)):
         raise OSError(f"{file} could not be written")
+    _click(browser, picture.page, picture.then)
+
+
+def _click(browser: webdriver.Chrome, page: str, clicks: Sequence[tuple[str, ...]]) -> None:
+    for click in clicks:
+        missing = browser.execute_script(_FIND, list(click))
+        if missing is not None:
+            raise OSError(f"{page}: there is no {missing} to click on")
+        time.sleep(_DIALOG_S)
 
 
 def main() -> int:
     """Take pictures as a process of its own, so that the browser can be ended with it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("address")
+    parser.add_argument("zone", help="in whose time the pages are shown")
     parser.add_argument("profile", type=Path, help="the browser's folder")
     parser.add_argument("pictures", nargs="+", type=Picture.from_text, help="JSON")
     arguments = parser.parse_args()
-    os.environ["TZ"] = "Europe/Copenhagen"  # a page shows its browser's time
+    os.environ["TZ"] = arguments.zone  # a page shows its browser's time
     take(arguments.address, arguments.pictures, arguments.profile)
     return 0
 

@@ -7,16 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import check, home_assistant, past, stage
+from . import bill, check, past, stage
 from .client import Client, ClientError
-from .meters import PAST_DAYS
+from .meters import ZONE
+from .past import Past
 from .ports import free_ports
 from .processes import ChildError, Children
 from .progress import fail, say, show_log
 from .view import View
 
-_LOOK_EVERY_S = 2.0
-_WHOLE_DAYS = PAST_DAYS - 1
 WITHIN_S = 180.0
 HISTORY_WITHIN_S = 400.0
 """Longer by the five minutes until Home Assistant has statistics to go on from."""
@@ -68,7 +67,7 @@ class _Proof:
         self.reason: str | None = None
         self._view: View | None = None
         self._history = history
-        self._history_days = 0
+        self._past = Past()
 
     async def collect(self, children: Children, folder: Path) -> None:
         """Go through the demonstration until all was seen; leave a reason where it is not good."""
@@ -80,26 +79,23 @@ class _Proof:
             say("waiting for the simulated meters' power to change and for the real one's import")
             await view.until(client, lambda: not check.missing(view))
             if self._history:
-                await self._wait_for_history(client, view)
+                await self._wait_for_history(client, running)
             say("all was seen; looking for faults")
-            faults = await check.faults(client, view)
+            faults = await check.faults(client, view, has_statistics=self._history)
             self.reason = "; ".join(faults) or None
 
-    async def _wait_for_history(self, client: Client, view: View) -> None:
-        """Home Assistant fills the house's month once it has first statistics of its own."""
-        say("waiting for the house's month of history (up to five minutes)")
-        statistic_id = home_assistant.energy_sensor(view.meters.house, "import")
-        while self._history_days < _WHOLE_DAYS:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            self._history_days = await past.history_days(client, statistic_id)
+    async def _wait_for_history(self, client: Client, running: stage.Stage) -> None:
+        say("waiting for the house's month of history and what it cost (up to six minutes)")
+        async for found in past.until_filled(client, running.view, running.began, ZONE):
+            self._past = found
 
     def lacking(self) -> str:
         """Return in words what was not seen."""
         if self._view is None:
             return "Home Assistant did not start"
         missing = check.missing(self._view)
-        if self._history and self._history_days < _WHOLE_DAYS:
-            missing.append(f"of the house's past only {self._history_days} days are shown")
+        if self._history:
+            missing += self._past.lacking()
         return "; ".join(missing) or "the faults could not be looked for"
 
     def result(self, began: float) -> dict[str, Any]:
@@ -113,5 +109,16 @@ class _Proof:
             "seconds_to_first_state": None if first is None else round(first - began, 1),
             "bridged_import_kwh": view.captured_import_kwh if view else None,
             "bridged_voltages": None if voltages is None else list(voltages),
-            "history_days": self._history_days,
+            "history_days": self._past.history_days,
+            "cost_days": self._past.cost.days,
+            "cost": round(self._past.cost.said, 2),
+            "cost_due": round(self._past.cost.due, 2),
+            "compensation_days": self._past.compensation.days,
+            "compensation": round(self._past.compensation.said, 2),
+            "compensation_due": round(self._past.compensation.due, 2),
+            "currency": bill.CURRENCY,
+            "billed_capacity_kw": self._past.shown_kw,
+            "billed_capacity_due_kw": (
+                None if self._past.billed_kw is None else round(self._past.billed_kw, 3)
+            ),
         }

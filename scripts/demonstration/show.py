@@ -9,14 +9,15 @@ from rich import box
 from rich.panel import Panel
 from rich.table import Table
 
-from . import stage
+from . import bill, past, stage
 from .client import Client, ClientError
-from .meters import Meters
+from .meters import ZONE, Meters
 from .ports import LOOPBACK, is_free
 from .processes import ChildError, Children
 from .progress import console, fail, say, show_log
 
 _CAPTURE_PATIENCE_S = 20.0
+_PAST_PATIENCE_S = 600.0
 
 
 async def run(children: Children, folder: Path, port: int) -> int:
@@ -61,8 +62,24 @@ async def _show(children: Children, folder: Path, port: int, client: Client) -> 
     )
     await stage.show_real_meter(children, folder, running, say, _CAPTURE_PATIENCE_S)
     await running.view.until(client, lambda: running.view.alive)
-    say(f"all three meters are on the page: {client.address}")
+    say(f"all four meters are on the page: {client.address}")
+    if running.fresh:
+        await _tell_of_the_past(client, running)
     await asyncio.Event().wait()
+
+
+async def _tell_of_the_past(client: Client, running: stage.Stage) -> None:
+    say("the house's month of history, and what it cost, comes within six minutes")
+    try:
+        async with asyncio.timeout(_PAST_PATIENCE_S):
+            async for found in past.until_filled(client, running.view, running.began, ZONE):
+                month = found
+    except (TimeoutError, ClientError):
+        return  # somebody has given it other prices meanwhile, or restarted Home Assistant
+    say(
+        f"it is there: import cost {month.cost.said:.2f} {bill.CURRENCY}, export earned "
+        f"{month.compensation.said:.2f}; the Energy dashboard has every hour"
+    )
 
 
 def _table(meters: Meters) -> Table:

@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from . import broker, home_assistant, meters
 from .client import Client
-from .meters import Meters
+from .meters import ZONE, Meters
 from .ports import LOOPBACK, free_ports
 from .processes import Children
 from .view import View
@@ -27,6 +29,7 @@ class Stage:
     line_port: int
     display_port: int
     """Where the simulated meters' displays are."""
+    began: datetime
     fresh: bool
     """Whether Home Assistant has never seen the captured frame: it takes a counter only once."""
 
@@ -38,41 +41,45 @@ async def begin(
     client: Client,
     say: Say,
     *,
-    first_minute: bool = False,
+    zone: ZoneInfo = ZONE,
+    first_minutes: bool = False,
 ) -> Stage:
     """Start everything but the real meter; return when Home Assistant listens.
 
-    In the first minute the flat's meter is not set up yet, and the house's alone is on the Energy
-    dashboard. Raises ChildError and ClientError.
+    In the first minutes only the meters of house and roof are set up, and the roof's alone is on
+    the Energy dashboard. Raises ChildError and ClientError.
     """
+    began = datetime.now(UTC)
     fresh = not (folder / "home_assistant").exists()
     broker_port, line_port, display_port = free_ports(3)
-    say("making the meters' keys, and a month of the house's past")
-    three = await meters.prepare(children, folder, line_port)
-    users = _users(three)
+    say("making the meters' keys, and a month of the past")
+    all_meters = await meters.prepare(children, folder, line_port, zone)
+    users = _users(all_meters)
     await broker.start(children, folder / "mosquitto", broker_port, list(users))
     say(f"Mosquitto listens on port {broker_port}, with a password for each of its three users")
-    node, bridge, home = users
+    node, bridge, listener = users
     meters.connect(folder, broker_port, node, bridge, display_port)
+    sun = home_assistant.solar(all_meters.roof)
+    grids = [home_assistant.grid(one) for one in all_meters if one is not all_meters.roof]
     # The interpreters of both need a core for seconds: Home Assistant, the longer, goes first.
-    set_up = (three.house, three.real) if first_minute else tuple(three)
     await home_assistant.start(
         children,
         folder / "home_assistant",
         port,
         broker_port,
-        home,
-        set_up,
-        set_up[:1] if first_minute else set_up,
+        listener,
+        zone,
+        (all_meters.house, all_meters.roof) if first_minutes else all_meters,
+        [sun, *(() if first_minutes else grids)],
     )
     say("Home Assistant is starting (4 to 30 s)")
     await meters.start_node(children, folder)
-    say("two simulated meters are starting")
+    say("three simulated meters are starting")
     credit = await meters.top_up(folder, display_port)
     say(f"their displays are at http://{LOOPBACK}:{display_port}; the flat's credit is {credit}")
     await client.connect()
     say("Home Assistant is there")
-    return Stage(client, View(three), line_port, display_port, fresh)
+    return Stage(client, View(all_meters), line_port, display_port, began, fresh)
 
 
 async def show_real_meter(
@@ -112,11 +119,11 @@ async def _wait_for_capture(stage: Stage, say: Say, patience_s: float | None) ->
     )
 
 
-def _users(three: Meters) -> tuple[broker.User, broker.User, broker.User]:
+def _users(all_meters: Meters) -> tuple[broker.User, broker.User, broker.User]:
     """Each may say what it has to say, and hear what it has to hear."""
-    simulated = [meter.system_title for meter in three if meter.simulated]
+    simulated = [meter.system_title for meter in all_meters if meter.simulated]
     return (
-        broker.meter_user("node", simulated, three.node),
-        broker.meter_user("bridge", [three.real.system_title], three.bridge),
+        broker.meter_user("node", simulated, all_meters.node),
+        broker.meter_user("bridge", [all_meters.real.system_title], all_meters.bridge),
         broker.home_assistant_user(),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from .broker import User
 from .ports import LOOPBACK
@@ -51,7 +52,11 @@ def mqtt_entry(port: int, user: User) -> Entry:
 
 
 def write(
-    folder: Path, port: int, entries: Sequence[Entry], energy_sources: Sequence[Mapping[str, Any]]
+    folder: Path,
+    port: int,
+    zone: ZoneInfo,
+    entries: Sequence[Entry],
+    energy_sources: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write ``.storage`` into Home Assistant's folder.
 
@@ -65,6 +70,7 @@ def write(
     first = {
         "onboarding": ((4, 1), {"done": ["user", "core_config", "analytics", "integration"]}),
         "auth": ((1, 1), _one_owner()),
+        "core.config": ((1, 4), _place(zone)),
         "energy": ((1, 3), _energy(energy_sources)),
         "frontend.system_data": ((1, 1), {"core": {"default_panel": DASHBOARD}}),
     }
@@ -122,6 +128,23 @@ def _http(port: int) -> dict[str, Any]:
         "error_message": None,
     }
     return {"stable": stable, "pending": None, "yaml_migration_done": True}
+
+
+def _place(zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        "location_name": "Home",
+        "latitude": 55.68,
+        "longitude": 12.57,
+        "elevation": 10,
+        "radius": 100,
+        "unit_system_v2": "metric",
+        "time_zone": str(zone),
+        "country": "DK",
+        "currency": "DKK",
+        "language": "en",
+        "external_url": None,
+        "internal_url": None,
+    }
 
 
 def _energy(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

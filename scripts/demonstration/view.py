@@ -1,4 +1,4 @@
-"""What Home Assistant shows of the three meters, kept from look to look.
+"""What Home Assistant shows of the meters, kept from look to look.
 
 Entities are found through the registry by meter and quantity, whatever they are called. Must not
 decide whether it is good.
@@ -27,6 +27,8 @@ class View:
     meters: Meters
     states: Mapping[str, str] = field(default_factory=dict)
     """By unique id: ``<system title>_<quantity>``."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """Entity ids, by unique id."""
     units: Mapping[str, str] = field(default_factory=dict)
     first_reading_at: float | None = None
     """When anything of any meter was first shown, on the monotonic clock."""
@@ -59,14 +61,15 @@ class View:
         """Ask Home Assistant once. Raises ClientError."""
         registry = await client.ask("config/entity_registry/list")
         shown = await client.states()
-        ours = {
-            entry["unique_id"]: shown[entry["entity_id"]]
+        self.ids = {
+            entry["unique_id"]: entry["entity_id"]
             for entry in registry
             if entry["platform"] == _PLATFORM
             and entry["entity_id"] in shown
             # One is unavailable wherever pressing it would do nothing.
             and not entry["entity_id"].startswith("button.")
         }
+        ours = {key: shown[entity_id] for key, entity_id in self.ids.items()}
         self.states = {key: state["state"] for key, state in ours.items()}
         self.units = {
             key: state["attributes"].get("unit_of_measurement", "") for key, state in ours.items()

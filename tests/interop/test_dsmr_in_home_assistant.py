@@ -19,6 +19,7 @@ from test_list_and_text_readers import VARIANTS, house, port_of, register
 
 from scripts.demonstration import ports, storage
 from scripts.demonstration.client import Client
+from scripts.demonstration.meters import ZONE
 from scripts.demonstration.processes import Children
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -112,7 +113,8 @@ async def test_every_state_is_the_register(tmp_path: Path, socket_enabled: None)
             variant: await stack.enter_async_context(port_of(meter, "p1", variant=variant))
             for variant in VARIANTS
         }
-        storage.write(folder, own_port, [entry(*each) for each in numbers.items()], [])
+        entries = [entry(*each) for each in numbers.items()]
+        storage.write(folder, own_port, ZONE, entries, [])
         children = await stack.enter_async_context(Children(tmp_path / "logs"))
         child = await children.start(
             "home assistant",

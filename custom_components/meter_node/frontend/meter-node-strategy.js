@@ -11,6 +11,7 @@ const PHASES = ["l1", "l2", "l3"];
 const OWN_NAME = { type: "entity" }; // without the meter's, which stands above
 
 const HOURS_TO_SHOW = 24;
+const MAX_COLUMNS = 4;
 // As on the Energy dashboard. A chart is drawn on a canvas, which knows no variables of a theme.
 const FROM_GRID = "#488fc2";
 const TO_GRID = "#8353d1";
@@ -81,15 +82,16 @@ async function metersOf(hass) {
     .sort((one, other) => one.name.localeCompare(other.name));
 }
 
-/** Return the imports on the Energy dashboard, none where that is not set up. */
+/** Return the imports on the Energy dashboard, none where that is not set up, and if it has a sun. */
 async function gridOf(hass) {
   try {
-    const preferences = await hass.callWS({ type: "energy/get_prefs" });
-    return preferences.energy_sources
-      .filter((source) => source.type === "grid")
-      .map((source) => source.stat_energy_from);
+    const { energy_sources: sources } = await hass.callWS({ type: "energy/get_prefs" });
+    return {
+      grid: sources.filter(({ type }) => type === "grid").map((grid) => grid.stat_energy_from),
+      hasSolar: sources.some(({ type }) => type === "solar"),
+    };
   } catch {
-    return [];
+    return { grid: [], hasSolar: false };
   }
 }
 
@@ -141,6 +143,10 @@ const flowCard = (text) => ({
   title: text("flow"),
   link_dashboard: true,
 });
+
+/** Whether the flow tells what a home uses: one that exports uses nothing by it without its sun. */
+const flowIsTrue = (meters, { hass, hasSolar }) =>
+  hasSolar || !meters.some((meter) => exportOf(meter, hass));
 
 const bars = (title, entities, more) => ({
   type: "statistics-graph",
@@ -222,7 +228,7 @@ function energySection(meter, context) {
   const flows = flowsOf(meter, context);
   const alone = grid.length === 1 && grid[0] === meter.find("sensor", "import_active_energy");
   return section(heading(text("energy"), "mdi:lightning-bolt"), [
-    ...(alone ? [flowCard(text)] : []),
+    ...(alone && flowIsTrue([meter], context) ? [flowCard(text)] : []),
     ...(flows.length ? [bars(text("hours"), flows, { period: "hour", days_to_show: 1 })] : []),
   ]);
 }
@@ -254,14 +260,20 @@ function phasesSection(meter, { text, hours }) {
 
 function tariffSection(meter, { text }) {
   const [calendar] = meter.all("calendar", /./);
+  // In pairs: what is in force, what it costs, what comes.
   const now = [
-    ...meter.all("sensor", /^(active_tariff|next_tariff|next_tariff_change)$|_price$/),
-    ...meter.all("binary_sensor", /^peak_tariff$/),
-  ];
+    meter.find("sensor", "active_tariff"),
+    meter.find("binary_sensor", "peak_tariff"),
+    meter.find("sensor", "import_price"),
+    meter.find("sensor", "export_price"),
+    meter.find("sensor", "next_tariff"),
+  ].filter(Boolean);
+  const change = meter.find("sensor", "next_tariff_change");
   const registers = meter.all("sensor", /^import_active_energy_t\d$/);
   const rows = registers.map((entity) => ({ entity, name: OWN_NAME }));
   return section(heading(text("tariff"), "mdi:clock-time-five-outline"), [
     ...now.map((entity) => tile(entity)),
+    ...(change ? [tile(change, { name: text("change") })] : []),
     ...(calendar
       ? [{ type: "calendar", entities: [calendar], initial_view: "listWeek", ...columns(12, 5) }]
       : []),
@@ -310,7 +322,7 @@ function supplySection(meter, { text }) {
   const relays = relayCards(meter);
   const state = meter.all("sensor", /^(breaker_state|credit|power_limit|current_limit)$/);
   return section(heading(text("supply"), "mdi:power-plug-outline"), [
-    ...state.map((entity) => tile(entity)),
+    ...state.map((entity) => tile(entity, columns(state.length > 1 ? 6 : 12))),
     ...meter.all("button", /./).map(whileAvailable),
     ...meter.all("sensor", /^supply_off_cause$/).map((entity) => seenUnless(entity, "none")),
     ...(relays.length
@@ -334,13 +346,15 @@ const ALARMS = new RegExp(
     "|breaker_failure|meter_fault|clock_invalid)$",
 );
 
+/** Return the meter's log, as wide as the page: beside anything else it would leave a hole. */
 function eventsSection(meter, { text }) {
   const events = meter.all("event", /./);
   const log = { type: "logbook", target: { entity_id: events }, hours_to_show: 168 };
-  return section(
+  const made = section(
     heading(text("events"), "mdi:bell-outline"),
-    events.length ? [{ ...log, ...columns(12, 5) }] : [],
+    events.length ? [{ ...log, ...columns("full", 4) }] : [],
   );
+  return made && { ...made, column_span: MAX_COLUMNS };
 }
 
 const SECTIONS = [
@@ -370,7 +384,7 @@ const alarmBadges = (meter) =>
 function meterView(meter, context) {
   return {
     type: "sections",
-    max_columns: 4,
+    max_columns: MAX_COLUMNS,
     dense_section_placement: true,
     badges: alarmBadges(meter),
     sections: SECTIONS.map((make) => make(meter, context)).filter(Boolean),
@@ -396,13 +410,13 @@ function homeView(meters, paths, context) {
     .filter(({ entity }) => entity);
   const all = section(heading(text("home"), "mdi:home-lightning-bolt"), [
     ...(powers.length ? [graph(text("power"), powers, hours)] : []),
-    ...(grid.length ? [flowCard(text)] : []),
+    ...(grid.length && flowIsTrue(meters, context) ? [flowCard(text)] : []),
   ]);
   return {
     title: text("home"),
     path: "home",
     type: "sections",
-    max_columns: 4,
+    max_columns: MAX_COLUMNS,
     badges: meters.flatMap(alarmBadges),
     sections: [all, ...ofMeters].filter(Boolean),
   };
@@ -424,7 +438,7 @@ function pathsOf(meters) {
 const contextOf = async (config, hass) => ({
   hass,
   text: await textsOf(hass),
-  grid: await gridOf(hass),
+  ...(await gridOf(hass)),
   hours: config.hours_to_show ?? HOURS_TO_SHOW,
 });
 

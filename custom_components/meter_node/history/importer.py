@@ -22,10 +22,12 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN
+from ..scale import Rescaling
 from . import recorded
 from .hours import HOUR_S, Priced
 from .intervals import Intervals
 from .passage import Mark, Passage
+from .plan import SHORT_TERM_S
 from .readings import DELTAS, ProfileSource, Reading, SourceError
 from .recorded import Series
 
@@ -92,6 +94,16 @@ class HistoryImporter:
         now = dt_util.utcnow()
         if self._task is not None and not self._task.done():
             return
+        if (rescaling := self._coordinator.rescaling) is not None:
+            # Nothing is filled meanwhile. The five minutes in which the new scale was shown first
+            # must be compiled: the recorder builds them on the row before.
+            if rescaling.since_s is not None and rescaling.since_s < _five_minutes(now):
+                self._task = self._coordinator.config_entry.async_create_background_task(
+                    self._hass,
+                    self._async_rescale(rescaling, rescaling.since_s),
+                    f"other scale of {self._coordinator.name}",
+                )
+            return
         if not (self._waiting or self._until_s(now) > self._done_s):
             return
         if not self._coordinator.available or (self._not_before and now < self._not_before):
@@ -100,6 +112,22 @@ class HistoryImporter:
             return
         self._task = self._coordinator.config_entry.async_create_background_task(
             self._hass, self._async_fill(source), f"history of {self._coordinator.name}"
+        )
+
+    async def _async_rescale(self, rescaling: Rescaling, since_s: int) -> None:
+        """Bring the statistics of one total after the other into the new scale."""
+        all_series = await recorded.async_series(
+            self._hass, self._entities(rescaling.totals, disabled=True)
+        )
+        for key, total in list(rescaling.totals.items()):
+            series = all_series.get(key)
+            if series is not None:
+                await series.async_rescale(self._hass, since_s, rescaling.exponent, total)
+            await self._coordinator.async_rescaled(key)
+        _LOGGER.info(
+            "%s: the statistics of energy were multiplied by 10^%s",
+            self._coordinator.name,
+            rescaling.exponent,
         )
 
     @staticmethod
@@ -141,6 +169,8 @@ class HistoryImporter:
 
         A mark whose hour is not in the database any more is none.
         """
+        pricing = self._coordinator.pricing
+        currency = "" if pricing is None else pricing.currency
         all_series = await recorded.async_series(self._hass, self._entities((*COUNTERS, *priced)))
         groups: dict[Mark | None, dict[str, Series]] = {}
         for key, series in all_series.items():
@@ -149,6 +179,8 @@ class HistoryImporter:
                 continue
             if key in COUNTERS and not series.is_energy:
                 continue  # somebody has made it something else
+            if key in priced and series.unit != currency:
+                continue  # another currency's: Home Assistant asks what shall become of it
             mark = self._mark(key)
             if mark is not None and not await series.async_has(self._hass, mark.hour_s - HOUR_S):
                 mark = None
@@ -157,7 +189,7 @@ class HistoryImporter:
             groups.setdefault(self._mark(capacity), {})
         return groups
 
-    def _entities(self, keys: Iterable[str]) -> dict[str, str]:
+    def _entities(self, keys: Iterable[str], *, disabled: bool = False) -> dict[str, str]:
         """Return the ids of those sensors that there are, whatever they are called now."""
         registry = er.async_get(self._hass)
         unique_id = self._coordinator.config_entry.unique_id
@@ -168,7 +200,7 @@ class HistoryImporter:
         return {
             key: entity_id
             for key, entity_id in found.items()
-            if entity_id is not None and not registry.entities[entity_id].disabled
+            if entity_id is not None and (disabled or not registry.entities[entity_id].disabled)
         }
 
     async def _async_pass(
@@ -236,3 +268,8 @@ class HistoryImporter:
                 translation_key="history_deltas" if error.reason == DELTAS else "history_failing",
                 translation_placeholders={"meter": self._coordinator.name, "reason": str(error)},
             )
+
+
+def _five_minutes(now: datetime) -> int:
+    """Return when the five minutes began that are not compiled yet (UTC seconds)."""
+    return int(now.timestamp()) // SHORT_TERM_S * SHORT_TERM_S

@@ -30,6 +30,8 @@ class Row:
 
     state: float
     sum: float
+    last_reset: float | None = None
+    """Since when the total counted then (UTC seconds), where it says so."""
 
 
 type Rows = Mapping[int, Row]
@@ -143,7 +145,10 @@ def plan_amounts(
     if abs(total - link.sum) > _SAME_AMOUNT:
         is_new = before is None and min(sums) not in hours
         shifts = [Shift(min(short_term) if is_new else link_s, total - link.sum)]
-    wanted = {at: Row(one + link.state - total, one) for at, one in sums.items()}
+    wanted = {
+        at: Row(one + link.state - total, one, hours[at].last_reset if at in hours else None)
+        for at, one in sums.items()
+    }
     return Plan(shifts, _different(wanted, shifted(hours, shifts), inf, _SAME_AMOUNT))
 
 

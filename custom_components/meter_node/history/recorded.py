@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from homeassistant.components.recorder.db_schema import Statistics, StatisticsShortTerm
 from homeassistant.components.recorder.entity_options import is_entity_recorded
 from homeassistant.components.recorder.models import StatisticData, StatisticMetaData
 from homeassistant.components.recorder.statistics import (
@@ -20,13 +21,14 @@ from homeassistant.components.recorder.statistics import (
     statistics_during_period,
 )
 from homeassistant.components.recorder.tasks import SynchronizeTask
-from homeassistant.const import UnitOfEnergy
+from homeassistant.const import UnitOfEnergy, UnitOfReactiveEnergy
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.recorder import get_instance
-from homeassistant.util.unit_conversion import EnergyConverter
+from homeassistant.util.unit_conversion import EnergyConverter, ReactiveEnergyConverter
 
 from .hours import HOUR_S
 from .plan import Plan, Row
+from .rescaled import rescaled
 
 _ROWS_A_TASK = 500
 """The recorder takes nothing else while it writes them."""
@@ -57,13 +59,14 @@ class Series:
         return self.metadata["unit_class"] == EnergyConverter.UNIT_CLASS
 
     @property
-    def _unit(self) -> str:
-        """The unit in which its rows are handed over."""
-        return UnitOfEnergy.WATT_HOUR if self.is_energy else self._stored_unit
+    def unit(self) -> str:
+        """The unit in which the database has its rows."""
+        return self.metadata["unit_of_measurement"] or ""
 
     @property
-    def _stored_unit(self) -> str:
-        return self.metadata["unit_of_measurement"] or ""
+    def _unit(self) -> str:
+        """The unit in which its rows are handed over."""
+        return UnitOfEnergy.WATT_HOUR if self.is_energy else self.unit
 
     async def async_read(self, hass: HomeAssistant, since_s: int) -> Recorded:
         """Return the rows from a moment on."""
@@ -94,8 +97,9 @@ class Series:
             None if until_s is None else datetime.fromtimestamp(until_s, UTC),
             {self.statistic_id},
             period,
-            {EnergyConverter.UNIT_CLASS: self._unit} if self.is_energy else None,
-            {"state", "sum"},
+            # Without a unit that is asked for, rows come in that in which the sensor is shown.
+            {unit_class: self._unit} if (unit_class := self.metadata["unit_class"]) else None,
+            {"last_reset", "state", "sum"},
         )
         return {
             int(row["start"]): _row(row)
@@ -112,24 +116,38 @@ class Series:
         rows = [self._data(at, row) for at, row in plan.rows.items()]
         for first in range(0, len(rows), _ROWS_A_TASK):
             async_import_statistics(hass, self.metadata.copy(), rows[first : first + _ROWS_A_TASK])
-        # Asked for by itself: what the recorder is at work on does not count as waiting.
-        done: asyncio.Future[None] = hass.loop.create_future()
-        recorder.queue_task(SynchronizeTask(done))
-        await done
+        await _async_done(hass)
+
+    async def async_rescale(
+        self, hass: HomeAssistant, since_s: int, exponent: int, total: float
+    ) -> None:
+        """Have all rows in another scale (``rescaled``), and return when they are.
+
+        ``total``: what the sensor stood at at the change, in its native unit. Each table is written
+        in one, so that it is never half in each.
+        """
+        there = await self.async_read(hass, 0)
+        if self.metadata["unit_class"] == ReactiveEnergyConverter.UNIT_CLASS:
+            native = UnitOfReactiveEnergy.VOLT_AMPERE_REACTIVE_HOUR
+            total = ReactiveEnergyConverter.convert(total, native, self.unit)
+        hours, short_term = rescaled(there.hours, there.short_term, since_s, exponent, total)
+        for rows, table in ((hours, Statistics), (short_term, StatisticsShortTerm)):
+            data = [self._data(at, row) for at, row in rows.items()]
+            get_instance(hass).async_import_statistics(self.metadata.copy(), data, table)
+        await _async_done(hass)
 
     def _data(self, at: int, row: Row) -> StatisticData:
         return StatisticData(
             start=datetime.fromtimestamp(at, UTC),
             state=self._stored(row.state),
             sum=self._stored(row.sum),
+            last_reset=(
+                None if row.last_reset is None else datetime.fromtimestamp(row.last_reset, UTC)
+            ),
         )
 
     def _stored(self, value: float) -> float:
-        return (
-            EnergyConverter.convert(value, self._unit, self._stored_unit)
-            if self.is_energy
-            else value
-        )
+        return EnergyConverter.convert(value, self._unit, self.unit) if self.is_energy else value
 
 
 async def async_series(
@@ -158,5 +176,15 @@ async def async_series(
     return {key: found.get(entity_id) for key, entity_id in wanted.items()}
 
 
+async def _async_done(hass: HomeAssistant) -> None:
+    """Return when the recorder has done what it was asked for.
+
+    Asked for by itself: what it is at work on does not count as waiting.
+    """
+    done: asyncio.Future[None] = hass.loop.create_future()
+    get_instance(hass).queue_task(SynchronizeTask(done))
+    await done
+
+
 def _row(row: StatisticsRow) -> Row:
-    return Row(float(row["state"] or 0), float(row["sum"] or 0))
+    return Row(float(row["state"] or 0), float(row["sum"] or 0), row.get("last_reset"))

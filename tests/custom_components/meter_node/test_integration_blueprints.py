@@ -13,7 +13,8 @@ import pytest
 from homeassistant.components import automation
 from homeassistant.components.automation.config import AUTOMATION_BLUEPRINT_SCHEMA
 from homeassistant.components.blueprint.models import Blueprint
-from homeassistant.core import HomeAssistant, ServiceCall
+from homeassistant.core import CoreState, HomeAssistant, ServiceCall
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 from pytest_homeassistant_custom_component.common import (
@@ -75,6 +76,11 @@ class Automations:
     async def wait(self, **time: float) -> None:
         self.freezer.tick(timedelta(**time))
         async_fire_time_changed(self.hass)
+        await self.settle()
+
+    async def start(self) -> None:
+        """Have Home Assistant started."""
+        await self.hass.async_start()
         await self.settle()
 
     async def settle(self) -> None:
@@ -230,6 +236,43 @@ async def test_a_peak_that_goes_on_after_it_was_lost_still_ends(automations: Aut
     assert automations.switched() == [("on", [HEATER])]
 
 
+@pytest.mark.parametrize("seen", ["off", "unavailable"])
+async def test_loads_go_on_after_a_peak_that_ended_while_home_assistant_was_down(
+    automations: Automations, hass: HomeAssistant, seen: str
+) -> None:
+    peak = "binary_sensor.peak"
+    hass.set_state(CoreState.not_running)
+    await automations.show(peak, seen)
+    await automations.make("pause_at_peak", peak=peak, loads=[HEATER])
+    await automations.start()
+    await automations.show(peak, "off")
+    assert automations.switched() == [("on", [HEATER])]
+
+
+@pytest.mark.parametrize("seen", ["on", "unavailable"])
+async def test_loads_pause_for_a_peak_that_began_while_home_assistant_was_down(
+    automations: Automations, hass: HomeAssistant, seen: str
+) -> None:
+    peak = "binary_sensor.peak"
+    hass.set_state(CoreState.not_running)
+    await automations.show(peak, seen)
+    await automations.make("pause_at_peak", peak=peak, loads=[HEATER])
+    await automations.start()
+    await automations.show(peak, "on")
+    assert automations.switched() == [("off", [HEATER])]
+
+
+async def test_loads_stay_off_at_a_start_where_that_is_wished(
+    automations: Automations, hass: HomeAssistant
+) -> None:
+    peak = "binary_sensor.peak"
+    hass.set_state(CoreState.not_running)
+    await automations.show(peak, "off")
+    await automations.make("pause_at_peak", peak=peak, loads=[HEATER], resume=False)
+    await automations.start()
+    assert automations.switched() == []
+
+
 async def test_loads_pause_while_the_tariff_is_high(automations: Automations) -> None:
     peak = "binary_sensor.peak"
     await automations.show(peak, "off")
@@ -310,6 +353,48 @@ async def test_a_neutral_fault_is_told_of_and_so_is_its_end(
     await automations.show(fault, "off", friendly_name="House Neutral fault")
     assert said(created)[1].startswith("The meter no longer sees a neutral fault.")
     assert automations.switched() == []
+
+
+@pytest.mark.parametrize("lost", ["unavailable", "unknown"])
+async def test_a_fault_that_ended_while_the_meter_was_away_is_told_to_be_over(
+    automations: Automations, hass: HomeAssistant, lost: str
+) -> None:
+    fault = "binary_sensor.fault"
+    created = async_mock_service(hass, "persistent_notification", "create")
+    await automations.show(fault, "off")
+    await automations.make("warn_of_neutral_fault", fault=fault)
+    for state in ("on", lost, "on", lost):
+        await automations.show(fault, state)
+    assert len(created) == 1  # it is still the same one
+    await automations.show(fault, "off")
+    assert said(created)[1].startswith("The meter no longer sees a neutral fault.")
+    assert len({call.data["notification_id"] for call in created}) == 1
+    await automations.show(fault, "on")
+    assert len(created) == 3
+
+
+async def test_a_meter_that_comes_back_without_a_fault_is_nothing_to_tell(
+    automations: Automations, hass: HomeAssistant
+) -> None:
+    created = async_mock_service(hass, "persistent_notification", "create")
+    await automations.show("binary_sensor.fault", "unavailable")
+    await automations.make("warn_of_neutral_fault", fault="binary_sensor.fault")
+    await automations.show("binary_sensor.fault", "off")
+    assert created == []
+
+
+async def test_the_end_of_a_fault_is_told_though_what_else_was_to_be_done_failed(
+    automations: Automations, hass: HomeAssistant
+) -> None:
+    created = async_mock_service(hass, "persistent_notification", "create")
+    async_mock_service(hass, "lock", "open", raise_exception=HomeAssistantError("stuck"))
+    await automations.show("binary_sensor.fault", "off")
+    await automations.make(
+        "warn_of_neutral_fault", fault="binary_sensor.fault", at_once=[{"action": "lock.open"}]
+    )
+    await automations.show("binary_sensor.fault", "on")
+    await automations.show("binary_sensor.fault", "off")
+    assert len(created) == 2
 
 
 async def test_a_warning_needs_no_receiver(automations: Automations, hass: HomeAssistant) -> None:

@@ -160,7 +160,7 @@ class House:
             lambda: (
                 self.node.port.connected
                 and self.meter.title in connections
-                and connections[self.meter.title]._connected.is_set()
+                and connections[self.meter.title]._hello is not None
             )
         )
 
@@ -815,3 +815,26 @@ async def test_a_meter_that_is_out_of_reach_by_then_is_not_heard(
     with patch.object(bluetooth, "is_ready", lambda hass: False):
         result = await hass.config_entries.flow.async_configure(flow["flow_id"], keys)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "no_channel")
+
+
+async def test_a_push_before_its_subscription_is_acknowledged_can_have_the_meter_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a proxy the acknowledgement of a subscription comes some tenths of a second late."""
+    asked = house.node.answering.asked
+    house.hass.config_entries.async_update_entry(house.entry, data=asked.entry_data)
+    subscribe = bluetooth._Connection._async_subscribe
+
+    async def acknowledged_late(
+        self: bluetooth._Connection, client: Any, service: Any, uuid: str, on_message: Any
+    ) -> None:
+        await subscribe(self, client, service, uuid, on_message)
+        if uuid == gatt.PUSH_UUID:
+            house.node.push(voltage_l1=23_012)
+            await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(bluetooth._Connection, "_async_subscribe", acknowledged_late)
+    await house.set_up()
+    await house.connected()
+    await until(lambda: asked.asked)
+    assert asked.asked[0].which == objects.ACTIVITY_CALENDAR

@@ -38,8 +38,30 @@ def booked(
     return costs
 
 
-def test_the_first_frame_is_a_start_and_tells_no_total() -> None:
-    assert booked((at(12), {IMPORT: 5_000_000, EXPORT: 7})).totals == {}
+def test_the_first_frame_is_a_start_at_nothing_whatever_the_counters_have_counted() -> None:
+    costs = booked((at(12), {IMPORT: 5_000_000, EXPORT: 7}))
+    assert costs.totals == {IMPORT_COST: 0, EXPORT_COMPENSATION: 0}
+
+
+def test_a_direction_without_a_price_or_a_counter_has_no_total() -> None:
+    imported = Pricing("DKK", ZONE, CALENDAR, PRICING.imported, Prices())
+    assert booked((at(12), {IMPORT: 1, EXPORT: 1}), pricing=imported).totals == {IMPORT_COST: 0}
+    assert booked((at(12), {IMPORT: 1})).totals == {IMPORT_COST: 0}
+
+
+def test_no_total_begins_while_no_price_is_known() -> None:
+    of_2025 = presets.load("denmark_n1")  # the meter is in 2026
+    pricing = Pricing("DKK", ZONE, CALENDAR, Prices(preset=of_2025), Prices())
+    assert booked((at(12), {IMPORT: 0}), (at(12, 1), {IMPORT: 500}), pricing=pricing).totals == {}
+
+
+def test_a_total_that_was_kept_never_falls_back_to_nothing() -> None:
+    kept = booked((at(12), {IMPORT: 0}), (at(12, 1), {IMPORT: 500})).state()
+    again = Costs()
+    again.restore(kept)
+    assert again.totals == {IMPORT_COST: Decimal(1)}
+    again.book(PRICING, {IMPORT: 500}, at(12, 2), by_tariff=False)
+    assert again.totals == {IMPORT_COST: Decimal(1)}
 
 
 def test_energy_costs_what_it_cost_when_it_was_used() -> None:
@@ -53,7 +75,7 @@ def test_energy_costs_what_it_cost_when_it_was_used() -> None:
 
 def test_export_earns_its_own_price() -> None:
     costs = booked((at(12), {IMPORT: 0, EXPORT: 0}), (at(12, 0, 10), {IMPORT: 0, EXPORT: 4000}))
-    assert costs.totals == {EXPORT_COMPENSATION: Decimal(2)}
+    assert costs.totals == {IMPORT_COST: 0, EXPORT_COMPENSATION: Decimal(2)}
 
 
 def test_a_frame_across_the_change_is_priced_by_time() -> None:
@@ -125,6 +147,23 @@ def test_totals_in_another_currency_begin_anew() -> None:
     euros = Pricing("EUR", ZONE, CALENDAR, PRICING.imported, PRICING.exported)
     costs.book(euros, {IMPORT: 1000}, at(12, 2), by_tariff=False)
     assert (costs.currency, costs.totals) == ("EUR", {IMPORT_COST: Decimal(1)})
+    assert costs.since == {IMPORT_COST: at(12, 2)}
+
+
+def test_a_total_knows_since_when_it_counts() -> None:
+    costs = booked((at(12), {IMPORT: 0}), (at(12, 1), {IMPORT: 500}), (at(12, 2), {IMPORT: 900}))
+    kept = Costs()
+    kept.restore(costs.state())
+    assert kept.since == costs.since == {IMPORT_COST: at(12)}
+
+
+def test_a_total_that_an_earlier_version_began_does_not_know_since_when() -> None:
+    state = booked((at(12), {IMPORT: 0}), (at(12, 1), {IMPORT: 500})).state()
+    del state["since"]
+    costs = Costs()
+    costs.restore(state)
+    costs.book(PRICING, {IMPORT: 900}, at(12, 2), by_tariff=False)
+    assert costs.since == {IMPORT_COST: None}
 
 
 @pytest.fixture

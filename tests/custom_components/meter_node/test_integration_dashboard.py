@@ -110,6 +110,9 @@ class Page:
         return json.loads(self.context.get("answer"))
 
 
+SUN = {"type": "solar", "stat_energy_from": "sensor.roof"}
+
+
 class MadeUpHome:
     """The home as its page knows it: entities, devices, states, and what it can ask for."""
 
@@ -230,7 +233,7 @@ def test_a_home_with_one_meter_gets_one_view_with_all_that_it_has(page: Page) ->
 
 def test_only_built_in_cards_are_used(page: Page) -> None:
     home = MadeUpHome().meter("House", THREE_PHASES | {"calendar": ["tariffs"]})
-    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}]
+    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}, SUN]
     [view] = page.generate(home)["views"]
     assert {card["type"] for card in cards(view)} == BUILT_IN - {"markdown"}
 
@@ -334,10 +337,10 @@ def test_the_supply_can_be_reconnected_only_while_that_would_work(page: Page) ->
     ]
 
 
-def test_the_last_days_stand_across_two_columns(page: Page) -> None:
+def test_the_last_days_stand_across_two_columns_and_the_log_across_all(page: Page) -> None:
     [view] = page.generate(MadeUpHome().meter("House", THREE_PHASES))["views"]
-    [wide] = [section for section in view["sections"] if "column_span" in section]
-    assert wide["column_span"] == 2
+    [wide, events] = [section for section in view["sections"] if "column_span" in section]
+    assert (wide["column_span"], events["column_span"]) == (2, view["max_columns"])
     chart = wide["cards"][1]
     assert (chart["days_to_show"], chart["grid_options"]["columns"]) == (30, "full")
 
@@ -364,8 +367,9 @@ def test_prices_costs_and_the_next_change_are_shown_where_they_are_known(page: P
     names = {card["entity"]: card["name"] for card in of_type(view, "statistic")}
     assert names["sensor.flat_import_cost"] == "Cost today"
     assert names["sensor.flat_export_compensation"] == "Paid back today"
-    tiles = {card["entity"].partition(".flat_")[2] for card in of_type(view, "tile")}
-    assert {"next_tariff_change", "import_price", "export_price", "peak_tariff"} <= tiles
+    tiles = {card["entity"].partition(".flat_")[2]: card["name"] for card in of_type(view, "tile")}
+    assert {"import_price", "export_price", "peak_tariff"} <= tiles.keys()
+    assert tiles["next_tariff_change"] == "Begins"  # beside the next tariff
     assert of_type(view, "calendar")[0]["entities"] == ["calendar.flat_tariffs"]
 
 
@@ -380,7 +384,7 @@ def test_an_alarm_is_seen_only_while_it_holds(page: Page) -> None:
 
 def test_more_meters_than_one_have_a_view_of_all_of_them_first(page: Page) -> None:
     home = MadeUpHome().meter("House", THREE_PHASES).meter("Flat", SINGLE_PHASE)
-    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}]
+    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}, SUN]
     views = page.generate(home)["views"]
     assert [view["path"] for view in views] == ["home", "flat", "house"]
     assert headings(views[0]) == ["Home", "Flat", "House"]
@@ -409,9 +413,19 @@ def test_the_energy_flow_is_shown_where_it_is_this_meters_alone(
 ) -> None:
     home = MadeUpHome().meter("House", THREE_PHASES)
     if sources is not None:
-        home.grid = [{"type": "grid", "stat_energy_from": source} for source in sources]
+        home.grid = [SUN, *({"type": "grid", "stat_energy_from": source} for source in sources)]
     [view] = page.generate(home)["views"]
     assert len(of_type(view, "energy-distribution")) == shown
+
+
+def test_the_flow_of_a_home_that_exports_is_left_out_while_its_sun_is_not_known(page: Page) -> None:
+    home = MadeUpHome().meter("House", THREE_PHASES)
+    home.grid = [{"type": "grid", "stat_energy_from": "sensor.house_import_active_energy"}]
+    [view] = page.generate(home)["views"]
+    assert of_type(view, "energy-distribution") == []  # it would say that the home uses nothing
+    home.states["sensor.house_export_active_energy"] = {"state": "0"}
+    [view] = page.generate(home)["views"]
+    assert len(of_type(view, "energy-distribution")) == 1
 
 
 def test_a_view_of_ones_own_takes_one_meter_and_its_hours(page: Page) -> None:

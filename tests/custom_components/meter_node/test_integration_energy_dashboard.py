@@ -177,6 +177,24 @@ async def test_what_was_done_by_hand_needs_no_repair(home: Home, manager: Energy
     assert issue(home) is None
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"energy_sources": [{**SOLAR, "stat_energy_from": EXPORT}]},
+        {"device_consumption": [{"stat_consumption": IMPORT}]},
+    ],
+)
+async def test_a_meter_that_was_made_something_else_is_not_proposed_as_a_grid(
+    home: Home, manager: EnergyManager, chosen: Any
+) -> None:
+    await manager.async_update(chosen)
+    await home.set_up()
+    await home.push()
+    await have_statistics(home, IMPORT, EXPORT)
+    await a_minute(home)
+    assert issue(home) is None
+
+
 async def test_an_issue_that_is_opened_too_late_is_closed(
     home: Home, manager: EnergyManager
 ) -> None:

@@ -719,13 +719,13 @@ async def test_keys_left_empty_stay_as_they_are(
     before = dict(real_entry.data)
     await real_flow.go_on(await real_entry.start_reconfigure_flow(real_flow.hass))
     assert real_flow.shows("reconfigure")
-    assert real_flow.fields["scaler_profile"] == "energy_10_wh"
+    assert "scaler_profile" not in real_flow.fields  # another one changes the past: an option
     assert real_flow.fields["encryption_key"] is None
-    await real_flow.submit(scaler_profile="energy_1_wh")
+    await real_flow.submit()
     await real_flow.wait(push_topic(danish.title), danish.payload)
     assert real_flow.ended("reconfigure_successful")
     assert real_entry.data == before
-    assert real_entry.options == {"scaler_profile": "energy_1_wh", "main_fuse": 25}
+    assert real_entry.options == {"scaler_profile": "energy_10_wh", "main_fuse": 25}
 
 
 async def test_a_reconfiguration_under_the_same_keys_leaves_the_counter_where_it_is(
@@ -744,7 +744,7 @@ async def test_a_reconfiguration_is_proven_like_everything_else(
     real_flow: Flow, real_entry: MockConfigEntry, danish: RealFrame
 ) -> None:
     await real_flow.go_on(await real_entry.start_reconfigure_flow(real_flow.hass))
-    await real_flow.submit(scaler_profile="energy_1_wh")
+    await real_flow.submit()
     await real_flow.wait(push_topic(danish.title))
     assert real_flow.shows("reconfigure", base="no_frame")
     assert real_entry.options == {"scaler_profile": "energy_10_wh"}
@@ -765,8 +765,8 @@ async def test_a_plain_meters_reconfiguration_asks_for_no_keys(
     )
     entry.add_to_hass(flow.hass)
     await flow.go_on(await entry.start_reconfigure_flow(flow.hass))
-    assert set(flow.fields) == {"scaler_profile"}
-    await flow.submit(scaler_profile="energy_10_wh")
+    assert set(flow.fields) == set()
+    await flow.submit()
     await flow.wait(push_topic(number), swedish.payload)
     assert flow.ended("reconfigure_successful")
     assert entry.data == {"system_title": number}

@@ -97,6 +97,53 @@ async def test_a_bridged_meters_scale_stays_an_option(hass: HomeAssistant, home:
     }
 
 
+async def bridged(home: Home) -> Options:
+    """Of a real meter that has counted 3.5 kWh, taken for units of 1 Wh."""
+    home.hass.config_entries.async_update_entry(
+        home.entry, options={"scaler_profile": "energy_1_wh"}
+    )
+    await home.set_up()
+    await home.push(import_active_energy=3_500)
+    return await Options(home.hass, home.entry).begin()
+
+
+async def test_what_another_scale_changes_is_shown_before_it_is_changed(home: Home) -> None:
+    options = await bridged(home)
+    await options.submit(scale={"scaler_profile": "energy_10_wh"}, tariff={}, capacity={})
+    await options.submit(**{"import": {}, "export": {}})
+    assert options.shows("rescale")
+    told = options.result["description_placeholders"]
+    assert told["factor"] == "× 10"
+    assert told["totals"].splitlines() == [
+        "- 382M 4711 Import energy: 3.500 → 35.000 kWh",
+        "- 382M 4711 Export energy: 4.321 → 43.210 kWh",
+    ]
+    assert home.entry.options == {"scaler_profile": "energy_1_wh"}
+    await options.submit()
+    assert options.ended
+    assert home.entry.options["scaler_profile"] == "energy_10_wh"
+
+
+async def test_the_same_scale_has_nothing_to_show(home: Home) -> None:
+    options = await bridged(home)
+    await options.submit(scale={"scaler_profile": "energy_1_wh"}, tariff={}, capacity={})
+    await options.submit(**{"import": {}, "export": {}})
+    assert options.ended
+
+
+async def test_a_scale_waits_while_statistics_are_brought_into_another(home: Home) -> None:
+    options = await bridged(home)
+    home.coordinator._record.rescale = {
+        "exponent": 1,
+        "since_s": 1_795_176_000,
+        "totals": {"import_active_energy": 350},
+    }
+    await options.submit(scale={"scaler_profile": "energy_10_wh"}, tariff={}, capacity={})
+    assert options.shows("init", scale="rescaling")
+    await options.submit(scale={"scaler_profile": "energy_1_wh"}, tariff={}, capacity={})
+    assert options.shows("prices")
+
+
 async def test_a_preset_says_how_many_prices_there_are(options: Options) -> None:
     await options.submit(tariff={"tariff_preset": "norway_elvia"}, capacity={})
     assert set(options.fields["import"]) == {"price_t1", "price_t2", "import_spot"}
@@ -269,3 +316,46 @@ async def test_a_price_that_the_meter_itself_makes_is_no_spot_price(home: Home) 
         }
     )
     assert options.shows("prices", **{"import": "import_spot_own", "export": "export_spot_own"})
+
+
+SIX = {str(tariff): float(tariff) for tariff in range(1, 7)}
+
+
+async def test_prices_of_a_meter_that_is_not_loaded_are_all_asked_for_again(
+    hass: HomeAssistant, home: Home
+) -> None:
+    hass.config.currency = "DKK"
+    hass.config_entries.async_update_entry(
+        home.entry, options={"import_prices": SIX, "export_prices": {}}
+    )
+    options = await Options(hass, home.entry).begin()
+    await options.submit(tariff={}, capacity={})
+    shown = options.fields["import"]
+    assert shown == {f"price_t{tariff}": float(tariff) for tariff in range(1, 7)} | {
+        "import_spot": None
+    }
+    await options.submit(
+        **{"import": {name: value for name, value in shown.items() if value}, "export": {}}
+    )
+    assert home.entry.options["import_prices"] == SIX
+
+
+async def test_prices_of_tariffs_that_the_calendar_lacks_now_stay_until_all_are_emptied(
+    hass: HomeAssistant, home: Home
+) -> None:
+    hass.config.currency = "NOK"
+    hass.config_entries.async_update_entry(
+        home.entry, options={"import_prices": SIX, "export_prices": {}}
+    )
+    await home.set_up()
+    home.coordinator.asker = CalendarAsker(presets.load("norway_elvia").calendar)
+    await home.push()
+    options = await Options(hass, home.entry).begin()
+    await options.submit(tariff={}, capacity={})
+    assert set(options.fields["import"]) == {"price_t1", "price_t2", "import_spot"}
+    await options.submit(**{"import": {"price_t1": 0.5, "price_t2": 2}, "export": {}})
+    assert home.entry.options["import_prices"] == SIX | {"1": 0.5}
+    await options.begin()
+    await options.submit(tariff={}, capacity={})
+    await options.submit(**{"import": {}, "export": {}})
+    assert home.entry.options["import_prices"] == {}

@@ -383,7 +383,7 @@ async def test_a_reader_does_not_move_where_mqtt_is_missing(
 ) -> None:
     entry = entry_of(flow.hass, danish.title, "energy_1_wh", danish.keys, topic="old/topic")
     flow.result = await entry.start_reconfigure_flow(flow.hass)
-    await flow.submit(raw_topic=TOPIC, scaler_profile="energy_1_wh")
+    await flow.submit(raw_topic=TOPIC)
     assert flow.result["errors"] == {"raw_topic": "topic_needs_mqtt"}
     assert entry.data["raw_topic"] == "old/topic"
 
@@ -432,9 +432,9 @@ async def test_the_reader_may_move_to_another_topic(flow: Flow, danish: RealFram
     fields = flow.result["data_schema"].schema
     [field] = [field for field in fields if field == "raw_topic"]
     assert field.description == {"suggested_value": "old/topic"}
-    await flow.submit(raw_topic="new/#", scaler_profile="energy_1_wh")
+    await flow.submit(raw_topic="new/#")
     assert flow.result["errors"] == {"raw_topic": "topic_invalid"}
-    await flow.submit(raw_topic=TOPIC, scaler_profile="energy_1_wh")
+    await flow.submit(raw_topic=TOPIC)
     await flow.hear(danish.payload)
     assert flow.result["reason"] == "reconfigure_successful"
     assert entry.data["raw_topic"] == TOPIC
@@ -446,8 +446,8 @@ async def test_a_plain_meters_reader_may_move_too(
 ) -> None:
     entry = entry_of(flow.hass, "5706567202753025", "energy_10_wh", None, topic="old/topic")
     flow.result = await entry.start_reconfigure_flow(flow.hass)
-    assert set(flow.result["data_schema"].schema) == {"raw_topic", "scaler_profile"}
-    await flow.submit(raw_topic=TOPIC, scaler_profile="energy_10_wh")
+    assert set(flow.result["data_schema"].schema) == {"raw_topic"}
+    await flow.submit(raw_topic=TOPIC)
     await flow.hear(real_frames["omnipower_3p_no_hourly_plain"].payload)
     assert flow.result["reason"] == "reconfigure_successful"
     assert entry.data == {"system_title": "5706567202753025", "raw_topic": TOPIC}

@@ -171,7 +171,7 @@ async def test_the_scale_of_a_real_meter_is_the_entrys(
     assert danish_home.state("import_active_energy") == "8666.36"
 
 
-async def test_another_scale_begins_its_totals_anew(danish_home: Home, danish: RealFrame) -> None:
+async def test_another_scale_puts_its_totals_right(danish_home: Home, danish: RealFrame) -> None:
     danish_home.hass.config_entries.async_update_entry(
         danish_home.entry, options={"scaler_profile": "energy_10_wh"}
     )
@@ -185,6 +185,8 @@ async def test_another_scale_begins_its_totals_anew(danish_home: Home, danish: R
     scale = {"scale": {"scaler_profile": "energy_1_wh"}, "tariff": {}, "capacity": {}}
     await configure(flow["flow_id"], scale)
     result = await configure(flow["flow_id"], {"import": {}, "export": {}})
+    assert result["step_id"] == "rescale"
+    result = await configure(flow["flow_id"], {})
     assert result["type"] == "create_entry"
     await danish_home.settle()
     assert danish_home.state("import_active_energy") == "866.636"

@@ -163,14 +163,15 @@ def test_every_option_and_what_is_wrong_with_one_is_put_into_words(language: str
             for way in ("import", "export")
         },
     }
-    assert set(options["step"]) == set(fields)
+    assert set(options["step"]) == {*fields, "rescale"}
+    assert set(options["step"]["rescale"]) == {"title", "description"}
     for step, sections in fields.items():
         told = options["step"][step]["sections"]
         assert set(told) == set(sections)
         for name, keys in sections.items():
             assert set(told[name]["data"]) == set(told[name]["data_description"]) == keys
     wrong = {"prices_incomplete", "spot_currency", "spot_missing", "spot_own", "spot_unit"}
-    assert set(options["error"]) == {"limit_without_rule"} | {
+    assert set(options["error"]) == {"limit_without_rule", "rescaling"} | {
         f"{way}_{why}" for way in ("import", "export") for why in wrong
     }
 

@@ -1,0 +1,211 @@
+"""Statistics of money beside Home Assistant's own recorder: a meter that is added anew, another
+currency, and the history that is filled in between."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from homeassistant.components.recorder.statistics import (
+    get_metadata,
+    statistics_during_period,
+)
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.util import dt as dt_util
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from test_integration_history import (
+    DAYS,
+    FIVE,
+    MORNING,
+    PRICES,
+    House,
+    _asks,  # noqa: F401
+    _at_once,  # noqa: F401
+    house,  # noqa: F401
+    mock_recorder_before_hass,  # noqa: F401
+    price_at,
+)
+
+from custom_components.meter_node.const import DOMAIN
+from custom_components.meter_node.store import async_get_store
+
+OPTIONS = {
+    "tariff_preset": "denmark_n1",
+    "import_prices": PRICES,
+    "export_prices": dict.fromkeys(PRICES, 0.5),
+}
+
+
+@pytest.fixture
+async def priced(house: House) -> House:  # noqa: F811
+    hass = house.home.hass
+    hass.config.currency = "DKK"
+    await hass.config.async_set_time_zone("Europe/Copenhagen")
+    hass.config_entries.async_update_entry(house.home.entry, options=OPTIONS)
+    await house.home.set_up()
+    return house
+
+
+async def sums(house: House, period: str, key: str = "import_cost") -> list[float]:  # noqa: F811
+    """The running sums of a sensor's rows, in their order."""
+    entity_id = house.home.entity_id(key)
+    assert entity_id is not None
+
+    def read() -> Any:
+        begin = datetime.fromtimestamp(0, UTC)
+        return statistics_during_period(
+            house.home.hass, begin, None, {entity_id}, period, None, {"sum"}
+        )
+
+    found = await house.recorder.async_add_executor_job(read)
+    return [row["sum"] for row in found.get(entity_id, [])]
+
+
+async def add_anew(house: House, **options: Any) -> None:  # noqa: F811
+    """Delete the meter, and add it again as a person would."""
+    home = house.home
+    await home.hass.config_entries.async_remove(home.entry.entry_id)
+    await home.hass.async_block_till_done()
+    home.entry = MockConfigEntry(
+        domain=DOMAIN,
+        title="382M 4711",
+        unique_id=home.meter.title,
+        data=home.meter.entry_data,
+        options=OPTIONS | options,
+    )
+    home.entry.add_to_hass(home.hass)
+    await home.set_up()
+
+
+async def test_a_meter_that_is_added_anew_goes_on_in_the_statistics_of_its_cost(
+    priced: House,
+) -> None:
+    """2.4 kW at 2 DKK a kWh are 0.4 DKK in five minutes."""
+    await priced.live(MORNING + timedelta(hours=2), fill=False)
+    entity_id, before = priced.home.entity_id("import_cost"), await sums(priced, "5minute")
+    assert before[-1] > 3
+    await add_anew(priced)
+    await priced.live(MORNING + timedelta(hours=2, minutes=30), fill=False)
+    assert priced.home.entity_id("import_cost") == entity_id
+    after = await sums(priced, "5minute")
+    assert after[: len(before)] == before
+    steps = [late - early for early, late in pairwise(after)]
+    assert min(steps) >= 0
+    assert max(steps) < 0.5
+    assert after[-1] == pytest.approx(before[-1] + 6 * 0.4, abs=0.45)
+
+
+async def test_the_history_of_a_meter_that_is_added_anew_has_no_negative_hour(
+    priced: House,
+) -> None:
+    await priced.live(MORNING.replace(hour=10, minute=6))
+    await add_anew(priced)
+    back = MORNING.replace(hour=13, minute=2)
+    priced.home.freezer.move_to(back)
+    await priced.live(back.replace(hour=15, minute=11))
+    for key, register, price in (
+        ("import_cost", priced.imported_wh, price_at),
+        ("export_compensation", priced.exported_wh, lambda _: 0.5),
+    ):
+        rows = await priced.rows(key)
+        starts = sorted(rows)
+        assert len(starts) == DAYS * 24 + 7
+        for before, start in pairwise(starts):
+            used = register(start + timedelta(hours=1)) - register(start)
+            cost = used * price(start) / 1000
+            assert rows[start][1] - rows[before][1] == pytest.approx(cost, abs=0.001)
+    live = await sums(priced, "5minute")
+    assert live[-1] >= (await sums(priced, "hour"))[-1]  # it goes on from the last hour
+
+
+async def test_a_total_tells_since_when_it_counts_and_goes_on_over_a_restart(
+    priced: House,
+) -> None:
+    await priced.live(MORNING + 2 * FIVE, fill=False)
+    cost = priced.home.shown("import_cost")
+    assert cost is not None
+    since = dt_util.parse_datetime(cost.attributes["last_reset"])
+    assert since is not None
+    assert MORNING <= since <= priced.now
+    await priced.home.restart()
+    await priced.push()
+    again = priced.home.shown("import_cost")
+    assert again is not None
+    assert again.attributes["last_reset"] == cost.attributes["last_reset"]
+
+
+async def test_a_total_of_an_earlier_version_goes_on_without_a_new_beginning(
+    priced: House,
+) -> None:
+    """Home Assistant would add all of it once more to the sum, were a beginning told now."""
+    await priced.push()
+    await priced.push()
+    costs = priced.home.coordinator.tariffs.costs
+    costs.since = dict.fromkeys(("import_cost", "export_compensation"))  # it told none
+    await priced.live(MORNING + timedelta(minutes=30), fill=False)
+    record = (await async_get_store(priced.home.hass)).records[priced.home.meter.title]
+    del record.costs["since"]
+    await priced.home.restart()
+    await priced.live(MORNING + timedelta(minutes=60), fill=False)
+    found = await sums(priced, "5minute")
+    assert found[-1] > 3
+    assert max(late - early for early, late in pairwise(found)) < 0.5
+    cost = priced.home.shown("import_cost")
+    assert cost is not None
+    assert "last_reset" not in cost.attributes
+
+
+async def test_no_currency_is_mixed_into_the_statistics_of_another(priced: House) -> None:
+    """Home Assistant stops them and asks; what is filled from the meter stops with them."""
+    await priced.live(MORNING.replace(hour=9, minute=11))
+    hours, live = await sums(priced, "hour"), await sums(priced, "5minute")
+    options = {
+        "import_prices": {"1": 0.3},
+        "export_prices": {"1": 0.05},
+        "scaler_profile": "energy_1_wh",
+    }
+    priced.home.hass.config_entries.async_update_entry(priced.home.entry, options=options)
+    await priced.home.hass.config.async_update(currency="EUR")
+    await priced.home.settle()
+    await priced.live(MORNING.replace(hour=11, minute=11))
+    cost = priced.home.shown("import_cost")
+    assert cost is not None
+    assert cost.attributes["unit_of_measurement"] == "EUR"
+    # Two hours of 2.4 kW at 0.3.
+    assert float(cost.state) == pytest.approx(2 * 2.4 * 0.3, abs=0.05)
+    assert await sums(priced, "5minute") == live
+    # The hour that ran was closed by what it had of the old currency.
+    assert await sums(priced, "hour") == [*hours, live[-1]]
+    metadata = await priced.recorder.async_add_executor_job(
+        lambda: get_metadata(priced.home.hass, statistic_ids={cost.entity_id})
+    )
+    assert metadata[cost.entity_id][1]["unit_of_measurement"] == "DKK"
+    assert any(
+        issue.translation_key == "units_changed"
+        for issue in ir.async_get(priced.home.hass).issues.values()
+    )
+
+
+async def test_statistics_in_the_new_currency_begin_once_the_old_ones_are_cleared(
+    priced: House,
+) -> None:
+    await priced.live(MORNING.replace(hour=9, minute=11))
+    options = {
+        "import_prices": {"1": 0.3},
+        "export_prices": {},
+        "scaler_profile": "energy_1_wh",
+    }
+    priced.home.hass.config_entries.async_update_entry(priced.home.entry, options=options)
+    await priced.home.hass.config.async_update(currency="EUR")
+    await priced.home.settle()
+    entity_id = priced.home.entity_id("import_cost")
+    assert entity_id is not None
+    priced.recorder.async_clear_statistics([entity_id])
+    await priced.live(MORNING.replace(hour=11, minute=11))
+    rows = await priced.rows("import_cost")
+    assert len(rows) == DAYS * 24 + 3
+    for before, start in pairwise(sorted(rows)):
+        used = priced.imported_wh(start + timedelta(hours=1)) - priced.imported_wh(start)
+        assert rows[start][1] - rows[before][1] == pytest.approx(used * 0.3 / 1000, abs=0.001)
