@@ -22,12 +22,15 @@ _URL: HassKey[str] = HassKey(f"{DOMAIN}_dashboard_url")
 async def async_serve(hass: HomeAssistant) -> None:
     """Serve the module, once a run: a web server's path can't be taken back.
 
-    Its address changes with its content, so that browsers may keep it and still get a new one.
+    Its address changes with its content, so that browsers may keep it and still get a new one. The
+    path stays: a browser that kept a page of before an update asks for the old address once more,
+    and gets the module of today.
     """
     content = await hass.async_add_executor_job(_MODULE.read_bytes)
     digest = hashlib.sha256(content).hexdigest()[:12]
-    url = hass.data[_URL] = f"/{DOMAIN}/{digest}/{_MODULE.name}"
-    await hass.http.async_register_static_paths([StaticPathConfig(url, str(_MODULE), True)])
+    path = f"/{DOMAIN}/{_MODULE.name}"
+    hass.data[_URL] = f"{path}?v={digest}"
+    await hass.http.async_register_static_paths([StaticPathConfig(path, str(_MODULE), True)])
 
 
 @callback

@@ -11,7 +11,7 @@ from .meters import CAPTURED_IMPORT_KWH, CAPTURED_VOLTAGES_V
 from .storage import DASHBOARD
 from .view import View
 
-_MODULE = re.compile(r"/meter_node/[^\"']+[.]js")
+_MODULE = re.compile(r"/meter_node/[^\"']+[.]js[^\"']*")
 _RELAY, _CHOICE = "switch.house_load_relay_1", "select.house_load_relay_1_control"
 
 _NOT_YET = frozenset({"statistics_not_defined"})

@@ -15,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from PIL import Image
+
 from meter_node import config, feeds, oscilloscope
 from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
@@ -30,10 +32,12 @@ from meter_node.sources.simulated import SimulatedSource
 
 from . import photographer
 from .meters import ROOT
+from .photographer import Picture
 from .progress import fail, say
 
 IMAGES = ROOT / "docs" / "images"
-SIZE = "1280x980"
+WIDTH, HEIGHT = 1280, 840
+COLOURS = 256
 ZONE = ZoneInfo("Europe/Copenhagen")
 WARM_UP_S = 4
 _KWH = 1000 * NANO
@@ -173,7 +177,10 @@ async def _serve(port: int) -> int:
 
 async def _photograph(images: Path) -> int:
     page, going = await _play(0)
-    pages = {"/meter/house": "display.png", "/meter/flat": "display-pay.png"}
+    pictures = [
+        Picture(path, str(images / name), WIDTH, HEIGHT)
+        for path, name in (("/meter/house", "display.png"), ("/meter/flat", "display-pay.png"))
+    ]
     with tempfile.TemporaryDirectory() as profile:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -181,9 +188,9 @@ async def _photograph(images: Path) -> int:
             "-m",
             f"{__package__}.photographer",
             page.address,
+            str(ZONE),
             profile,
-            SIZE,
-            *(f"{path}={images / name}" for path, name in pages.items()),
+            *(picture.to_text() for picture in pictures),
         )
         code = await child.wait()
     going.cancel()
@@ -191,9 +198,18 @@ async def _photograph(images: Path) -> int:
     if code:
         fail(f"the photographer ended with {code}")
         return 1
-    for name in pages.values():
-        say(f"written: {images / name}")
+    for picture in pictures:
+        _shrink(Path(picture.file))
+        say(f"written: {picture.file}")
     return 0
+
+
+def _shrink(file: Path) -> None:
+    """Keep a picture in few colours, to a third of its size; the case's shades need the dither."""
+    picture = Image.open(file).convert("RGB")
+    # This method keeps the few pixels of the phases' colours; by area alone all would be grey.
+    palette = picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
+    picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
 
 
 def main() -> int:

@@ -32,6 +32,10 @@ _RELAY = "switch.house_load_relay_2"
 _SUBMIT = ("dialog-data-entry-flow", "ha-button[slot=primaryAction]")
 _NARROW_SIDE = (("dockedSidebar", '"auto"'),)
 _YESTERDAY = (*_NARROW_SIDE, ("energy-default-period-_energy_dashboard", "yesterday"))
+_DANISH = (*_NARROW_SIDE, ("selectedLanguage", '"da"'))
+_DANISH_PICTURES = (
+    Picture(f"/{DASHBOARD}/house", "dashboard-da.png", 1680, 1640, remembered=_DANISH),
+)
 
 
 def main() -> int:
@@ -84,6 +88,9 @@ async def _take_all(
         await asyncio.sleep(_STILL_THERE_S)
         await client.ask("get_config")  # who is silent is let go of
     await _take(children, folder, images, client, zone, await _pictures(client))
+    await client.connect()  # who was silent for so long has been let go of
+    await _speak_danish(client)
+    await _take(children, folder, images, client, zone, _DANISH_PICTURES)
 
 
 async def _take(
@@ -128,8 +135,21 @@ async def _wait_for_repair(client: Client) -> None:
             await asyncio.sleep(1)
 
 
+async def _speak_danish(client: Client) -> None:
+    """Change the home's language, and have the meters' entities named in it."""
+    await client.ask("config/core/update", language="da")
+    for entry in await client.ask("config_entries/get", domain="meter_node"):
+        await client.ask(
+            "call_service",
+            domain="homeassistant",
+            service="reload_config_entry",
+            service_data={"entry_id": entry["entry_id"]},
+        )
+    await asyncio.sleep(_STILL_THERE_S)  # a push comes every ten seconds
+
+
 async def _pictures(client: Client) -> list[Picture]:
-    """Return what is taken, in the order in which a homeowner comes by."""
+    """Return those in English, in the order in which a homeowner comes by."""
     devices = await client.ask("config/device_registry/list")
     [house] = [device["id"] for device in devices if device["name"] == "House"]
     return [

@@ -481,11 +481,31 @@ const DESCRIPTIONS = {
   en: "All your electricity meters: energy, power, phases, tariff and events",
 };
 
-if (!customElements.get(`ll-strategy-dashboard-${TYPE}`)) {
-  customElements.define(`ll-strategy-dashboard-${TYPE}`, MeterNodeDashboardStrategy);
-  customElements.define(`ll-strategy-view-${TYPE}`, MeterNodeViewStrategy);
-  // Into the same list: Home Assistant's page keeps hold of it.
-  (window.customStrategies ??= []).push({
+const ELEMENTS = {
+  [`ll-strategy-dashboard-${TYPE}`]: MeterNodeDashboardStrategy,
+  [`ll-strategy-view-${TYPE}`]: MeterNodeViewStrategy,
+};
+
+/** Define what the registry in use lacks: it may have it of another version of this module. */
+function define() {
+  for (const [name, strategy] of Object.entries(ELEMENTS)) {
+    if (!customElements.get(name)) {
+      customElements.define(name, strategy);
+    }
+  }
+}
+
+define();
+// Home Assistant's page replaces window.customElements by a registry of its own, which is empty at
+// first and the only one in which it looks; nothing settles whether that or this module runs first.
+// The page's root element is defined afterwards, in the browser's registry too, so it is time
+// whichever of the two was met here. home-assistant/frontend, issue 53890.
+customElements.whenDefined("home-assistant").then(define);
+
+// Into the same list: Home Assistant's page keeps hold of it.
+window.customStrategies ??= [];
+if (!window.customStrategies.some(({ type }) => type === TYPE)) {
+  window.customStrategies.push({
     type: TYPE,
     strategyType: "dashboard",
     name: "Meter Node",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +27,32 @@ MODULE = FOLDER / "frontend" / "meter-node-strategy.js"
 DASHBOARD, VIEW = "ll-strategy-dashboard-meter-node", "ll-strategy-view-meter-node"
 
 PAGE = """
-globalThis.defined = {};
-globalThis.customElements = {
-  get: (name) => defined[name],
-  define: (name, element) => { defined[name] = element; },
+class Registry {
+  constructor(browsers) {
+    this.browsers = browsers;
+    this.defined = new Map();
+    this.waiting = new Map();
+  }
+  get(name) { return this.defined.get(name); }
+  define(name, element) {
+    if (this.defined.has(name) || [...this.defined.values()].includes(element)) {
+      throw new Error(`${name} is defined already`);
+    }
+    this.defined.set(name, element);
+    if (this.browsers && !this.browsers.get(name)) this.browsers.define(name, class {});
+    this.waiting.get(name)?.forEach((resolve) => resolve(element));
+  }
+  async whenDefined(name) {
+    return this.get(name) ?? await new Promise((resolve) => {
+      this.waiting.set(name, [...(this.waiting.get(name) ?? []), resolve]);
+    });
+  }
+}
+globalThis.customElements = new Registry();
+// What Home Assistant's page does, in this order, as soon as its program is there.
+globalThis.runProgram = () => {
+  customElements = new Registry(customElements);
+  customElements.define("home-assistant", class {});
 };
 globalThis.window = globalThis;
 globalThis.document = { documentElement: { lang: "da" } };
@@ -44,7 +68,7 @@ globalThis.generate = (element, config, home) => {
     },
     loadBackendTranslation: async (category, domain) => (key) => home.texts[key],
   };
-  defined[element].generate(config, hass).then(
+  customElements.get(element).generate(config, hass).then(
     (made) => { globalThis.answer = JSON.stringify(made); },
     (error) => { globalThis.failed = `${error}\\n${error.stack}`; },
   );
@@ -65,7 +89,8 @@ globalThis.hass = {
   },
   loadBackendTranslation: async () => (key) => home.texts[key],
 };
-globalThis.draw = () => defined["ll-strategy-dashboard-meter-node"].generate({}, hass).then(
+const strategy = customElements.get("ll-strategy-dashboard-meter-node");
+globalThis.draw = () => strategy.generate({}, hass).then(
   () => outcomes.push("made"),
   (error) => outcomes.push(error.message),
 );
@@ -88,26 +113,53 @@ BUILT_IN = {
 }
 
 
-class Page:
-    """A browser's page that has loaded the module."""
+class EmptyPage:
+    """A browser's page, with the registry that the browser gave it."""
 
     def __init__(self) -> None:
         self.context = quickjs.Context()
         self.context.eval(PAGE)
-        self.load()
 
-    def load(self) -> None:
-        self.context.module(MODULE.read_text())
+    def load(self, version: str = "") -> None:
+        """Load the module; one of another version has that for its first view's title."""
+        source = MODULE.read_text()
+        if version:
+            source = source.replace('title: text("home")', f'title: "{version}"')
+        self.context.module(source)
+        self.settle()
+
+    def run_program(self) -> None:
+        """Run Home Assistant's own program, which replaces the registry."""
+        self.context.eval("runProgram()")
+        self.settle()
+
+    def settle(self) -> None:
+        """Have every promise that is kept be acted upon."""
+        while self.context.execute_pending_job():
+            pass
+
+    def found(self) -> list[str]:
+        """Return the names that the page finds in its registry, without its own."""
+        names: str = self.context.eval("[...customElements.defined.keys()].join()")
+        return [name for name in names.split(",") if name != "home-assistant"]
 
     def generate(self, home: MadeUpHome, element: str = DASHBOARD, **config: Any) -> Any:
         """Have a strategy make its configuration, as the page does."""
         self.context.eval("globalThis.answer = globalThis.failed = undefined")
         arguments = ", ".join(map(json.dumps, (element, config, home.as_page())))
         self.context.eval(f"generate({arguments})")
-        while self.context.execute_pending_job():
-            pass
+        self.settle()
         assert self.context.get("failed") is None
         return json.loads(self.context.get("answer"))
+
+
+class Page(EmptyPage):
+    """A page that has run its program, then the module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run_program()
+        self.load()
 
 
 SUN = {"type": "solar", "stat_energy_from": "sensor.roof"}
@@ -204,21 +256,40 @@ def named(node: Any) -> Iterator[str]:
 def test_home_assistant_finds_both_strategies_and_offers_one_for_a_new_dashboard(
     page: Page,
 ) -> None:
-    assert page.context.eval("Object.keys(defined).join()") == f"{DASHBOARD},{VIEW}"
+    assert page.found() == [DASHBOARD, VIEW]
     [offered] = json.loads(page.context.eval("JSON.stringify(window.customStrategies)"))
     assert (offered["type"], offered["strategyType"]) == ("meter-node", "dashboard")
     assert offered["name"] == "Meter Node"
     assert offered["description"].startswith("Alle dine elmålere")  # the page's language
 
 
-def test_a_module_that_is_loaded_twice_is_offered_once(page: Page) -> None:
+def test_the_strategies_are_found_though_the_page_replaced_its_registry_after_the_module() -> None:
+    page = EmptyPage()
     page.load()
+    page.run_program()
+    assert page.found() == [DASHBOARD, VIEW]
+    [view] = page.generate(MadeUpHome().meter("House", THREE_PHASES))["views"]
+    assert view["title"] == "House"
     assert page.context.eval("window.customStrategies.length") == 1
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["old", "new", "program"])))
+def test_two_versions_of_the_module_do_no_harm_in_whichever_order_they_come(
+    order: tuple[str, ...],
+) -> None:
+    page = EmptyPage()
+    for script in order:
+        page.run_program() if script == "program" else page.load(script)
+    assert page.found() == [DASHBOARD, VIEW]
+    assert page.context.eval("window.customStrategies.length") == 1
+    home = MadeUpHome().meter("House", THREE_PHASES).meter("Flat", SINGLE_PHASE)
+    first = next(script for script in order if script != "program")
+    assert page.generate(home)["views"][0]["title"] == first
 
 
 def test_both_strategies_are_run_anew_when_an_entity_comes(page: Page) -> None:
     for element in (DASHBOARD, VIEW):
-        depends = page.context.eval(f"defined['{element}'].registryDependencies.join()")
+        depends = page.context.eval(f"customElements.get('{element}').registryDependencies.join()")
         assert depends == "entities,devices"
 
 
@@ -298,8 +369,7 @@ def test_a_registry_that_could_not_be_read_is_asked_for_again(page: Page) -> Non
     home = MadeUpHome().meter("Flat", SINGLE_PHASE)
     page.context.eval(f"globalThis.home = {json.dumps(home.as_page())}")
     page.context.eval(ONCE_LOST)
-    while page.context.execute_pending_job():
-        pass
+    page.settle()
     assert json.loads(page.context.eval("JSON.stringify(outcomes)")) == ["lost", "made"]
 
 
@@ -482,6 +552,21 @@ async def test_the_module_is_served_and_every_page_loads_it_while_there_is_a_met
     assert loaded == {url}
     assert await hass.config_entries.async_unload(home.entry.entry_id)
     assert loaded == set()
+
+
+async def test_an_address_of_another_version_gets_the_module_of_today(
+    home: Home, hass: HomeAssistant, hass_client_no_auth: Any
+) -> None:
+    hass.config.components.add("frontend")
+    loaded: set[str] = set()
+    hass.data[DATA_EXTRA_MODULE_URL] = loaded  # type: ignore[assignment]
+    await home.set_up()
+    [url] = loaded
+    path, _, version = url.partition("?v=")
+    assert version == hashlib.sha256(MODULE.read_bytes()).hexdigest()[:12]
+    client: TestClient[Any, Any] = await hass_client_no_auth()
+    answer = await client.get(f"{path}?v=0123456789ab")  # a page that was kept since before
+    assert await answer.text() == MODULE.read_text()
 
 
 async def test_a_home_without_pages_does_without_the_module(home: Home) -> None:
