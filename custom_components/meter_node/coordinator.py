@@ -591,19 +591,20 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         Real meters send totals once an hour only; an instantaneous value that is not sent any
         more is none any more.
         """
-        before = self.data.values
-        values = {key: before[key] for key in before.keys() - reading.values.keys() & _TOTALS}
+        values, before = {**reading.values}, self.data.values
         totals = self._record.totals
         if not _TOTALS.isdisjoint(reading.values):
             now, came = dt_util.utcnow(), self._totals_came
             self._totals_seldom = came is None or now - came >= SELDOM
             self._totals_came = now
         as_shown = not self._record.bases and not self._held
-        for key, value in reading.values.items():
-            if key in _TOTALS and not (as_shown and value == totals.get(key)):
+        for key in _TOTALS:
+            value = values.get(key)
+            if value is None:
+                if key in before:
+                    values[key] = before[key]
+            elif not as_shown or value != totals.get(key):
                 values[key] = self._total(key, value)
-            else:
-                values[key] = value
         return values
 
     def _total(self, key: str, register: float) -> float:

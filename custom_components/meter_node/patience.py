@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median_low
 
 from .channel.hello import LONGEST_PUSH_INTERVAL_S
 from .const import DEFAULT_PUSH_INTERVAL_S, MISSED_PUSHES
@@ -40,7 +39,9 @@ def gap_s(before: Arrival, after: Arrival) -> int:
 
 def observed_s(gaps_s: Sequence[int]) -> int | None:
     """Return the interval that the last frames kept, None while there are too few."""
-    return median_low(gaps_s) if len(gaps_s) >= GAPS_NEEDED else None
+    if len(gaps_s) < GAPS_NEEDED:
+        return None
+    return sorted(gaps_s)[(len(gaps_s) - 1) // 2]  # the lower median
 
 
 def patience_s(announced_s: int, gaps_s: Sequence[int]) -> int:

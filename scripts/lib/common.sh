@@ -25,3 +25,21 @@ fail() {
 
 # show_help: prints the comment at the head of the script that calls it.
 show_help() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
+
+# A private certificate authority (an office's proxy, a mirror of one's own) is usually in the
+# system's store or named by SSL_CERT_FILE: pip and uv believe what the system believes, in setup as in
+# tests and benches that get other people's programs.
+trust_the_system() {
+    local bundle
+    if [[ -n ${SSL_CERT_FILE:-} ]]; then
+        export PIP_CERT="${PIP_CERT:-$SSL_CERT_FILE}"
+    elif [[ -n ${PIP_CERT:-} ]]; then
+        export SSL_CERT_FILE="$PIP_CERT"
+    fi
+    for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+        if [[ -r $bundle ]]; then
+            export UV_SYSTEM_CERTS=1 PIP_CERT="${PIP_CERT:-$bundle}"
+        fi
+    done
+}
+trust_the_system

@@ -7,7 +7,7 @@ and unit, so that a DLMS reader that never heard of us understands it. Must not 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Self
 
@@ -103,7 +103,9 @@ def decode(notification: DataNotification) -> Reading:
     return Reading(LIST_NAME, time, values, *tail)
 
 
-type _Tail = tuple[dict[str, str], tuple[State, ...], tuple[LogHead, ...], tuple[LoggedEvent, ...]]
+type _Tail = tuple[
+    Mapping[str, str], tuple[State, ...], tuple[LogHead, ...], tuple[LoggedEvent, ...]
+]
 
 
 def _tail(raw_states: object, raw_logs: object, raw_events: object) -> _Tail:
@@ -219,11 +221,13 @@ class Known:
             values = {key: value(fields[place]) for place, key, value in self._rows}
             tail = data[self._shape.size :]
             if tail == self._tail:
-                return replace(self, reading=replace(self.reading, time=time, values=values))
-            reading = Reading(LIST_NAME, time, values, *_tail(*_three_arrays(tail)))
+                last = self.reading
+                rest: _Tail = last.texts, last.states, last.logs, last.events
+            else:
+                rest = _tail(*_three_arrays(tail))
         except (TypeError, ValueError):
             return None
-        return replace(self, reading=reading, _tail=tail)
+        return Known(Reading(LIST_NAME, time, values, *rest), self._shape, self._rows, tail)
 
 
 def _three_arrays(data: bytes) -> list[axdr.Value]:

@@ -132,17 +132,18 @@ def seal_raw(peer: Peer, plaintext: bytes) -> bytes:
     return sealed
 
 
-class no_fault:  # noqa: N801 - reads as a sentence
+class no_fault(logging.Handler):  # noqa: N801 - reads as a sentence
     """Fail where the server had to catch a fault of its own."""
 
     def __enter__(self) -> None:
         self.records: list[logging.LogRecord] = []
-        self.handler = logging.Handler()
-        self.handler.emit = self.records.append  # type: ignore[method-assign]
-        logging.getLogger("meter_node.cosem").addHandler(self.handler)
+        logging.getLogger("meter_node.cosem").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
 
     def __exit__(self, *_: object) -> None:
-        logging.getLogger("meter_node.cosem").removeHandler(self.handler)
+        logging.getLogger("meter_node.cosem").removeHandler(self)
         errors = [record for record in self.records if record.levelno >= logging.ERROR]
         assert not errors, errors[0].exc_info
 
