@@ -85,7 +85,8 @@ SELDOM = timedelta(minutes=5)
 LEAST_RETURN_WH = 20_000
 """A register does not go on by so much in one step, however long an hour's list was waited for."""
 
-_TOTALS = frozenset(register.key for register in registers.REGISTERS if register.is_energy)
+_ENERGIES = tuple(register.key for register in registers.REGISTERS if register.is_energy)
+_TOTALS = frozenset(_ENERGIES)
 IMPORT = "import_active_energy"
 
 SLOW: Final = object()
@@ -598,7 +599,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._totals_seldom = came is None or now - came >= SELDOM
             self._totals_came = now
         as_shown = not self._record.bases and not self._held
-        for key in _TOTALS:
+        for key in _ENERGIES:
             value = values.get(key)
             if value is None:
                 if key in before:
