@@ -21,7 +21,7 @@ from bumble import att, core, hci
 from bumble.controller import Controller
 from bumble.device import Advertisement, Connection, Device, Peer
 from bumble.gatt import Characteristic
-from bumble.gatt_client import CharacteristicProxy
+from bumble.gatt_client import CharacteristicProxy, Client
 from bumble.host import Host
 from bumble.link import LocalLink
 from bumble.transport.common import AsyncPipeSink
@@ -45,6 +45,28 @@ def _on_awaited_command_processed(self: Host, event: Any) -> None:
 
 
 Host.on_command_processed = _on_awaited_command_processed  # type: ignore[method-assign]
+
+
+_on_transport_lost = Host.on_transport_lost
+_on_gatt_pdu = Client.on_gatt_pdu
+
+
+def _on_awaited_transport_lost(self: Host) -> None:
+    """Pass over a command that was given up before its adapter was pulled."""
+    if self.pending_response is not None and self.pending_response.done():
+        self.pending_response = None
+    _on_transport_lost(self)
+
+
+def _on_awaited_gatt_pdu(self: Client, pdu: att.ATT_PDU) -> None:
+    """Pass over the answer to a request that was given up."""
+    given_up = self.pending_response is not None and self.pending_response.done()
+    if not given_up or pdu.op_code not in att.ATT_RESPONSES:
+        _on_gatt_pdu(self, pdu)
+
+
+Host.on_transport_lost = _on_awaited_transport_lost  # type: ignore[method-assign]
+Client.on_gatt_pdu = _on_awaited_gatt_pdu  # type: ignore[method-assign]
 
 
 class VirtualAdapter:
