@@ -1108,7 +1108,8 @@ def perform(*, full: bool) -> Tally:
 def test_whatever_is_done_to_it_the_whole_meter_agrees_with_the_plain_one() -> None:
     full = os.environ.get("METER_NODE_FULL") == "1"
     tally = perform(full=full)
-    assert tally.steps >= (10_000 if full else 900)
+    # An example may end before its last step: how many do is the drawing's own affair.
+    assert tally.steps >= (10_000 if full else EXAMPLES * STEPS * 3 // 4)
     assert len(tally.rules) > len(ACTIONS) * 3 // 4
     if full:
         assert tally.without_effect() == []
