@@ -236,30 +236,25 @@ async def test_a_peak_that_goes_on_after_it_was_lost_still_ends(automations: Aut
     assert automations.switched() == [("on", [HEATER])]
 
 
-@pytest.mark.parametrize("seen", ["off", "unavailable"])
-async def test_loads_go_on_after_a_peak_that_ended_while_home_assistant_was_down(
-    automations: Automations, hass: HomeAssistant, seen: str
+@pytest.mark.parametrize(
+    ("seen", "now", "switched"),
+    [
+        ("off", "off", "on"),
+        ("unavailable", "off", "on"),
+        ("on", "on", "off"),
+        ("unavailable", "on", "off"),
+    ],
+)
+async def test_loads_are_as_the_peak_wants_them_after_a_time_without_home_assistant(
+    automations: Automations, hass: HomeAssistant, seen: str, now: str, switched: str
 ) -> None:
     peak = "binary_sensor.peak"
     hass.set_state(CoreState.not_running)
     await automations.show(peak, seen)
     await automations.make("pause_at_peak", peak=peak, loads=[HEATER])
     await automations.start()
-    await automations.show(peak, "off")
-    assert automations.switched() == [("on", [HEATER])]
-
-
-@pytest.mark.parametrize("seen", ["on", "unavailable"])
-async def test_loads_pause_for_a_peak_that_began_while_home_assistant_was_down(
-    automations: Automations, hass: HomeAssistant, seen: str
-) -> None:
-    peak = "binary_sensor.peak"
-    hass.set_state(CoreState.not_running)
-    await automations.show(peak, seen)
-    await automations.make("pause_at_peak", peak=peak, loads=[HEATER])
-    await automations.start()
-    await automations.show(peak, "on")
-    assert automations.switched() == [("off", [HEATER])]
+    await automations.show(peak, now)
+    assert automations.switched() == [(switched, [HEATER])]
 
 
 async def test_loads_stay_off_at_a_start_where_that_is_wished(
