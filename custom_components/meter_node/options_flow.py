@@ -41,6 +41,7 @@ from .channel import presets
 from .channel.activity_calendar import ActivityCalendar
 from .channel.kamstrup_v0001 import SCALER_PROFILES
 from .channel.presets import Preset
+from .channel.reading import scaled
 from .channel.registers import TARIFFS
 from .choices import Choices
 from .const import (
@@ -285,7 +286,7 @@ class MeterNodeOptionsFlow(OptionsFlowWithReload):
             return self.async_create_entry(data=self._chosen)
         lines = [
             f"- {self._name(key)}: {wh / _WH_A_KWH:.3f} → "
-            f"{scale.scaled(wh, exponent) / _WH_A_KWH:.3f} kWh"
+            f"{scaled(wh, exponent) / _WH_A_KWH:.3f} kWh"
             for key, wh in record.totals.items()
             if key in _SHOWN
         ]

@@ -12,9 +12,8 @@ from decimal import Decimal
 from typing import Any, Self
 
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
+from .channel.reading import scaled
 from .store import MeterRecord
-
-_BASE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +31,6 @@ class Rescaling:
     def of(cls, kept: Mapping[str, Any]) -> Self | None:
         """Return what a record keeps of it, None where nothing is to be done."""
         return cls(kept["exponent"], kept["since_s"], kept["totals"]) if kept else None
-
-
-def scaled(value: float, exponent: int) -> float:
-    """Return a value times a power of ten: without a rounding error where it was a whole one."""
-    factor = float(_BASE ** abs(exponent))
-    return value * factor if exponent >= 0 else value / factor
 
 
 def exponent_between(before: str, after: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..scale import scaled
+from ..channel.reading import scaled
 from .hours import HOUR_S
 from .plan import SHORT_TERM_S, Row, Rows
 
