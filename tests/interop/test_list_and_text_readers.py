@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import struct
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -26,6 +24,7 @@ from module_strangers import AMSHAN, DSMR, read
 sys.path.insert(0, str(Path(__file__).parents[1] / "meter_node" / "ports"))
 
 from module_house import LIST_KEYS, ONE_PHASE, ModuleHouse, running
+from second_decoders import flat_list, opened
 
 from custom_components.meter_node.channel import kamstrup_v0001
 from custom_components.meter_node.reader import MeterReader
@@ -151,46 +150,6 @@ async def test_amshan_reads_the_10_s_list_and_the_hourly_one(phases: int) -> Non
 # --- the ciphered list ----------------------------------------------------------------------------
 
 
-def opened(frame: bytes, key: bytes, authentication: bytes) -> bytes:
-    """Open a ciphered list by `cryptography` alone. Raises InvalidTag."""
-    apdu = frame[frame.index(b"\xe6\xe7\x00") + 3 : -3]
-    assert apdu[:2] == b"\xdb\x08"
-    title = apdu[2:10]
-    at = 13 if apdu[10] == 0x82 else 12
-    control, counter = apdu[at : at + 1], apdu[at + 1 : at + 5]
-    text, tag = apdu[at + 5 : -12], apdu[-12:]
-    cipher = Cipher(algorithms.AES(key), modes.GCM(title + counter, tag, min_tag_length=12))
-    decryptor = cipher.decryptor()
-    decryptor.authenticate_additional_data(control + authentication)
-    return decryptor.update(text) + decryptor.finalize()
-
-
-def decoded(data: bytes) -> dict[str, Any]:
-    """A second decoder, of nothing but this list: OBIS to its value."""
-    assert data[0] == 0x0F
-    at = 6 + data[5]
-    assert data[at] == 0x02
-    count, at = data[at + 1], at + 2
-    values: list[Any] = []
-    for _ in range(count):
-        tag = data[at]
-        size = {0x00: 1, 0x06: 5, 0x12: 3}.get(tag) or 2 + data[at + 1]
-        raw = data[at : at + size]
-        values.append(
-            None
-            if tag == 0
-            else struct.unpack(">I" if tag == 6 else ">H", raw[1:])[0]
-            if tag in (0x06, 0x12)
-            else raw[2:]
-        )
-        at += size
-    assert at == len(data)
-    return {
-        ".".join(map(str, name)): value
-        for name, value in zip(values[1::2], values[2::2], strict=True)
-    }
-
-
 # OBIS of a total; of a phase it is 20, 40, 60 more. Register and what one count is worth.
 DANISH_TOTALS = {
     "1.1.1.8.0.255": ("import_active_energy", "1"),
@@ -223,7 +182,8 @@ async def test_a_second_decoder_opens_the_ciphered_list(phases: int, items: int)
         frame = head + await reader.readexactly((int.from_bytes(head[1:]) & 0x7FF) - 1)
         writer.close()
     assert frame[3:6] == b"\x41\x03\x13"
-    said = decoded(opened(frame, LIST_KEYS.encryption, LIST_KEYS.authentication))
+    apdu = frame[frame.index(b"\xe6\xe7\x00") + 3 : -3]
+    said = flat_list(opened(apdu, LIST_KEYS.encryption, LIST_KEYS.authentication))
     wanted = dict(DANISH_TOTALS)
     for phase in range(1, phases + 1):
         for (c, d), (name, step) in DANISH_PHASES.items():
