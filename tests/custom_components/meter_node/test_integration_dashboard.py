@@ -535,12 +535,18 @@ def test_every_quantity_that_is_named_is_one_that_the_integration_has() -> None:
 # --- how it is served ----------------------------------------------------------------------------
 
 
-async def test_the_module_is_served_and_every_page_loads_it_while_there_is_a_meter(
-    home: Home, hass: HomeAssistant, hass_client_no_auth: Any
-) -> None:
+@pytest.fixture
+def loaded(hass: HomeAssistant) -> set[str]:
+    """What every page of Home Assistant loads beside its own."""
     hass.config.components.add("frontend")
-    loaded: set[str] = set()
-    hass.data[DATA_EXTRA_MODULE_URL] = loaded  # type: ignore[assignment]
+    addresses: set[str] = set()
+    hass.data[DATA_EXTRA_MODULE_URL] = addresses  # type: ignore[assignment]
+    return addresses
+
+
+async def test_the_module_is_served_and_every_page_loads_it_while_there_is_a_meter(
+    home: Home, hass: HomeAssistant, loaded: set[str], hass_client_no_auth: Any
+) -> None:
     await home.set_up()
     [url] = loaded
     client: TestClient[Any, Any] = await hass_client_no_auth()
@@ -555,11 +561,8 @@ async def test_the_module_is_served_and_every_page_loads_it_while_there_is_a_met
 
 
 async def test_an_address_of_another_version_gets_the_module_of_today(
-    home: Home, hass: HomeAssistant, hass_client_no_auth: Any
+    home: Home, loaded: set[str], hass_client_no_auth: Any
 ) -> None:
-    hass.config.components.add("frontend")
-    loaded: set[str] = set()
-    hass.data[DATA_EXTRA_MODULE_URL] = loaded  # type: ignore[assignment]
     await home.set_up()
     [url] = loaded
     path, _, version = url.partition("?v=")
