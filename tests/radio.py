@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, override
 
 from bleak import BleakClient
@@ -192,12 +193,36 @@ class BumbleClient(BaseBleakClient):
     @override
     async def connect(self, pair: bool, **kwargs: Any) -> None:
         address = hci.Address(self.address, hci.Address.RANDOM_DEVICE_ADDRESS)
+        await self._let_go(address)
+        connection = await self._reach(address)
+        self._connection = connection
+        connection.on(connection.EVENT_DISCONNECTION, self._lost)
+        self._peer = Peer(connection)
+        try:
+            if self.wanted_mtu > 23:
+                await self._peer.request_mtu(self.wanted_mtu)
+            await self._discover(self._peer)
+        except (core.BaseBumbleError, TimeoutError) as error:
+            raise BleakError(f"lost while its services were read: {error!r}") from None
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            raise BleakError("lost while its services were read") from None
+
+    async def _let_go(self, address: hci.Address) -> None:
+        """End the link of an attempt that was given up: it would keep the next one away."""
+        for connection in list(self.central.connections.values()):
+            if connection.peer_address == address:
+                with suppress(core.BaseBumbleError):  # lost already
+                    await connection.disconnect()
+
+    async def _reach(self, address: hci.Address) -> Connection:
         connecting = asyncio.ensure_future(
             self.central.connect(address, transport=core.PhysicalTransport.LE, timeout=None)
         )
         try:
             async with asyncio.timeout(self.connects_within_s):
-                connection = await asyncio.shield(connecting)
+                return await asyncio.shield(connecting)
         except TimeoutError:
             raise BleakDeviceNotFoundError(self.address) from None
         finally:
@@ -207,15 +232,6 @@ class BumbleClient(BaseBleakClient):
                 # The emulated controller knows no way to give a connection up.
                 sink: Any = self.central.host.hci_sink
                 sink.sink.pending_le_connection = None
-        self._connection = connection
-        connection.on(connection.EVENT_DISCONNECTION, self._lost)
-        self._peer = Peer(connection)
-        try:
-            if self.wanted_mtu > 23:
-                await self._peer.request_mtu(self.wanted_mtu)
-            await self._discover(self._peer)
-        except (core.BaseBumbleError, TimeoutError, asyncio.CancelledError) as error:
-            raise BleakError(f"lost while its services were read: {error!r}") from None
 
     async def _discover(self, peer: Peer) -> None:
         collection = BleakGATTServiceCollection()
@@ -300,9 +316,15 @@ class BumbleClient(BaseBleakClient):
         except (att.ATT_Error, core.BaseBumbleError, TimeoutError) as error:
             raise BleakError(str(error)) from None
         except asyncio.CancelledError:
-            if self._connection is None:  # bumble's way to say that the peer has gone
-                raise BleakError("Not connected") from None
-            raise
+            if _is_cancelled():
+                raise
+            raise BleakError("Not connected") from None
+
+
+def _is_cancelled() -> bool:
+    """Tell who awaits is cancelled from bumble's way to say that the peer has gone."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _full(uuid: str) -> str:

@@ -229,7 +229,7 @@ class _Connection:
 
         attempt = 0
         was_told = False
-        while True:
+        while self._all_ears:  # a driver may have swallowed that this was cancelled
             self._in_reach.clear()
             device = self._device()
             if device is None:

@@ -331,6 +331,26 @@ async def test_unloading_ends_the_connection_and_leaves_nothing_behind(house: Ho
     assert house.hass.data[bluetooth._CONNECTIONS] == {}
 
 
+async def test_unloading_ends_where_a_driver_swallows_that_it_was_cancelled(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way = asyncio.Event()
+
+    async def swallowing(_: Any, _device: BLEDevice) -> None:
+        under_way.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise BleakError("lost") from None
+
+    monkeypatch.setattr(bluetooth._Connection, "_async_session", swallowing)
+    await house.set_up()
+    await asyncio.wait_for(under_way.wait(), WAIT_S)
+    async with asyncio.timeout(WAIT_S):
+        assert await house.hass.config_entries.async_unload(house.entry.entry_id)
+    assert house.hass.data[bluetooth._CONNECTIONS] == {}
+
+
 async def test_a_meter_that_comes_into_reach_later_is_connected(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
