@@ -11,9 +11,7 @@ from homeassistant.components import bluetooth as ha_bluetooth
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from integration_home import Meter
-from pytest_homeassistant_custom_component.common import (
-    MockConfigEntry,
-)
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meter_node import bluetooth, tariff
 from meter_node.ports import ble

@@ -14,9 +14,7 @@ from bluetooth_home import OTHER_ADDRESS, WAIT_S, House, Node, until, warned
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from integration_home import Meter
-from pytest_homeassistant_custom_component.common import (
-    MockConfigEntry,
-)
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.meter_node import bluetooth, links
 from custom_components.meter_node.channel import gatt
