@@ -26,7 +26,7 @@ from . import log_entries, meter_time, pace, patience, scale
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
-from .channel import frames, kamstrup_v0001, registers
+from .channel import frames, kamstrup_v0001
 from .channel.activity_calendar import ActivityCalendar
 from .channel.cosem_time import ClockStatus, CosemDateTime
 from .channel.hello import Hello
@@ -62,6 +62,7 @@ from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .scale import Rescaling
 from .store import MeterRecord, MeterStore, fingerprint
 from .tariff import COUNTERS, Tariffs
+from .totals import Totals
 
 if TYPE_CHECKING:
     from .history.importer import HistoryImporter
@@ -79,14 +80,6 @@ NEWS_KEPT = 32
 LATEST_PUSH = timedelta(minutes=1)
 """So late may a push come that is older than an answer: a clock that was set back is no reason."""
 
-SELDOM = timedelta(minutes=5)
-"""Totals that come no more often are written at once: a crash would show the earlier for long."""
-
-LEAST_RETURN_WH = 20_000
-"""A register does not go on by so much in one step, however long an hour's list was waited for."""
-
-_ENERGIES = tuple(register.key for register in registers.REGISTERS if register.is_energy)
-_TOTALS = frozenset(_ENERGIES)
 IMPORT = "import_active_energy"
 
 SLOW: Final = object()
@@ -172,6 +165,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self.capacity = Capacity(
                 choices.capacity_preset, zone, choices.limit_w, self._record.capacity
             )
+        # A plain frame proves nothing: as many have to agree as a silence is borne for.
+        self.totals = Totals(self.name, self._record, store, MISSED_PUSHES if keys is None else 1)
         # Totals that come once an hour: as last shown, for as long as the meter is there.
         self.data = MeterData(values={**self._record.totals}, main_fuse_a=choices.main_fuse_a)
 
@@ -187,10 +182,6 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._told_available = True
         self._keys_refused = False  # since the last sign of life
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
-        self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
-        self._totals_came: datetime | None = None  # since the start
-        self._totals_seldom = False
-        self._agreeing: Counter[str] = Counter()  # frames in a row that give a held total so
         self._texts: dict[str, str] = {}
         self._pushed_states: tuple[Sequence[State], States] = (), States()  # of the last push
         self._read: dict[tuple[CosemObject, int], object] = {}  # since the last push
@@ -246,23 +237,6 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def started(self) -> datetime:
         """Since when the meter is listened to."""
         return self._started
-
-    @property
-    def fallen(self) -> dict[str, tuple[float, float]]:
-        """Totals that are held, by register key: what is shown, and what the meter gives (Wh).
-
-        A plain frame proves nothing: as many have to agree as a silence is borne for.
-        """
-        needed = MISSED_PUSHES if keys_of(self.config_entry) is None else 1
-        return {
-            key: (self._record.totals[key], self._record.bases.get(key, 0) + register)
-            for key, register in self._held.items()
-            if self._agreeing[key] >= needed
-        }
-
-    def base(self, key: str) -> float:
-        """Return what is shown above the meter's own register, since it once went back."""
-        return self._record.bases.get(key, 0)
 
     @property
     def calendar(self) -> ActivityCalendar | None:
@@ -469,7 +443,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._tell_availability("its node is offline", update=False)
         data = replace(
             self.data,
-            values=self._values(reading),
+            values=self.totals.take(reading.values, self.data.values),
             states=self._states(reading, sent),
             keeps_logs=bool(reading.logs or reading.events),
             news=(*self.data.news, *news)[-NEWS_KEPT:],
@@ -498,7 +472,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def _import_wh(self, reading: Reading) -> float | None:
         """Return the counter of import itself: what is shown stands still while it is held."""
         register = reading.values.get(IMPORT)
-        return None if register is None else register + self.base(IMPORT)
+        return None if register is None else register + self.totals.base(IMPORT)
 
     @callback
     def fill_capacity(self, windows: Iterable[ClosedWindow]) -> None:
@@ -586,92 +560,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         borne = now - self._started + timedelta(seconds=self._patience_s)
         return as_of - entry.time > borne
 
-    def _values(self, reading: Reading) -> dict[str, float]:
-        """Return the frame's values, and the totals that came with an earlier one.
-
-        Real meters send totals once an hour only; an instantaneous value that is not sent any
-        more is none any more.
-        """
-        values, before = {**reading.values}, self.data.values
-        totals = self._record.totals
-        if not _TOTALS.isdisjoint(reading.values):
-            now, came = dt_util.utcnow(), self._totals_came
-            self._totals_seldom = came is None or now - came >= SELDOM
-            self._totals_came = now
-        as_shown = not self._record.bases and not self._held
-        for key in _ENERGIES:
-            value = values.get(key)
-            if value is None:
-                if key in before:
-                    values[key] = before[key]
-            elif not as_shown or value != totals.get(key):
-                values[key] = self._total(key, value)
-        return values
-
-    def _total(self, key: str, register: float) -> float:
-        """Return a total that never goes down, but for a roll-over of the register."""
-        before = self._record.totals.get(key)
-        if key in self._record.falls and before is not None:
-            self._look_for_return(key, before - self.base(key), register)
-        value = register + self.base(key)
-        if before is not None and value < before:
-            if before > 0.9 * registers.ROLLOVER_WH and value < 0.1 * registers.ROLLOVER_WH:
-                _LOGGER.warning("%s: %s rolled over", self.name, key)
-            else:
-                if key not in self._held:
-                    _LOGGER.warning(
-                        "%s: %s fell from %s to %s; the higher value is kept until it is reached",
-                        self.name,
-                        key,
-                        before,
-                        value,
-                    )
-                agrees = register >= self._held.get(key, register)
-                self._agreeing[key] = self._agreeing[key] + 1 if agrees else 1
-                self._held[key] = register
-                return before
-        if key in self._held:
-            del self._held[key], self._agreeing[key]
-        if value != before:
-            self._record.totals[key] = value
-            self._store.async_changed(soon=self._totals_seldom)
-        return value
-
-    def _look_for_return(self, key: str, before: float, register: float) -> None:
-        """Give a base up whose register came back to where it had fallen from: nothing was lost."""
-        fell_from, fell_to, base = self._record.falls[key]
-        if not came_back(fell_from, fell_to, before, register):
-            return
-        _LOGGER.warning(
-            "%s: %s came back from %s to %s; it counts from there, and not on top of it",
-            self.name,
-            key,
-            before,
-            register,
-        )
-        del self._record.falls[key]
-        self._record.bases[key] = base
-        if not base:
-            del self._record.bases[key]
-        self._store.async_changed()
-
     @callback
     def async_count_on(self) -> None:
-        """Take the registers that fell as they are: what is shown goes on from where it stands.
-
-        A lower total would be taken for a meter that began at zero: all of it would be counted
-        once more as consumption.
-        """
-        record = self._record
-        for key in self.fallen:
-            register, before = self._held.pop(key), self.base(key)
-            record.falls[key] = [record.totals[key] - before, register, before]
-            record.bases[key] = record.totals[key] - register
-            if key == IMPORT and self.capacity is not None:
-                self.capacity.shift(record.bases[key] - before)
-                record.capacity = self.capacity.state()
-            del self._agreeing[key]
-        self._store.async_changed()
+        """Take the registers that fell as they are, and the capacity's counter with them."""
+        moved_wh = self.totals.count_on()
+        if IMPORT in moved_wh and self.capacity is not None:
+            self.capacity.shift(moved_wh[IMPORT])
+            self._record.capacity = self.capacity.state()
 
     def _is_young(self, sent: datetime | None) -> bool:
         """Whether a kept frame still tells how things are, by the meter's own clock."""
@@ -783,18 +678,6 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if keys_of(self.config_entry) is not None:
             return frames.maker(bytes.fromhex(self.title)) or _OWN_MAKER
         return _MAKER_OF_LIST.get(self.reading.list_name if self.reading else "", _OWN_MAKER)
-
-
-def came_back(fell_from: float, fell_to: float, before: float, register: float) -> bool:
-    """Whether a register (Wh) stands again where it fell from: by one step, not by being used.
-
-    An absence of weeks is a great step too. So one counts that makes good half of the fall at once,
-    and more than a house uses in an hour, up to where it fell from; a tenth of the fall may lack,
-    as one that is restored from a back-up stands somewhat lower.
-    """
-    fell = fell_from - fell_to
-    near = fell_from - 0.1 * fell
-    return before < near <= register and register - before >= max(fell / 2, LEAST_RETURN_WH)
 
 
 def _import_power_w(values: Mapping[str, float]) -> float | None:

@@ -18,7 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mbus_site import free_port, full_house
+from mbus_site import full_house
 from module_strangers import AMSHAN, DSMR, read
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "meter_node" / "ports"))
@@ -34,6 +34,7 @@ from meter_node.meter.snapshot import LimiterState
 from meter_node.meter.variant import Variant
 from meter_node.ports.module import ModuleSettings
 from meter_node.ports.modules import KINDS
+from tests.loopback import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 

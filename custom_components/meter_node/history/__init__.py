@@ -31,10 +31,10 @@ async def async_importer_of(coordinator: MeterNodeCoordinator) -> HistoryImporte
         if coordinator.asker is not None:
             # As the meter says it now, and not as it is shown: a total that fell is held.
             said = coordinator.reading.values if coordinator.reading is not None else {}
-            return AskedProfile(coordinator.asker, said, coordinator.base)
+            return AskedProfile(coordinator.asker, said, coordinator.totals.base)
         if (kept := coordinator.kept_frames) is not None:
             shown = coordinator.data.values
-            return KeptPast(kept, dt_util.utcnow(), shown, coordinator.base)
+            return KeptPast(kept, dt_util.utcnow(), shown, coordinator.totals.base)
         return None
 
     return HistoryImporter(coordinator, source)

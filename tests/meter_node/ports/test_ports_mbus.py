@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from meter_node.ports.mbus import port
 from meter_node.ports.mbus.address import SecondaryAddress
 from meter_node.ports.mbus.link import Frame
+from tests.loopback import free_port
 
 OK = b"\xe5"
 NKE = Frame(0x40, 0).to_bytes()
@@ -27,12 +28,6 @@ REQUEST_2 = Frame(0x5B, 0).to_bytes()
 @pytest.fixture(autouse=True)
 def _sockets(socket_enabled: None) -> None:
     """They talk with each other."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from meter_node.ports.modules import Modules
 from meter_node.ports.wmbus import port, telegram
 from meter_node.ports.wmbus.frames import format_a, format_b
+from tests.loopback import free_port
 
 LONG_LENGTH, COMPACT_LENGTH = 0x2D, 0x27
 """Of a real OMNIPOWER's long and compact telegrams."""
@@ -84,9 +85,7 @@ async def test_no_number_is_used_twice_over_a_restart_and_none_without_a_listene
 
 
 async def test_who_comes_later_gets_a_long_telegram_first() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
+    number = free_port()
     house = House()
     async with running(house, settings(bearer=f"listen://127.0.0.1:{number}")):
         one, writer = await asyncio.open_connection("127.0.0.1", number)
@@ -124,9 +123,7 @@ async def test_a_listener_that_never_reads_is_cut_off_and_little_is_kept_for_it(
 
 
 async def test_a_listener_that_went_is_forgotten_with_the_next_telegram() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
+    number = free_port()
     house = House()
     async with running(house, settings(bearer=f"listen://127.0.0.1:{number}")):
         _, writer = await asyncio.open_connection("127.0.0.1", number)
