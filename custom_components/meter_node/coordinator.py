@@ -429,7 +429,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._see_life()
         elif verified.repeated:
             return True
-        self._take(reading, sent, self._news(reading, sent, alive=alive, retained=retained))
+        news = self._news(reading, sent, alive=alive, retained=retained)
+        self._take(reading, sent, news, retained=retained)
         return True
 
     @callback
@@ -458,7 +459,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._fresh = True
         self._wind_watchdog(self.last_good)
 
-    def _take(self, reading: Reading, sent: datetime | None, news: tuple[NewEntry, ...]) -> None:
+    def _take(
+        self,
+        reading: Reading,
+        sent: datetime | None,
+        news: tuple[NewEntry, ...],
+        *,
+        retained: bool,
+    ) -> None:
         """Show a reading; one that is new and old at once is kept for when there is life."""
         self.accepted += 1
         self.reading = reading
@@ -480,13 +488,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 clock_deviation_s=self.clock.whole_s() if _tells_utc(reading.time) else None,
                 link_quality=self._link.percent,
             )
-        self._account(reading, sent, data)
+        known = None if _is_lost(reading.time) else sent
+        at = meter_time.booked_at(known, dt_util.utcnow(), retained=retained)
+        if at is not None:
+            self._account(reading, at, data)
         self.tariffs.told(news)
         self.async_set_updated_data(self._as_of_now(data))
 
-    def _account(self, reading: Reading, sent: datetime | None, data: MeterData) -> None:
-        """Book what the counters have gone on: by the meter's own clock, while that is right."""
-        at = dt_util.utcnow() if sent is None or _is_lost(reading.time) else sent
+    def _account(self, reading: Reading, at: datetime, data: MeterData) -> None:
+        """Book what the counters have gone on until a moment."""
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
         self.tariffs.heard(at, counters_wh, data.states)
         if self.capacity is not None:

@@ -327,6 +327,25 @@ async def test_costs_go_on_after_a_restart_with_the_mean_price_of_the_absence(
     assert float(home.state("import_cost") or 0) == pytest.approx(2 + 8 * 4, abs=0.001)
 
 
+@pytest.mark.parametrize("year", [2000, 2099, 9998])
+async def test_what_a_frame_of_a_far_date_counts_is_priced_as_it_comes(
+    copenhagen: Home, year: int
+) -> None:
+    home = await set_up(copenhagen, tariff_preset="denmark_n1", **PRICES)
+    far = datetime(year, 1, 1, tzinfo=UTC)  # at one in the night: low
+    await push(home, import_active_energy=1000)
+    await home.wait(10)
+    await home.push(home.meter.seal(home.meter.body({"import_active_energy": 2000}, far)))
+    assert home.state("import_cost") == "2.0"  # 1 kWh at 13:00: high
+    await home.wait(10)
+    kept = home.meter.seal(home.meter.body({"import_active_energy": 2500}, far))
+    home.broker.hand_over(home.meter.push_topic, kept)
+    await home.settle()
+    assert home.state("import_cost") == "2.0"  # nobody knows when that was
+    await push(home, import_active_energy=3000)
+    assert home.state("import_cost") == "4.0"
+
+
 async def test_a_repeated_frame_costs_nothing(copenhagen: Home) -> None:
     home = await set_up(copenhagen, tariff_preset="denmark_n1", **PRICES)
     await push(home, import_active_energy=10_000)
