@@ -512,9 +512,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     @callback
     def fill_capacity(self, windows: Iterable[ClosedWindow]) -> None:
-        """Take whole intervals that were missed, as a load profile has them."""
+        """Take whole intervals that were missed, as a load profile has them.
+
+        Those that are yet to come are a wrong clock's: they would push the real months out.
+        """
         if self.capacity is not None:
-            self.capacity.fill(windows)
+            now = dt_util.utcnow()
+            self.capacity.fill(window for window in windows if window.start < now)
             self._record.capacity = self.capacity.state()
             self._turn()
 
