@@ -524,7 +524,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     def _as_of_now(self, data: MeterData) -> MeterData:
         """Return what is known with what clock, calendar and prices make of it now."""
-        tariff = self.tariffs.now()
+        tariff = self.tariffs.now(is_there=self.available)
         if tariff != data.tariff:
             data = replace(data, tariff=tariff)
         if self.capacity is None:
@@ -765,8 +765,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             _LOGGER.info("%s is available again", self.name)
         else:
             _LOGGER.info("%s is unavailable: %s", self.name, why_not)
-        if update:
-            self.async_update_listeners()
+        if update:  # what it said of the tariff may be believed no more
+            self.async_set_updated_data(self._as_of_now(self.data))
 
     # --- what it is ----------------------------------------------------------------------------
 
