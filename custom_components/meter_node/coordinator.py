@@ -403,7 +403,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._see_life()
         elif verified.repeated:
             return True
-        self._take(reading, sent, self._news(reading, sent, alive=alive, retained=retained))
+        news = self._news(reading, sent, alive=alive, retained=retained)
+        self._take(reading, sent, news, retained=retained)
         return True
 
     @callback
@@ -432,7 +433,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._fresh = True
         self._wind_watchdog(self.last_good)
 
-    def _take(self, reading: Reading, sent: datetime | None, news: tuple[NewEntry, ...]) -> None:
+    def _take(
+        self,
+        reading: Reading,
+        sent: datetime | None,
+        news: tuple[NewEntry, ...],
+        *,
+        retained: bool,
+    ) -> None:
         """Show a reading; one that is new and old at once is kept for when there is life."""
         self.accepted += 1
         self.reading = reading
@@ -454,13 +462,15 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 clock_deviation_s=self.clock.whole_s() if _tells_utc(reading.time) else None,
                 link_quality=self._link.percent,
             )
-        self._account(reading, sent, data)
+        known = None if _is_lost(reading.time) else sent
+        at = meter_time.booked_at(known, dt_util.utcnow(), retained=retained)
+        if at is not None:
+            self._account(reading, at, data)
         self.tariffs.told(news)
         self.async_set_updated_data(self._as_of_now(data))
 
-    def _account(self, reading: Reading, sent: datetime | None, data: MeterData) -> None:
-        """Book what the counters have gone on: by the meter's own clock, while that is right."""
-        at = dt_util.utcnow() if sent is None or _is_lost(reading.time) else sent
+    def _account(self, reading: Reading, at: datetime, data: MeterData) -> None:
+        """Book what the counters have gone on until a moment."""
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
         self.tariffs.heard(at, counters_wh, data.states)
         if self.capacity is not None:
@@ -476,15 +486,19 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     @callback
     def fill_capacity(self, windows: Iterable[ClosedWindow]) -> None:
-        """Take whole intervals that were missed, as a load profile has them."""
+        """Take whole intervals that were missed, as a load profile has them.
+
+        Those that are yet to come are a wrong clock's: they would push the real months out.
+        """
         if self.capacity is not None:
-            self.capacity.fill(windows)
+            now = dt_util.utcnow()
+            self.capacity.fill(window for window in windows if window.start < now)
             self._record.capacity = self.capacity.state()
             self._turn()
 
     def _as_of_now(self, data: MeterData) -> MeterData:
         """Return what is known with what clock, calendar and prices make of it now."""
-        tariff = self.tariffs.now()
+        tariff = self.tariffs.now(is_there=self.available)
         if tariff != data.tariff:
             data = replace(data, tariff=tariff)
         if self.capacity is None:
@@ -646,8 +660,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             _LOGGER.info("%s is available again", self.name)
         else:
             _LOGGER.info("%s is unavailable: %s", self.name, why_not)
-        if update:
-            self.async_update_listeners()
+        if update:  # what it said of the tariff may be believed no more
+            self.async_set_updated_data(self._as_of_now(self.data))
 
     # --- what it is ----------------------------------------------------------------------------
 
