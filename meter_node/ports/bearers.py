@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Protocol, override
 from urllib.parse import parse_qs, urlsplit
 
+from . import conversation
 from .conversation import (
     Line,
     LineError,
@@ -47,6 +48,8 @@ RATES = (
     *(2_000_000, 2_500_000, 3_000_000, 3_500_000, 4_000_000),
 )
 """Those that the system has for every serial device (termios)."""
+_LOOK_AGAIN_S = 0.05
+"""How often it is seen whether a pipe or terminal takes bytes again."""
 _BACKLOG = 64
 _GONE_AFTER_S = 60
 _OPTIONS = (
@@ -277,12 +280,12 @@ class ToFile:
 
 
 class _FileLine(Line):
-    """A descriptor that takes bytes. A pipe whose reader sleeps gets nothing more: it is cut."""
+    """A descriptor that takes bytes. A reader that takes none for ``SEND_S`` is cut."""
 
     def __init__(self, path: str | None) -> None:
         """Open it; None: standard output. Raises OSError."""
         self._path = path
-        self._descriptor = os.dup(sys.stdout.fileno()) if path is None else _opened(path)
+        self._descriptor = _standard_output() if path is None else _opened(path)
 
     @override
     async def read(self, wait_s: float) -> bytes | None:
@@ -292,11 +295,21 @@ class _FileLine(Line):
     @override
     async def write(self, data: bytes) -> None:
         self._follow()
-        # A pipe that select calls writable takes PIPE_BUF bytes without a wait.
-        for start in range(0, len(data), select.PIPE_BUF):
-            if not select.select([], [self._descriptor], [], 0)[1]:
-                raise TimeoutError
-            os.write(self._descriptor, data[start : start + select.PIPE_BUF])
+        async with asyncio.timeout(conversation.SEND_S):
+            while data := data[self._take(data) :]:  # noqa: ASYNC110 - see _take: no event tells it
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _take(self, data: bytes) -> int:
+        """Write what goes now, without a wait; return how many bytes went. Raises OSError."""
+        taken = 0
+        # A pipe that select calls writable takes PIPE_BUF bytes without a wait; a terminal is
+        # called so when it has any room, and takes what it has room for.
+        while taken < len(data) and select.select([], [self._descriptor], [], 0)[1]:
+            try:
+                taken += os.write(self._descriptor, data[taken : taken + select.PIPE_BUF])
+            except BlockingIOError:
+                break
+        return taken
 
     def _follow(self) -> None:
         """Open it anew where another stands in its place, or none: it was taken away or rotated."""
@@ -315,9 +328,24 @@ class _FileLine(Line):
             os.close(self._descriptor)
 
 
+_OPENED = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+
+
 def _opened(path: str) -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
-    return os.open(path, flags, 0o600)
+    return os.open(path, _OPENED | os.O_CREAT, 0o600)
+
+
+def _standard_output() -> int:
+    """Return standard output as one that no write waits for. Raises OSError."""
+    descriptor = sys.stdout.fileno()
+    if not os.isatty(descriptor):
+        return os.dup(descriptor)
+    # A terminal that is not read makes writers wait, unless they have it opened for themselves: to
+    # be told so on the descriptor that all share would break whatever else prints there.
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", _OPENED)
+    except PermissionError:
+        raise OSError("the terminal is another user's: put '| cat' behind the command") from None
 
 
 async def again_and_again(what: str, carry: Callable[[], Coroutine[None, None, str]]) -> None:

@@ -9,13 +9,14 @@ import gc
 import logging
 import os
 import socket
-from contextlib import AsyncExitStack
+import sys
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
 from module_house import ModuleHouse, pseudo_terminal, reader_of, running, until
 
-from meter_node.ports import bearers, han, p1
+from meter_node.ports import bearers, conversation, han, p1
 from meter_node.ports.bearers import Endpoint, Listening, Places
 from meter_node.ports.conversation import Line, SerialLine
 
@@ -180,6 +181,59 @@ async def test_a_serial_device_is_for_one_program_alone() -> None:
     await (await Line.open(SerialLine(device, 2400))).close()
     os.close(master)
     os.close(slave)
+
+
+# --- standard output ------------------------------------------------------------------------------
+
+A_TERMINAL_HOLDS = 65_536
+"""More than a terminal holds of what nobody reads."""
+
+
+async def test_a_terminal_that_nobody_reads_is_cut_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    master, slave = pseudo_terminal()
+    monkeypatch.setattr(conversation, "SEND_S", 0.2)
+    monkeypatch.setattr(bearers, "back_off", lambda _: 0.02)
+    with os.fdopen(slave, "wb", buffering=0) as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        house, chosen = ModuleHouse(), p1.P1Settings(kind="p1", bearer="stdout:")
+        async with running(p1.run(house.view, chosen)):
+            await house.play(2 * A_TERMINAL_HOLDS // len(p1.telegram(house.view, "nl")))
+            await until(lambda: "standard output: the other side takes nothing" in caplog.text)
+            assert os.get_blocking(slave), "others print there, and know nothing of it"
+            got = bytearray()
+
+            def hears_the_last_one() -> bool:
+                with suppress(BlockingIOError):
+                    got.extend(os.read(master, A_TERMINAL_HOLDS))
+                heard = p1.telegram(house.view, "nl") in got
+                house.later(10)
+                return heard
+
+            await until(hears_the_last_one)
+    os.close(master)
+
+
+async def test_a_slow_terminal_gets_each_message_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pseudo_terminal()
+    message = bytes(range(256)) * (2 * A_TERMINAL_HOLDS // 256)
+    with os.fdopen(slave, "wb", buffering=0) as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        line = bearers._FileLine(None)
+        writing = asyncio.create_task(line.write(message))
+        got = bytearray()
+
+        def has_heard_all() -> bool:
+            with suppress(BlockingIOError):
+                got.extend(os.read(master, 4096))
+            return len(got) == len(message)
+
+        await until(has_heard_all)
+        await writing
+        await line.close()
+    os.close(master)
+    assert got == message
 
 
 # --- files ----------------------------------------------------------------------------------------
