@@ -13,6 +13,7 @@ import os
 import re
 import select
 import socket
+import stat
 import sys
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
@@ -309,7 +310,16 @@ class _FileLine(Line):
                 taken += os.write(self._descriptor, data[taken : taken + select.PIPE_BUF])
             except BlockingIOError:
                 break
+            except OSError:
+                self._take_back(taken)
+                raise
         return taken
+
+    def _take_back(self, taken: int) -> None:
+        """Leave no begun message in a file (its disk is full): the next one would be lost too."""
+        if taken and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            begun = os.lseek(self._descriptor, -taken, os.SEEK_CUR)
+            os.ftruncate(self._descriptor, begun)
 
     def _follow(self) -> None:
         """Open it anew where another stands in its place, or none: it was taken away or rotated."""

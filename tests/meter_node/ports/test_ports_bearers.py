@@ -8,9 +8,12 @@ import fcntl
 import gc
 import logging
 import os
+import resource
+import select
 import socket
 import sys
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -274,3 +277,32 @@ async def test_a_file_that_cannot_be_begun_anew_is_told_and_tried_again(
         await until(path.exists)
         await house.play(1)
     assert path.read_bytes().count(b"/MTN5") == 1
+
+
+@contextmanager
+def at_most_in_a_file(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond that: as where the disk is full there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("length", [100, 2 * select.PIPE_BUF], ids=["short", "in several writes"])
+@pytest.mark.parametrize("where", ["a file", "standard output"])
+async def test_a_message_that_the_disk_has_no_room_for_leaves_nothing_of_itself(
+    tmp_path: Path, length: int, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "telegrams"
+    first, second, third = (bytes([letter]) * length + b"\n" for letter in b"123")
+    with path.open("wb", buffering=0) as redirected:
+        monkeypatch.setattr(sys, "stdout", redirected)
+        line = bearers._FileLine(str(path) if where == "a file" else None)
+        await line.write(first)
+        with at_most_in_a_file(2 * length), pytest.raises(OSError, match=r"File too large"):
+            await line.write(second)
+        await line.write(third)
+        await line.close()
+    assert path.read_bytes() == first + third
