@@ -43,6 +43,7 @@ class Modules:
         """None runs before there are meters to see."""
         self._views: Mapping[str, MeterView] = {}
         self._running: dict[tuple[str, ModuleSettings], asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     def see(self, views: Mapping[str, MeterView]) -> None:
         """Know the meters, by their names."""
@@ -55,11 +56,13 @@ class Modules:
         """
         new = {one for one in wanted if one[0] in self._views}
         gone, come = self._running.keys() - new, new - self._running.keys()
-        ended = [self._running.pop(one) for one in gone]
-        for task in ended:
+        for task in [self._running.pop(one) for one in gone]:
             task.cancel()
+            # It may take a while: a pulse is sent to its end, a line says what it has to say.
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
         for name, settings in come:
-            run = partial(self._again_and_again, name, settings, ended)
+            run = partial(self._again_and_again, name, settings, frozenset(self._ending))
             self._running[name, settings] = asyncio.create_task(run())
         for name, view in self._views.items():
             beats = (one.beat_s for of, one in self._running if of == name)
@@ -68,9 +71,8 @@ class Modules:
 
     async def close(self) -> None:
         """End all of them."""
-        tasks = list(self._running.values())
         self.use(())
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     async def _again_and_again(
         self, name: str, settings: ModuleSettings, before: Collection[asyncio.Task[None]]

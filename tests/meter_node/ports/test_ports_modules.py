@@ -82,6 +82,32 @@ async def test_one_with_changed_settings_begins_when_the_old_one_has_ended(toys:
     await running.close()
 
 
+async def test_one_that_is_put_back_at_once_begins_when_it_has_ended(toys: Toys) -> None:
+    running = Modules()
+    running.see({"house": ModuleHouse().view})
+    running.use([toy("one")])
+    await until(lambda: toys.running == ["one"])
+    toys.ends_in_s = 0.1
+    for _ in range(3):
+        # Two at once would fight for the output (the toy asserts that).
+        assert running.use([]) == (0, 1)
+        assert running.use([toy("one")]) == (1, 0)
+        await asyncio.sleep(0.01)
+    await until(lambda: toys.begun == ["one", "one"] and toys.running == ["one"])
+    await running.close()
+
+
+async def test_what_was_removed_before_has_ended_when_all_are_closed(toys: Toys) -> None:
+    running = Modules()
+    running.see({"house": ModuleHouse().view})
+    running.use([toy("one")])
+    await until(lambda: toys.running == ["one"])
+    toys.ends_in_s = 0.1
+    running.use([])
+    await running.close()
+    assert toys.running == []
+
+
 async def test_one_that_fails_is_begun_again_and_the_others_go_on(
     toys: Toys, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
