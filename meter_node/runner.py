@@ -12,6 +12,7 @@ import math
 import re
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -64,6 +65,11 @@ _LOGGER = logging.getLogger(__name__)
 _WARN_AGAIN_S = 3600
 _SETTLES_WITHIN_S = 10.0
 MOST_ENTRIES_PUSHED = 32
+
+
+def has_ended(intervals_s: AbstractSet[int], before_s: int, second: int) -> bool:
+    """Whether any of these intervals of the clock has ended since the second before."""
+    return any(second // interval_s != before_s // interval_s for interval_s in intervals_s)
 
 
 def meter_number(settings: config.MeterConfig, system_title: bytes) -> str:
@@ -495,14 +501,10 @@ class MeterRunner:
         # one, and none that is due is missed where two of them end about the same one.
         second, before = round(end_ns / NANO), self._offered_s
         self._offered_s = second
-
-        def crossed(interval_s: int) -> bool:
-            return second // interval_s != before // interval_s
-
         # An event is kept and told at once.
-        due = crossed(self._meter.parameters.push.interval_s) or self._meter.has_news
-        beat_s = min(self._commit_interval_s, self.view.beat_s or self._commit_interval_s)
-        if due or crossed(beat_s):
+        push_s = self._meter.parameters.push.interval_s
+        due = has_ended({push_s}, before, second) or self._meter.has_news
+        if due or has_ended({self._commit_interval_s} | self.view.beats_s, before, second):
             # A push that the store was too slow for is not forgotten with its snapshot.
             due = due or (self._offer is not None and self._offer.push)
             self._offer = self._make_offer(push=due)

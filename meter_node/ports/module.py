@@ -36,7 +36,7 @@ class ModuleSettings(BaseModel):
 
     @property
     def beat_s(self) -> int | None:
-        """How often an image must be committed for it, None where the meter's own beat will do."""
+        """At each multiple of it an image is committed; None: the meter's own beat will do."""
         return None
 
     def fit(self, phases: int, maximum_current_a: int) -> None:
@@ -147,8 +147,8 @@ class MeterView:
         self._device = device
         self._keeping = keeping
         self._next = asyncio.Event()
-        self.beat_s: int | None = None
-        """How often the modules want an image; None: they are content with the meter's beat."""
+        self.beats_s: frozenset[int] = frozenset()
+        """How often the modules want an image, those that aren't content with the meter's beat."""
 
     @property
     def keeping(self) -> Keeping:

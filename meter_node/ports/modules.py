@@ -66,7 +66,7 @@ class Modules:
             self._running[name, settings] = asyncio.create_task(run())
         for name, view in self._views.items():
             beats = (one.beat_s for of, one in self._running if of == name)
-            view.beat_s = min((beat_s for beat_s in beats if beat_s is not None), default=None)
+            view.beats_s = frozenset(beat_s for beat_s in beats if beat_s is not None)
         return len(come), len(gone)
 
     async def close(self) -> None:

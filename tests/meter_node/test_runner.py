@@ -12,7 +12,7 @@ import pytest
 from meter_node import config, keys, store
 from meter_node.channel import hello
 from meter_node.meter.parameters import Parameters
-from meter_node.runner import MeterRunner
+from meter_node.runner import MeterRunner, has_ended
 
 FLAT = """
 [[meter]]
@@ -70,6 +70,21 @@ async def test_a_push_interval_that_the_utility_sets_is_kept_announced_and_used(
             while not again.intervals_s:
                 await asyncio.sleep(0.1)
     assert set(again.intervals_s) == {1}, "over a restart, too"
+
+
+@pytest.mark.parametrize("interval_s", range(1, 11))
+def test_a_commit_comes_at_the_end_of_each_modules_interval_whatever_the_others_are(
+    interval_s: int,
+) -> None:
+    # The meter's own 5 s, a wireless module's 8 s, and the pushes apart.
+    committed = [at for at in range(1, 121) if has_ended({5, 8, interval_s}, at - 1, at)]
+    assert set(range(interval_s, 121, interval_s)) <= set(committed)
+    assert all(at % 5 == 0 or at % 8 == 0 or at % interval_s == 0 for at in committed)
+
+
+def test_an_interval_that_ends_in_a_second_that_was_left_out_ends_in_the_next() -> None:
+    assert has_ended({7}, 13, 15)
+    assert not has_ended({7}, 14, 15)
 
 
 @asynccontextmanager

@@ -144,15 +144,15 @@ async def test_one_that_fails_as_it_is_ended_has_ended(
         await running.close()
 
 
-async def test_the_meter_commits_as_often_as_the_most_eager_module_wants(toys: Toys) -> None:
+async def test_the_meter_knows_the_beats_of_the_modules_that_run(toys: Toys) -> None:
     house, running = ModuleHouse(), Modules()
     running.see({"house": house.view})
-    running.use([toy("one", 10), toy("two", 1), toy("three")])
-    assert house.view.beat_s == 1
+    running.use([toy("one", 10), toy("two", 7), toy("three")])
+    assert house.view.beats_s == {10, 7}
     running.use([toy("one", 10), toy("three")])
-    assert house.view.beat_s == 10
+    assert house.view.beats_s == {10}
     running.use([toy("three")])
-    assert house.view.beat_s is None
+    assert house.view.beats_s == set()
     await running.close()
 
 

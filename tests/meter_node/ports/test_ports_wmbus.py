@@ -139,7 +139,7 @@ async def test_a_module_of_that_kind_runs_from_the_table(tmp_path: Path) -> None
     path, house, modules = tmp_path / "telegrams", House(), Modules()
     modules.see({"house": house.view})
     modules.use([("house", settings(bearer=f"file:{path}"))])
-    assert house.view.beat_s == 10
+    assert house.view.beats_s == {10}
     await asyncio.sleep(0.05)
     await play(house, 1)
     await modules.close()
