@@ -11,6 +11,7 @@ import errno
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -226,35 +227,47 @@ class GpioOutput:
 _LONGEST_LINE = 2 * len("1790000000000000000,")
 _MOST_LINES = LONGEST_INTERVAL_S * 1000 // 60
 """Of the longest interval, of the shortest pulses and pauses."""
+_PULSE = re.compile(rb"(\d{1,19}),(\d{1,19})")
+_PART = re.compile(rb"\d{0,19}(,\d{0,19})?")
 
 
 class RecordedOutput:
     """A time series: a line ``on_ns,off_ns`` (UTC) a pulse, in a file that grows."""
 
     def __init__(self, path: Path) -> None:
-        """Open it and cut off what a power cut left of a line. Raises OSError."""
+        """Open it and cut off what a power cut left of a line.
+
+        Raises OSError, also for a file that holds something else: nothing is cut off that.
+        """
         self.sent = 0
         self._path = path
         self._on_ns: int | None = None
         was_there = path.exists()
         self._file = path.open("ab+", buffering=0)
         try:
-            lines = self._whole_lines()
+            self._pulses = self._last_pulses()
         except OSError:
             self._file.close()
             raise
-        self._lines = lines if was_there else None
+        self._tells = was_there
 
-    def _whole_lines(self) -> list[bytes]:
-        """Return the last ones, as many as an interval can have; cut off what is none."""
+    def _last_pulses(self) -> list[Pulse]:
+        """Return as many as an interval can have; cut off a begun one. Raises OSError."""
         size = self._file.seek(0, os.SEEK_END)
         start = max(size - _LONGEST_LINE * (_MOST_LINES + 1), 0)
         self._file.seek(start)
-        tail = self._file.read(size - start)  # a device may have no end
-        whole = tail.rfind(b"\n") + 1
-        self._file.truncate(start + whole)
-        lines = tail[:whole].splitlines()
-        return lines[1:] if start else lines
+        # Of its size: a device may have no end.
+        *lines, begun = self._file.read(size - start).split(b"\n")
+        found = [_PULSE.fullmatch(line) for line in lines[1 if start else 0 :]]
+        pulses = [Pulse(int(match[1]), int(match[2])) for match in found if match]
+        # Behind pulses it may be anything that a power cut or a scribbler left; the first one must
+        # look like one. Some file systems leave zeros where bytes were to come.
+        is_first = not start and _PART.fullmatch(begun.rstrip(b"\0"))
+        if len(pulses) < len(found) or not (pulses or is_first):
+            raise OSError("it holds something else than pulses: name another file, or remove it")
+        if begun:
+            self._file.truncate(size - len(begun))
+        return pulses
 
     def set(self, on: bool, now_ns: int) -> None:
         """Remember when it went on; the pulse is there when it goes off."""
@@ -279,10 +292,7 @@ class RecordedOutput:
 
     def sent_after(self, time_ns: int) -> int | None:
         """Count the lines; a file that is gone tells nothing."""
-        if self._lines is None:
-            return None
-        starts = [line.split(b",")[0] for line in self._lines]
-        return len([start for start in starts if start.isdigit() and int(start) > time_ns])
+        return sum(pulse.on_ns > time_ns for pulse in self._pulses) if self._tells else None
 
     def close(self) -> None:
         """Close the file."""

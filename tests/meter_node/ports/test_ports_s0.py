@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +277,50 @@ async def test_a_line_that_fails_gets_its_pulses_when_it_is_back(
             house.later(1)
             await asyncio.sleep(0.3)
     assert sum(value == "ACTIVE" for _, value in requests[1].values) == 3
+
+
+A_PULSE = b"1790000000000000000,1790000000030000000\n"
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        b'{"keys": "no newline at its end"}',
+        b"no newline",
+        b"a line\n",
+        A_PULSE + b"17900,x\n",
+        A_PULSE + b"1790000000000000000\n",
+        A_PULSE + b"\n",
+        b"x" * 1_000_000,
+        b"\0" * 1_000_000 + b"\n",
+        b"\0" * 1_000_000,
+    ],
+    ids=range(9),
+)
+def test_a_file_that_holds_something_else_than_pulses_is_refused_and_stays_as_it_was(
+    tmp_path: Path, held: bytes
+) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(held)
+    with pytest.raises(OSError, match=r"other: it holds something else than pulses: name another"):
+        s0.open_output(settings(file=str(path)))
+    assert path.read_bytes() == held
+
+
+@pytest.mark.parametrize(
+    ("begun", "pulses"),
+    [
+        *product([b"", b"17", A_PULSE[:-1], A_PULSE[:20], b"\0" * 99, b"17\0\0"], [0, 1, 50_000]),
+        *product([b"scribbled", b"\xff" * 4096], [1, 50_000]),
+    ],
+)
+def test_of_a_line_that_a_power_cut_left_nothing_stays(
+    tmp_path: Path, begun: bytes, pulses: int
+) -> None:
+    path = tmp_path / "pulses.csv"
+    path.write_bytes(A_PULSE * pulses + begun)
+    s0.open_output(settings(file=str(path))).close()
+    assert path.read_bytes() == A_PULSE * pulses
 
 
 def test_an_output_that_cannot_be_opened_is_told_with_its_place(tmp_path: Path) -> None:
