@@ -178,6 +178,10 @@ class Output(Protocol):
     def set(self, on: bool, now_ns: int) -> None:
         """Switch it."""
 
+    @property
+    def ended_ns(self) -> int:
+        """When an earlier run's last pulse ended, 0 where that can't be told."""
+
     def sent_after(self, time_ns: int) -> int | None:
         """How many pulses an earlier run began after a moment; None where that can't be told."""
 
@@ -211,6 +215,11 @@ class GpioOutput:
         """Switch it: the edge is what is counted."""
         self._request.set_value(self._offset, self._values[on])
         self.sent += on
+
+    @property
+    def ended_ns(self) -> int:
+        """A line remembers nothing."""
+        return 0
 
     def sent_after(self, time_ns: int) -> int | None:
         """A line remembers nothing."""
@@ -294,6 +303,11 @@ class RecordedOutput:
         """Count the lines; a file that is gone tells nothing."""
         return sum(pulse.on_ns > time_ns for pulse in self._pulses) if self._tells else None
 
+    @property
+    def ended_ns(self) -> int:
+        """Look at the last line."""
+        return self._pulses[-1].off_ns if self._pulses else 0
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -327,9 +341,12 @@ def _named(settings: S0Settings) -> Iterator[None]:
 class Clock:
     """Monotonic nanoseconds, near UTC's: a host clock that is set disturbs no pulse."""
 
-    def __init__(self) -> None:
-        """Read both clocks."""
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+    def __init__(self, after_ns: int = 0) -> None:
+        """Read both clocks.
+
+        ``after_ns``: it is later already, though the host may think otherwise.
+        """
+        self._offset_ns = max(time.time_ns(), after_ns) - time.monotonic_ns()
 
     def now_ns(self) -> int:
         """Return them."""
@@ -416,7 +433,9 @@ class Beat:
 
 
 async def _pulse(view: MeterView, settings: S0Settings, output: Output) -> None:
-    clock = Clock()
+    # A clock that went back between two runs must not have this one's pulses before the last one's:
+    # what was sent of an interval is told by their times.
+    clock = Clock(output.ended_ns)
     await view.committed()
     beat = Beat(view.second, clock.now_ns())
     watching = asyncio.create_task(_watch(view, beat, clock))

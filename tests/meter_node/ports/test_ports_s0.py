@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise, product
@@ -24,6 +25,7 @@ from meter_node.ports.outputs import OutputLine
 from meter_node.ports.pulse_train import PulseSettings
 
 FIRST_WH = 12_345_999
+NANO = 10**9
 
 
 def settings(**chosen: object) -> s0.S0Settings:
@@ -125,6 +127,32 @@ async def test_power_cuts_at_any_moment_lose_no_recorded_pulse_and_repeat_none(
         await until(lambda: len(pulses_in(path)) >= given)
         await asyncio.sleep(0.3)
     assert len(pulses_in(path)) == given
+
+
+async def test_a_clock_that_went_back_between_two_runs_loses_no_pulse(tmp_path: Path) -> None:
+    path, house = tmp_path / "pulses.csv", ModuleHouse()
+    chosen = settings(file=str(path))
+    # As an earlier run left it, by a clock that was an hour ahead of the host's now.
+    ahead_ns = time.time_ns() + 3600 * NANO
+    earlier = [(ahead_ns + at * NANO, ahead_ns + at * NANO + 30_000_000) for at in range(20)]
+    path.write_text("".join(f"{on},{off}\n" for on, off in earlier))
+    async with running(s0.run(house.view, chosen)):
+        house.later(1)
+        await asyncio.sleep(0.05)
+        house.later(1, import_active_energy=10)
+        await until(lambda: len(pulses_in(path)) >= 20 + 2)
+        texts, recorded = dict(house.keeping.texts), path.read_bytes()
+    assert len(recorded.splitlines()) < 20 + 10
+    house.keeping.texts = texts  # as a cut left both
+    path.write_bytes(recorded)
+    async with running(s0.run(house.view, chosen)):
+        for _ in range(4):
+            house.later(1)
+            await asyncio.sleep(0.3)
+        await until(lambda: len(pulses_in(path)) >= 20 + 10)
+        await asyncio.sleep(0.3)
+    assert len(pulses_in(path)) == 20 + 10
+    assert pulses_in(path) == sorted(pulses_in(path))
 
 
 async def test_a_file_that_was_taken_away_repeats_nothing(tmp_path: Path) -> None:

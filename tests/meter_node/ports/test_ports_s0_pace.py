@@ -29,7 +29,7 @@ class LoopClock(s0.Clock):
     """The simulated time in the place of the machine's."""
 
     @override
-    def __init__(self) -> None:
+    def __init__(self, after_ns: int = 0) -> None:
         pass
 
     @override
@@ -48,6 +48,8 @@ class Counter:
     def set(self, on: bool, now_ns: int) -> None:
         (self.begun if on else self.ended).append(now_ns / 1e9 - BEGUN_S)
         self.sent += on
+
+    ended_ns = 0
 
     def sent_after(self, time_ns: int) -> int | None:
         return None
