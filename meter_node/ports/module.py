@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -124,8 +125,8 @@ class Keeping(Protocol):
 class Led(Protocol):
     """The meter's metering LED."""
 
-    def led_follows(self, constant: int | None) -> None:
-        """It blinks with pulses of so many a kWh from now on, or with none."""
+    def led_follows(self, constant: int) -> AbstractContextManager[None]:
+        """Meanwhile it blinks with pulses of so many a kWh, whoever else has it blink."""
 
     def blink(self) -> None:
         """A pulse begins."""

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self, override
@@ -392,17 +392,14 @@ class Sender:
 
 async def run(view: MeterView, settings: S0Settings) -> None:
     """Pulse until cancelled. Raises OSError, StoreError: then it is begun again."""
-    output = open_output(settings)
-    try:
-        if view.led is not None:
-            view.led.led_follows(settings.constant)
-        await _pulse(view, settings, output)
-    finally:
-        # First of all: a line that is not let go of is refused to whoever begins again.
-        with suppress(OSError):
-            output.close()
-        if view.led is not None:
-            view.led.led_follows(None)
+    with nullcontext() if view.led is None else view.led.led_follows(settings.constant):
+        output = open_output(settings)
+        try:
+            await _pulse(view, settings, output)
+        finally:
+            # First of all: a line that is not let go of is refused to whoever begins again.
+            with suppress(OSError):
+                output.close()
 
 
 class Beat:

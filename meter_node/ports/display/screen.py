@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -89,8 +90,7 @@ class Screen:
         self._down_before_s = self._down_s
         self._offered_s = float("-inf")
         self._watchers: set[Watcher] = set()
-        self.constant: int | None = None
-        """Pulses a kWh of the S0 port that the metering LED blinks with; None: there is none."""
+        self._constants: list[int] = []
 
     @property
     def button(self) -> bool:
@@ -167,9 +167,22 @@ class Screen:
         """The watcher has gone."""
         self._watchers.discard(watcher)
 
-    def led_follows(self, constant: int | None) -> None:
-        """The metering LED blinks with an S0 port of this constant, or with none."""
-        self.constant = constant
+    @contextmanager
+    def led_follows(self, constant: int) -> Iterator[None]:
+        """Meanwhile the metering LED blinks with an S0 port of this constant, among others."""
+        self._constants.append(constant)
+        try:
+            yield
+        finally:
+            self._constants.remove(constant)
+
+    @property
+    def constant(self) -> int | None:
+        """Pulses a kWh of the S0 port that the metering LED blinks with; None: there is none.
+
+        Of several that which came last.
+        """
+        return self._constants[-1] if self._constants else None
 
     def blink(self) -> None:
         """The S0 port has begun a pulse."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import tty
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -46,11 +46,16 @@ class Lamp:
     """The page's LED."""
 
     def __init__(self) -> None:
-        self.constant: int | None = None
+        self.constants: list[int] = []
         self.blinked = 0
 
-    def led_follows(self, constant: int | None) -> None:
-        self.constant = constant
+    @contextmanager
+    def led_follows(self, constant: int) -> Iterator[None]:
+        self.constants.append(constant)
+        try:
+            yield
+        finally:
+            self.constants.remove(constant)
 
     def blink(self) -> None:
         self.blinked += 1

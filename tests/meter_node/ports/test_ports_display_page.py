@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -518,18 +518,36 @@ async def test_each_pulse_of_an_s0_port_is_told_at_once(
     client: TestClient[Any, Any], screens: dict[str, Screen]
 ) -> None:
     screen = screens["house"]
-    screen.led_follows(640)
-    async with asyncio.timeout(5), client.get("/meter/house/live") as answer:
-        first = await answer.content.readuntil(b"\n\n")
-        assert json.loads(first.removeprefix(b"data: "))["constant"] == 640
-        told = 0
-        for _ in range(3):
-            screen.blink()
-            said = await answer.content.readuntil(b"\n\n")
-            while not said.startswith(b"event: pulse\n"):
+    with screen.led_follows(640):
+        async with asyncio.timeout(5), client.get("/meter/house/live") as answer:
+            first = await answer.content.readuntil(b"\n\n")
+            assert json.loads(first.removeprefix(b"data: "))["constant"] == 640
+            told = 0
+            for _ in range(3):
+                screen.blink()
                 said = await answer.content.readuntil(b"\n\n")
-            told += int(said.split(b"data: ")[1])
+                while not said.startswith(b"event: pulse\n"):
+                    said = await answer.content.readuntil(b"\n\n")
+                told += int(said.split(b"data: ")[1])
     assert told == 3
+
+
+def test_the_led_goes_on_with_the_s0_port_that_stays(screens: dict[str, Screen]) -> None:
+    screen = screens["house"]
+    with screen.led_follows(1000):
+        with screen.led_follows(500):
+            assert screen.constant == 500
+        assert screen.constant == 1000
+    assert screen.constant is None
+
+
+def test_the_led_goes_on_with_the_s0_port_that_came_last(screens: dict[str, Screen]) -> None:
+    screen = screens["house"]
+    with ExitStack() as first, ExitStack() as last:
+        first.enter_context(screen.led_follows(1000))
+        last.enter_context(screen.led_follows(500))
+        first.close()
+        assert screen.constant == 500
 
 
 async def test_without_an_s0_port_there_is_no_constant(client: TestClient[Any, Any]) -> None:

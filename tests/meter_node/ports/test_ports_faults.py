@@ -194,5 +194,5 @@ async def test_a_fault_at_any_call_of_a_module_disturbs_nothing_and_passes(
             faults.due = None
 
 
-AT_THE_END = {"led.led_follows", "output.close"}
+AT_THE_END = {"output.close"}
 """Called where a module ends, perhaps there alone."""

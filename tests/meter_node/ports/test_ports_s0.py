@@ -210,11 +210,11 @@ async def test_the_led_blinks_with_each_pulse(tmp_path: Path) -> None:
     async with running(s0.run(house.view, settings(file=str(path), constant=800))):
         house.later(1)
         await asyncio.sleep(0.05)
-        assert house.lamp.constant == 800
+        assert house.lamp.constants == [800]
         house.later(1, import_active_energy=5)  # four pulses
         await until(lambda: len(pulses_in(path)) == 4)
         assert house.lamp.blinked == 4
-    assert house.lamp.constant is None
+    assert house.lamp.constants == []
 
 
 class Request:
