@@ -17,8 +17,9 @@ import stat
 import sys
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol, override
 from urllib.parse import parse_qs, urlsplit
@@ -473,8 +474,8 @@ def serial_line(
 
 # --- what only one can have -----------------------------------------------------------------------
 
-_ANY_HOST = ("0.0.0.0", "::")  # noqa: S104 - to know it, not to listen there
-_HOSTS = {"localhost": "127.0.0.1"}
+_NAMED = {"localhost": frozenset({"127.0.0.1", "::1"})}
+"""Addresses that a name stands for, wherever it is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,13 +485,13 @@ class Place:
     text: str
     """As it is told."""
     key: tuple[str | int, ...]
-    host: str = ""
-    """Of a TCP port; none: of all that the machine has."""
+    hosts: frozenset[str] = frozenset()
+    """Addresses of a TCP port; none: all that the machine has."""
 
     def excludes(self, other: Place) -> bool:
         """Whether who has this one can't have the other."""
-        hosts = {self.host, other.host}
-        return self.key == other.key and ("" in hosts or len(hosts) == 1)
+        same_host = not (self.hosts and other.hosts and self.hosts.isdisjoint(other.hosts))
+        return self.key == other.key and same_host
 
 
 def path_place(path: str) -> Place:
@@ -505,8 +506,16 @@ def line_place(chip: str, offset: int) -> Place:
 
 def port_place(host: str, port: int) -> Place:
     """Return a TCP port that is listened on."""
-    known = "" if host in _ANY_HOST else _HOSTS.get(host, host)
-    return Place(f"TCP port {port} of {host}", ("tcp", port), known)
+    return Place(f"TCP port {port} of {host}", ("tcp", port), _addresses(host))
+
+
+def _addresses(host: str) -> frozenset[str]:
+    """Return what a host stands for, each address as it is written usually; none: for all."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return _NAMED.get(host, frozenset({host}))
+    return frozenset() if address.is_unspecified else frozenset({str(address)})
 
 
 def places_of(address: str) -> tuple[Place, ...]:
@@ -521,5 +530,6 @@ def places_of(address: str) -> tuple[Place, ...]:
         case "file":
             return (path_place(_path(rest)),)
         case "stdout":
-            return (Place("standard output", ("stdout",)),)
+            # By its file's name, too, there is but one.
+            return (replace(path_place("/dev/stdout"), text="standard output"),)
     return ()

@@ -214,6 +214,14 @@ AT_2100 = module("p1", bearer="listen://127.0.0.1:2100")
          ("module[0] (p1)", "module[1] (s0)"), "/tmp/./x"),
         (METER + module("p1", bearer="stdout:") + module("wmbus", bearer="stdout:"),
          ("module[0] (p1)", "module[1] (wmbus)"), "standard output"),
+        (METER + module("p1", bearer="stdout:") + module("han", bearer="file:/dev/stdout"),
+         ("module[0] (p1)", "module[1] (han)"), "/dev/stdout"),
+        (METER + module("p1", bearer="listen://[::1]:2100")
+         + module("han", bearer="listen://localhost:2100"),
+         ("module[0] (p1)", "module[1] (han)"), "TCP port 2100"),
+        (METER + module("p1", bearer="listen://[::1]:2100")
+         + module("han", bearer="listen://[0:0:0:0:0:0:0:1]:2100"),
+         ("module[0] (p1)", "module[1] (han)"), "TCP port 2100"),
         (METER + AT_2100 + module("han", bearer="listen://0.0.0.0:2100"),
          ("module[0] (p1)", "module[1] (han)"), "TCP port 2100"),
         (METER + AT_2100 + module("han", bearer="listen://localhost:2100"),
@@ -244,6 +252,12 @@ def test_what_only_one_port_can_have_is_not_given_to_two(
     told = str(refused.value)
     assert all(who in told for who in both)
     assert what in told
+
+
+def test_a_tcp_port_of_one_address_and_of_another_are_two(tmp_path: Path) -> None:
+    other = module("han", bearer="listen://[::1]:2100")
+    (meter,) = config.load(written(tmp_path, METER + AT_2100 + other)).meter
+    assert len(meter.module) == 2
 
 
 def test_a_device_is_one_whichever_of_its_names_is_used(tmp_path: Path) -> None:
