@@ -92,10 +92,11 @@ def run(
 ) -> None:
     """Run the meters of a data directory until Ctrl-C."""
     path = config_file or data_dir / config.FILE_NAME
-    settings = config.load_to_run(path)
+    reread = partial(config.load_to_run, path, data_dir)
+    settings = reread()
     _log(verbose)
     _warn_of_readers(path, settings)
-    _until_stopped(node.run(settings, data_dir, partial(config.load_to_run, path)))
+    _until_stopped(node.run(settings, data_dir, reread))
 
 
 @_commands.command("bridge")

@@ -568,7 +568,7 @@ class Config(_Section):
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
         """Two ports at one device, file or TCP port take each other's bytes, or never begin."""
-        taken = list(self._places())
+        taken = list(self.places())
         for number, (who, place) in enumerate(taken):
             for other, its in taken[:number]:
                 if place.excludes(its):
@@ -600,7 +600,7 @@ class Config(_Section):
                     )
         return self
 
-    def _places(self) -> Iterator[tuple[str, Place]]:
+    def places(self) -> Iterator[tuple[str, Place]]:
         """Yield what only one port can have, and which has it, in words."""
         for meter in self.meter:
             of = f"meter {meter.name}"
@@ -656,11 +656,20 @@ def load(path: Path) -> Config:
     return settings
 
 
-def load_to_run(path: Path) -> Config:
-    """Read and check a file that meters are to run by. Raises ConfigError, also without a meter."""
+def load_to_run(path: Path, data_dir: Path) -> Config:
+    """Read and check a file that meters are to run by, with keys and store in that directory.
+
+    Raises ConfigError, also without a meter, and where a port would write among the node's files.
+    """
     settings = load(path)
     if not settings.meter:
         raise ConfigError(f"{path}: meter: there is no [[meter]] to run")
+    for who, place in settings.places():
+        if place.stands_in(data_dir):
+            raise ConfigError(
+                f"{path}: {who} has {place.text}, among the node's own files (keys, registers): "
+                "name one elsewhere, or in a directory of its own there"
+            )
     return settings
 
 

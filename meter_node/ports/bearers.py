@@ -488,6 +488,11 @@ class Place:
     hosts: frozenset[str] = frozenset()
     """Addresses of a TCP port; none: all that the machine has."""
 
+    def stands_in(self, folder: Path) -> bool:
+        """Whether it is a file of this folder, not of one below it."""
+        kind, *where = self.key
+        return kind == "path" and Path(str(where[0])).parent == folder.resolve()
+
     def excludes(self, other: Place) -> bool:
         """Whether who has this one can't have the other."""
         same_host = not (self.hosts and other.hosts and self.hosts.isdisjoint(other.hosts))

@@ -317,7 +317,29 @@ def test_a_file_without_a_meter_is_none_to_run_by(tmp_path: Path) -> None:
     path = written(tmp_path, "")
     assert config.load(path).meter == ()
     with pytest.raises(config.ConfigError, match=r"there is no \[\[meter\]\] to run"):
-        config.load_to_run(path)
+        config.load_to_run(path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["keys.json", "meter_node.sqlite", "x", "link"])
+@pytest.mark.parametrize("kind", ["p1", "s0"])
+def test_a_modules_file_is_none_of_the_nodes_own_directory(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    data_dir, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    data_dir.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "link").symlink_to(data_dir / "keys.json")
+    file = (elsewhere if name == "link" else data_dir) / name
+    chosen = {"file": str(file)} if kind == "s0" else {"bearer": f"file:{file}"}
+    path = written(elsewhere, METER + module(kind, **chosen))
+    said = rf"module\[0\] \({kind}\) has {file}, among the node's own files"
+    with pytest.raises(config.ConfigError, match=said):
+        config.load_to_run(path, data_dir)
+
+
+def test_a_modules_file_may_be_in_a_directory_of_its_own_below_the_nodes(tmp_path: Path) -> None:
+    path = written(tmp_path, METER + module("s0", file=str(tmp_path / "pulses" / "house")))
+    assert config.load_to_run(path, tmp_path).meter
 
 
 def test_each_kind_of_source_is_read(tmp_path: Path) -> None:

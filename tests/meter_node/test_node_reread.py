@@ -45,8 +45,8 @@ class Node:
         self.path = folder / config.FILE_NAME
         self.path.write_text(HOUSE)
         self.modules = Wanted()
-        begun = config.load_to_run(self.path)
-        node._follow_changes(begun, partial(config.load_to_run, self.path), self.modules)
+        read = partial(config.load_to_run, self.path, folder)
+        node._follow_changes(read(), read, self.modules)
 
     async def reads(self, text: str) -> list[list[str]]:
         """Have it read its file anew; return what it wants to run then."""
