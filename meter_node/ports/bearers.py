@@ -393,7 +393,7 @@ async def again_and_again(what: str, carry: Callable[[], Coroutine[None, None, s
 FORMS = (
     "listen://127.0.0.1:5000",
     "dial://host:5000",
-    "serial:///dev/ttyUSB0?baudrate=2400",
+    "serial:///dev/ttyUSB0?baudrate={baudrate}",
     "file:path",
     "stdout:",
 )
@@ -424,7 +424,8 @@ def of(
             return ToFile(name, path)
         case "stdout" if not rest:
             return ToFile(name, None)
-    raise ValueError(f"{address!r} is none of {', '.join(FORMS)}")
+    forms = ", ".join(FORMS).format(baudrate=baudrate)
+    raise ValueError(f"{address!r} is none of {forms}")
 
 
 def _path(rest: str) -> str:

@@ -22,7 +22,7 @@ from meter_node.cosem.identity import Identity, digits_of
 
 from . import bearers
 from .broadcast import broadcast
-from .module import BearerAddress, BearerSettings, MeterView
+from .module import BearerSettings, MeterView
 
 BAUDRATE = 2400
 INTERVAL_S, HOUR_S = 10, 3600
@@ -46,7 +46,8 @@ class HanSettings(BearerSettings):
     """``[[meter.module]]`` with ``kind = "han"``."""
 
     kind: Literal["han"]
-    bearer: BearerAddress = "listen://127.0.0.1:2104"
+    usual_baudrate = BAUDRATE
+    bearer: str = "listen://127.0.0.1:2104"
     ciphered: bool = False
     scaler_profile: Scale = "energy_1_wh"
     """What one count of energy is worth: 1 Wh in Denmark and Sweden, 10 Wh in Norway."""

@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Protocol, override
+from typing import ClassVar, Protocol, override
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from meter_node.channel import axdr, registers
 from meter_node.channel.axdr import Value
@@ -53,18 +53,19 @@ class ModuleSettings(BaseModel):
         return None
 
 
-def _bearer(address: str) -> str:
-    bearers.of(address, "", baudrate=9600)  # raises ValueError, which names the forms
-    return address
-
-
-type BearerAddress = Annotated[str, AfterValidator(_bearer)]
-
-
 class BearerSettings(ModuleSettings):
     """The same of a module whose bytes go over a bearer."""
 
-    bearer: BearerAddress
+    usual_baudrate: ClassVar[int]
+    """A serial line's, where its address names none."""
+    bearer: str
+
+    @field_validator("bearer")
+    @classmethod
+    def _is_one(cls, address: str) -> str:
+        # It raises ValueError, which says what is right.
+        bearers.of(address, "", baudrate=cls.usual_baudrate)
+        return address
 
     @property
     @override

@@ -21,7 +21,7 @@ from meter_node.channel.cosem_time import ClockStatus, CosemDateTime
 
 from . import bearers
 from .broadcast import broadcast
-from .module import BearerAddress, BearerSettings, MeterView
+from .module import BearerSettings, MeterView
 
 BAUDRATE = 115_200
 _CRC = 0xA001
@@ -45,7 +45,8 @@ class P1Settings(BearerSettings):
     """``[[meter.module]]`` with ``kind = "p1"``."""
 
     kind: Literal["p1"]
-    bearer: BearerAddress = "listen://127.0.0.1:2100"
+    usual_baudrate = BAUDRATE
+    bearer: str = "listen://127.0.0.1:2100"
     variant: Variant = "nl"
     interval_s: int = Field(default=10, ge=1, le=10)
     """DSMR 5 sends each second, the Swedish ports every 10 s. Each telegram wants a commit."""

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 from meter_node.cosem.access import AccessError
 from meter_node.ports import bearers
 from meter_node.ports.conversation import Line
-from meter_node.ports.module import BearerAddress, BearerSettings, MeterView
+from meter_node.ports.module import BearerSettings, MeterView
 
 from . import table
 from .address import MANUFACTURER, SecondaryAddress, identification_of, name_on_bus
@@ -48,7 +48,8 @@ class MbusSettings(BearerSettings):
     """``[[meter.module]]`` with ``kind = "mbus"``."""
 
     kind: Literal["mbus"]
-    bearer: Annotated[BearerAddress, AfterValidator(_asked)] = "listen://127.0.0.1:2101"
+    usual_baudrate = BAUDRATE
+    bearer: Annotated[str, AfterValidator(_asked)] = "listen://127.0.0.1:2101"
     address: int = Field(default=0, ge=0, le=HIGHEST_PRIMARY)
     """The primary address, until a master sets another."""
     identification: str | None = Field(default=None, pattern=r"^[0-9]{8}$")

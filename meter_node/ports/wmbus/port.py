@@ -24,7 +24,7 @@ from meter_node.ports.mbus.address import (
     name_on_bus,
 )
 from meter_node.ports.mbus.records import DATE_TIME, Record, integer, type_i
-from meter_node.ports.module import BearerAddress, BearerSettings, MeterView
+from meter_node.ports.module import BearerSettings, MeterView
 
 from . import telegram
 from .frames import FORMATS, FrameFormat, with_length
@@ -41,7 +41,8 @@ class WmbusSettings(BearerSettings):
     """``[[meter.module]]`` with ``kind = "wmbus"``."""
 
     kind: Literal["wmbus"]
-    bearer: BearerAddress = "listen://127.0.0.1:2102"
+    usual_baudrate = BAUDRATE
+    bearer: str = "listen://127.0.0.1:2102"
     mode: Literal["C1", "T1"] = "C1"
     frame_format: FrameFormat | None = None
     """None: B in mode C1, as the real meters; mode T1 has A alone."""

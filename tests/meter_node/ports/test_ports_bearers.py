@@ -18,10 +18,12 @@ from pathlib import Path
 
 import pytest
 from module_house import ModuleHouse, pseudo_terminal, reader_of, running, until
+from pydantic import ValidationError
 
 from meter_node.ports import bearers, conversation, han, p1
 from meter_node.ports.bearers import Endpoint, Listening, Places
 from meter_node.ports.conversation import Line, SerialLine
+from meter_node.ports.modules import KINDS
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,19 @@ def test_a_bearer_that_is_none_is_told_with_what_is_wrong(address: str, said: st
     with pytest.raises(ValueError, match=said.replace("?", r"\?")) as caught:
         bearers.of(address, "", baudrate=2400)
     assert repr(address) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "usual"), [("han", 2400), ("mbus", 2400), ("p1", 115_200), ("wmbus", 115_200)]
+)
+@pytest.mark.parametrize("address", ["serial://ttyUSB0", "tcp://host:5000"])
+def test_a_bearer_that_is_none_is_told_with_the_modules_usual_rate(
+    kind: str, usual: int, address: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        KINDS[kind].settings.model_validate({"kind": kind, "bearer": address})
+    assert f"serial:///dev/ttyUSB0?baudrate={usual}" in str(caught.value)
+    assert str(caught.value).count("baudrate=") == 1
 
 
 # --- who has a place ------------------------------------------------------------------------------
