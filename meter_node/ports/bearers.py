@@ -372,9 +372,10 @@ async def again_and_again(what: str, carry: Callable[[], Coroutine[None, None, s
             why = str(error)
         except OSError as error:
             why = reason(error)
-        except Exception:
-            _LOGGER.exception("%s: a fault of ours; metering goes on", what)
-            why = "a fault of ours"
+        except Exception as error:
+            why = f"a fault of ours: {error!r}"
+            if why != told:
+                _LOGGER.exception("%s: a fault of ours; metering goes on", what)
         if task is not None and task.cancelling():
             # What failed as it was being ended hid that it was to end.
             raise asyncio.CancelledError

@@ -6,6 +6,7 @@ A new way out is a file of its own and a row here. Must not know what any of the
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial, reduce
 from operator import or_
@@ -13,11 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from meter_node.ciphering import CounterExhaustedError
+
 from . import han, p1, s0
 from .bearers import again_and_again
 from .mbus import port as mbus
 from .module import Kind, MeterView, ModuleSettings
 from .wmbus import port as wmbus
+
+_LOGGER = logging.getLogger(__name__)
 
 KINDS: Mapping[str, Kind[Any]] = {
     "han": Kind(han.HanSettings, han.run),
@@ -81,8 +86,23 @@ class Modules:
         if before:
             await asyncio.wait(before)
 
+        what = f"{name}: {settings.kind}"
+
         async def once() -> str:
-            await KINDS[settings.kind].run(self._views[name], settings)
+            used_up = False
+            try:
+                await KINDS[settings.kind].run(self._views[name], settings)
+            except* CounterExhaustedError as errors:
+                used_up = True
+                _LOGGER.error("%s: it has ended: %s", what, _first(errors))
+            if used_up:
+                # No other attempt can do better: new keys are taken up as the node starts.
+                await asyncio.Event().wait()
             return "it ended"
 
-        await again_and_again(f"{name}: {settings.kind}", once)
+        await again_and_again(what, once)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return what stands first in a group, whatever it is wrapped in."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from module_house import ModuleHouse, until
 
+from meter_node.ciphering import LAST_WIRELESS, InvocationCounter
 from meter_node.ports import bearers, modules
 from meter_node.ports.module import Kind, MeterView, ModuleSettings
 from meter_node.ports.modules import KINDS, Modules
@@ -123,6 +125,56 @@ async def test_one_that_fails_is_begun_again_and_the_others_go_on(
     toys.fails = False
     await until(lambda: toys.running == ["one"])
     await running.close()
+
+
+async def test_a_fault_that_comes_again_and_again_is_told_once(
+    toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = Modules()
+    toys.fails = True
+    running.see({"house": ModuleHouse().view})
+    running.use([toy()])
+    await until(lambda: len(toys.begun) > 4)
+    await running.close()
+    assert caplog.text.count("Traceback") == 1
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(told) == 2, "the fault with where it is, and that there will be another attempt"
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen"), [("wmbus", {}), ("han", {"ciphered": True})], ids=["wmbus", "han"]
+)
+async def test_a_counter_that_is_used_up_is_told_once_and_in_words(
+    kind: str,
+    chosen: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(bearers, "back_off", lambda _: 0.02)
+    house, running = ModuleHouse(), Modules()
+    house.keeping.number = LAST_WIRELESS - 1
+
+    async def number() -> int:
+        counter = InvocationCounter(house.keeping.number, 0, lambda _: None, last=LAST_WIRELESS)
+        house.keeping.number = counter.take() + 1
+        return house.keeping.number - 1
+
+    monkeypatch.setattr(house.keeping, "wireless_number", number)
+    path = tmp_path / "telegrams"
+    bearer = KINDS[kind].settings.model_validate({"kind": kind, "bearer": f"file:{path}", **chosen})
+    running.see({"house": house.view})
+    running.use([("house", bearer)])
+    await until(path.exists)
+    await house.play(6)  # numbers are there for two
+    await until(lambda: "used up" in caplog.text)
+    await house.play(20)
+    await running.close()
+    assert house.keeping.number == LAST_WIRELESS + 1
+    assert caplog.text.count(f"house: {kind}: it has ended: the invocation counter is used up") == 1
+    assert "Traceback" not in caplog.text
+    assert "attempt" not in caplog.text
 
 
 async def test_one_that_fails_as_it_is_ended_has_ended(
