@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import stat
 import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, partial
+from io import FileIO, TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 from zoneinfo import ZoneInfo, available_timezones
 
 import typer
@@ -41,7 +44,7 @@ from meter_node.ciphering import (
 )
 from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
 from meter_node.kept_frames import KeptFrames
-from meter_node.ports import mqtt
+from meter_node.ports import bearers, mqtt
 from meter_node.sources import SourceError
 from meter_node.utility.errors import UtilityError
 
@@ -297,12 +300,27 @@ def _until_stopped(work: Coroutine[None, None, None]) -> None:
     asyncio.run(stoppable())
 
 
+def _log_stream() -> TextIO:
+    """Return standard error; a terminal or pipe that nobody reads loses lines, and none waits."""
+    try:
+        descriptor = sys.stderr.fileno()
+        if not (os.isatty(descriptor) or stat.S_ISFIFO(os.fstat(descriptor).st_mode)):
+            return sys.stderr
+        own = FileIO(bearers.opened_anew(descriptor), "w")
+    except OSError:  # another user's terminal or pipe: there is no other way to it
+        return sys.stderr
+    return TextIOWrapper(own, errors="backslashreplace", write_through=True)
+
+
 def _log(verbose: bool) -> None:
     level = logging.DEBUG if verbose else logging.INFO
+    stream = _log_stream()
     if _errors.is_terminal:
-        handler = RichHandler(console=_errors, show_path=False, rich_tracebacks=False)
+        console = Console(file=stream, highlight=False)
+        handler = RichHandler(console=console, show_path=False, rich_tracebacks=False)
         logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
     else:  # a service's journal: a line is a line
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+        form = "%(asctime)s %(levelname)s %(message)s"
+        logging.basicConfig(level=level, format=form, stream=stream)
     # Connection attempts of the library are told by the port, once and in plain words.
     logging.getLogger("mqtt").setLevel(logging.CRITICAL)

@@ -346,15 +346,22 @@ def _opened(path: str) -> int:
     return os.open(path, _OPENED | os.O_CREAT, 0o600)
 
 
+def opened_anew(descriptor: int) -> int:
+    """Return a descriptor of a terminal or pipe of one's own, on which no write waits.
+
+    A terminal that is not read makes writers wait, and to be told not to on the descriptor that all
+    share would break whatever else prints there. Raises OSError.
+    """
+    return os.open(f"/proc/self/fd/{descriptor}", _OPENED)
+
+
 def _standard_output() -> int:
     """Return standard output as one that no write waits for. Raises OSError."""
     descriptor = sys.stdout.fileno()
     if not os.isatty(descriptor):
         return os.dup(descriptor)
-    # A terminal that is not read makes writers wait, unless they have it opened for themselves: to
-    # be told so on the descriptor that all share would break whatever else prints there.
     try:
-        return os.open(f"/proc/self/fd/{descriptor}", _OPENED)
+        return opened_anew(descriptor)
     except PermissionError:
         raise OSError("the terminal is another user's: put '| cat' behind the command") from None
 
