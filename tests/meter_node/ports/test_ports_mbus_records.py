@@ -52,13 +52,19 @@ def test_a_clock_that_was_lost_says_so() -> None:
 def test_type_i_tells_seconds_day_of_the_week_and_leap_year() -> None:
     # 2028 is a leap year and 29 February 2028 a Tuesday (2): 28 = 0b0011100.
     assert list(type_i(at(2028, 2, 29, 13, 14, 15))) == [
-        15 | 0x40,
+        15 | 0x80,
         14,
         13 | 2 << 5,
         29 | 0b100 << 5,
         2 | 0b0011 << 4,
         0,
     ]
+
+
+def test_type_i_tells_summer_and_leap_year_in_bits_of_their_own() -> None:
+    # EN 13757-3, data type I: bit 6 is the summer time's, bit 7 the leap year's (2026 is none).
+    assert type_i(at(2026, 7, 1, 14, 0, 5))[0] == 5 | 1 << 6
+    assert type_i(at(2028, 7, 1, 14, 0, 5))[0] == 5 | 1 << 6 | 1 << 7
 
 
 def test_tariff_and_storage_number_go_into_as_many_extensions_as_they_need() -> None:
