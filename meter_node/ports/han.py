@@ -86,7 +86,7 @@ def _notification(view: MeterView, which: str, scale: Scale) -> bytes:
     of_phases = "three_phase" if registers.BY_KEY["voltage_l2"] in view.registers else "one_phase"
     layout = LAYOUTS[f"{of_phases}_{which}"]
     # Local time without its deviation, and no daylight saving in the status: as the real ones.
-    time = CosemDateTime(view.second_local.local, None, 0)
+    time = CosemDateTime(view.time.local, None, 0)
     body = kamstrup_v0001.encode(
         layout, SCALER_PROFILES[scale], time, _values(view, layout), texts(view.identity)
     )

@@ -183,29 +183,24 @@ class MeterView:
         return self._device.committed.tariff
 
     @property
-    def time(self) -> CosemDateTime:
-        """The image's local time. Raises AccessError before the first commit."""
-        return self._device.local_time()
-
-    @property
-    def utc(self) -> datetime:
-        """The image's time, aware. Raises AccessError before the first commit."""
-        return datetime.fromtimestamp(self._device.committed.time_ns / 1e9, UTC)
-
-    @property
     def second(self) -> int:
-        """The whole second (since 1970) that the image is of. Raises AccessError as for ``time``.
+        """The whole second (since 1970) that the image is of.
 
         A live source's seconds end a little before or after the clock's: the nearest counts.
+        Raises AccessError before the first commit.
         """
         return round(self._device.committed.time_ns / 1e9)
 
     @property
-    def second_local(self) -> CosemDateTime:
-        """The same as local time. Raises AccessError before the first commit."""
-        moment = datetime.fromtimestamp(self.second, UTC)
+    def utc(self) -> datetime:
+        """That second, aware. Raises AccessError before the first commit."""
+        return datetime.fromtimestamp(self.second, UTC)
+
+    @property
+    def time(self) -> CosemDateTime:
+        """That second as local time. Raises AccessError before the first commit."""
         invalid = not self._device.committed.clock_valid
-        return CosemDateTime.at(moment, self.zone, clock_invalid=invalid)
+        return CosemDateTime.at(self.utc, self.zone, clock_invalid=invalid)
 
     def raw(self, key: str) -> int | None:
         """Return a register in units of its scaler; None where it has no value, or isn't there.

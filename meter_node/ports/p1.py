@@ -86,7 +86,7 @@ _TABLE = tuple(_shifted(byte) for byte in range(256))
 
 def _netherlands(view: MeterView) -> Iterator[str]:
     yield "1-3:0.2.8(50)"
-    yield f"0-0:1.0.0({_stamp(view.second_local)})"
+    yield f"0-0:1.0.0({_stamp(view.time)})"
     yield f"0-0:96.1.1({_hex(view.identity.meter_number)})"
     yield from _by_tariff(view)
     yield f"0-0:96.14.0({view.tariff:04})"
@@ -104,7 +104,7 @@ def _netherlands(view: MeterView) -> Iterator[str]:
 def _belgium(view: MeterView) -> Iterator[str]:
     yield "0-0:96.1.4(50217)"
     yield f"0-0:96.1.1({_hex(view.identity.meter_number)})"
-    yield f"0-0:1.0.0({_stamp(view.second_local)})"
+    yield f"0-0:1.0.0({_stamp(view.time)})"
     yield from _by_tariff(view)
     yield f"0-0:96.14.0({view.tariff:04})"
     if (demand_w := view.value("import_active_demand")) is not None:
@@ -120,7 +120,7 @@ def _belgium(view: MeterView) -> Iterator[str]:
 
 
 def _sweden(view: MeterView) -> Iterator[str]:
-    yield f"0-0:1.0.0({_stamp(view.second_local)})"
+    yield f"0-0:1.0.0({_stamp(view.time)})"
     for name, code in _SWEDISH_REGISTERS.items():
         if (value := view.value(name)) is not None:
             yield f"1-0:{code}({_SWEDISH[registers.BY_KEY[name].quantity.unit](value)})"

@@ -177,7 +177,7 @@ async def _send(view: MeterView, settings: WmbusSettings, ether: _Ether) -> None
     while True:
         await view.committed()
         # By the clock's intervals, so that telegrams keep step.
-        interval = int(view.utc.timestamp()) // settings.interval_s
+        interval = view.second // settings.interval_s
         if interval == sent_in or not ether.listeners:
             continue
         sent_in = interval

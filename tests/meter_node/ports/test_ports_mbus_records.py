@@ -176,6 +176,13 @@ def test_only_tariffs_of_the_calendar_and_registers_with_a_value_are_told() -> N
     assert table.BY_KEY["import_active_energy_t8"].record(0).head in told
 
 
+def test_a_readouts_minute_is_that_of_the_second_that_ended_a_little_early() -> None:
+    house = House()  # of 12:00:05
+    house.later(54.9998)
+    time = next(table.readout(house.view, table.ALL))
+    assert time.data[0] & 0x3F == 1  # the minute's six bits: 12:01:00
+
+
 def told_of(**counted: int) -> dict[bytes, bytes]:
     shown = replace(SNAPSHOT, counted={**SNAPSHOT.counted, **counted})
     return {one.head: one.data for one in table.readout(House(shown).view, table.ALL)}
