@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal, override
 
 from meter_node.channel import apdu, hdlc, kamstrup_v0001, registers, security
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.kamstrup_v0001 import LAYOUTS, SCALER_PROFILES, Layout
 from meter_node.channel.security import Keys
-from meter_node.ciphering import PycryptodomeAead
+from meter_node.ciphering import COUNTS_PER_SECOND, PycryptodomeAead
 from meter_node.cosem.identity import Identity, digits_of
 
 from . import bearers
 from .broadcast import broadcast
-from .module import BearerAddress, BearerSettings, MeterView
+from .module import BearerAddress, BearerSettings, MeterView, Numbers
 
 BAUDRATE = 2400
 INTERVAL_S, HOUR_S = 10, 3600
@@ -50,6 +51,14 @@ class HanSettings(BearerSettings):
     ciphered: bool = False
     scaler_profile: Scale = "energy_1_wh"
     """What one count of energy is worth: 1 Wh in Denmark and Sweden, 10 Wh in Norway."""
+
+    @property
+    @override
+    def numbers(self) -> Numbers | None:
+        """One a ciphered list."""
+        if not self.ciphered:
+            return None
+        return Numbers("list keys", Fraction(60, INTERVAL_S), 60 * COUNTS_PER_SECOND)
 
     @property
     @override

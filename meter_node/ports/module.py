@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Protocol, override
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,21 @@ from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import VALUE, LogicalDevice
 
 from . import bearers
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What a module takes of the numbers of one of its meter's keys.
+
+    Where a back-up was put back they go on by the clock: whoever takes more than those of the time
+    that went by would take some twice.
+    """
+
+    key: str
+    """In words: all modules of a meter that name the same take from the same row."""
+    a_minute: Fraction
+    by_clock_a_minute: int
+    """How many the clock gives, to all of them."""
 
 
 class ModuleSettings(BaseModel):
@@ -49,6 +65,11 @@ class ModuleSettings(BaseModel):
 
     def name_on_bus(self, meter_number: str | None) -> tuple[str, ...] | None:
         """Return what readers tell meters apart by; None: by nothing that can be the same."""
+        return None
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """What it takes of the numbers of a key; None: nothing is numbered."""
         return None
 
 
