@@ -33,7 +33,7 @@ MONITORED_VALUE, THRESHOLD_ACTIVE = 2, 3
 CONTROL_STATE = 3
 """Attribute of a breaker or relay: 0 disconnected, 1 connected, 2 ready for reconnection."""
 _NO_LIMIT, _NO_FUSE = "999.9*kW", "999*A"
-"""How a Belgian meter says that nothing is limited."""
+"""How a Belgian meter says that nothing is limited; what would limit only more than that, too."""
 _MAXIMUM = "import_active_demand_maximum"
 _LONGEST_LIST = 10
 """Long power failures that the log of a telegram names."""
@@ -237,16 +237,19 @@ class _Form:
     decimals: int
     unit: str
     down: int = 0
+    rolls_over: bool = False
 
     def __call__(self, value: Decimal) -> str:
-        """Return it truncated; what has more digits rolls over."""
+        """Return it truncated. What has more digits is the highest that there is, or rolls over."""
         step = Decimal(1).scaleb(-self.decimals)
-        shown = (value.scaleb(-self.down) % 10**self.digits).quantize(step, ROUND_DOWN)
+        shown = value.scaleb(-self.down).quantize(step, ROUND_DOWN)
+        limit = Decimal(10**self.digits)
+        shown = shown % limit if self.rolls_over else min(shown, limit - step)
         width = self.digits + (1 + self.decimals if self.decimals else 0)
         return f"{shown:0{width}.{self.decimals}f}*{self.unit}"
 
 
-_ENERGY = _Form(6, 3, "kWh", _KILO)
+_ENERGY = _Form(6, 3, "kWh", _KILO, rolls_over=True)
 _POWER = _Form(2, 3, "kW", _KILO)
 _LONG_POWER = _Form(4, 3, "kW", _KILO)
 _LONG_VAR = _Form(4, 3, "kVAr", _KILO)
@@ -255,8 +258,8 @@ _AMPERES, _TENTHS, _HUNDREDTHS = (_Form(3, decimals, "A") for decimals in range(
 _LIMIT = _Form(3, 1, "kW", _KILO)
 _FUSE = _Form(3, 0, "A", _KILO)
 _SWEDISH = {
-    registers.Unit.WATT_HOUR: _Form(8, 3, "kWh", _KILO),
-    registers.Unit.VAR_HOUR: _Form(8, 3, "kVArh", _KILO),
+    registers.Unit.WATT_HOUR: _Form(8, 3, "kWh", _KILO, rolls_over=True),
+    registers.Unit.VAR_HOUR: _Form(8, 3, "kVArh", _KILO, rolls_over=True),
     registers.Unit.WATT: _LONG_POWER,
     registers.Unit.VAR: _LONG_VAR,
 }
