@@ -35,6 +35,7 @@ _BEAT_S = 5
 _PLAIN_ADDRESSES = b"\x2b", b"\x21"
 _CIPHERED_ADDRESSES = b"\x41", b"\x03"
 """Destination and source as they stand on the wire."""
+_COUNTED = {1: "one", 2: "two", 3: "three"}
 _GS1_DIGITS = 16
 _MODEL_CHARACTERS = 18
 _NUMBER_DIGITS = 9
@@ -92,8 +93,8 @@ def _frame(addresses: tuple[bytes, bytes], data: bytes) -> bytes:
 
 
 def _notification(view: MeterView, which: str, scale: Scale) -> bytes:
-    of_phases = "three_phase" if registers.BY_KEY["voltage_l2"] in view.registers else "one_phase"
-    layout = LAYOUTS[f"{of_phases}_{which}"]
+    phases = sum(registers.BY_KEY[f"voltage_l{n}"] in view.registers for n in registers.PHASES)
+    layout = LAYOUTS[f"{_COUNTED[phases]}_phase_{which}"]
     # Local time without its deviation, and no daylight saving in the status: as the real ones.
     time = CosemDateTime(view.time.local, None, 0)
     body = kamstrup_v0001.encode(
