@@ -281,6 +281,42 @@ async def test_a_rate_at_which_nobody_is_heard_is_given_up(
         await opened(ours)
 
 
+async def test_a_rate_at_which_a_master_was_heard_stays_and_is_the_one_to_go_back_to(
+    wire: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port, "BACK_AFTER_S", 0.3)
+    monkeypatch.setattr(port, "LOOK_S", 0.1)
+    ours, device = wire
+    async with running(House(), f"serial://{device}"):
+        await opened(ours)
+        os.write(ours, Frame(0x53, 0, 0xBD).to_bytes())
+        assert await heard(ours, 1) == OK
+        await until(lambda: speed(ours) == termios.B9600)
+        os.write(ours, NKE)
+        assert await heard(ours, 1) == OK
+        await asyncio.sleep(3 * port.BACK_AFTER_S)
+        assert speed(ours) == termios.B9600
+        os.write(ours, Frame(0x53, 0, 0xB8).to_bytes())
+        assert await heard(ours, 1) == OK
+        await until(lambda: speed(ours) == termios.B300)
+        await until(lambda: speed(ours) == termios.B9600)
+
+
+async def test_a_line_that_is_opened_anew_has_the_configurations_rate_again(
+    wire: tuple[int, str],
+) -> None:
+    ours, device = wire
+    house = House()
+    async with running(house, f"serial://{device}"):
+        await opened(ours)
+        os.write(ours, Frame(0x53, 0, 0xBD).to_bytes())
+        assert await heard(ours, 1) == OK
+        await until(lambda: speed(ours) == termios.B9600)
+    async with running(house, f"serial://{device}"):
+        await opened(ours)
+        assert speed(ours) == termios.B2400
+
+
 async def test_half_a_frame_does_not_swallow_the_request_after_a_pause(
     wire: tuple[int, str],
 ) -> None:
