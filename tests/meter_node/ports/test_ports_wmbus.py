@@ -96,6 +96,15 @@ async def test_no_number_is_used_twice_over_a_restart_and_none_without_a_listene
     assert house.keeping.number == 1010
 
 
+async def test_a_file_of_telegrams_is_for_the_nodes_group_to_read_and_for_nobody_else(
+    tmp_path: Path,
+) -> None:
+    path, house = tmp_path / "telegrams", House()
+    async with running(house, settings(bearer=f"file:{path}")):
+        await play(house, 1)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 async def test_who_comes_later_gets_a_long_telegram_first() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
