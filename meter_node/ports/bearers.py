@@ -343,7 +343,8 @@ _OPENED = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def _opened(path: str) -> int:
-    return os.open(path, _OPENED | os.O_CREAT, 0o600)
+    # Its group may read it: the node's own user is seldom the one who reads telegrams.
+    return os.open(path, _OPENED | os.O_CREAT, 0o640)
 
 
 def opened_anew(descriptor: int) -> int:

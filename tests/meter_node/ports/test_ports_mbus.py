@@ -84,8 +84,8 @@ async def test_two_masters_at_once_do_not_disturb_each_others_readout() -> None:
         assert first[-3] == 0x1F  # more follow
         assert (await ask(other, REQUEST))[20:] != b""
         second = await ask(one, REQUEST_2)
-        assert second[19:22] != first[19:22]
-        assert second[15] == first[15]  # the access number: the same readout goes on
+        # A readout begins with the date (04 6D behind the head): this one goes on.
+        assert (first[19:21], second[19:21] == first[19:21]) == (b"\x04\x6d", False)
         for _, writer in (one, other):
             writer.close()
 
@@ -274,6 +274,42 @@ async def test_a_rate_at_which_nobody_is_heard_is_given_up(
         await until(lambda: speed(ours) == termios.B300)
         await until(lambda: speed(ours) == termios.B2400)
         await opened(ours)
+
+
+async def test_a_rate_at_which_a_master_was_heard_stays_and_is_the_one_to_go_back_to(
+    wire: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port, "BACK_AFTER_S", 0.3)
+    monkeypatch.setattr(port, "LOOK_S", 0.1)
+    ours, device = wire
+    async with running(House(), f"serial://{device}"):
+        await opened(ours)
+        os.write(ours, Frame(0x53, 0, 0xBD).to_bytes())
+        assert await heard(ours, 1) == OK
+        await until(lambda: speed(ours) == termios.B9600)
+        os.write(ours, NKE)
+        assert await heard(ours, 1) == OK
+        await asyncio.sleep(3 * port.BACK_AFTER_S)
+        assert speed(ours) == termios.B9600
+        os.write(ours, Frame(0x53, 0, 0xB8).to_bytes())
+        assert await heard(ours, 1) == OK
+        await until(lambda: speed(ours) == termios.B300)
+        await until(lambda: speed(ours) == termios.B9600)
+
+
+async def test_a_line_that_is_opened_anew_has_the_configurations_rate_again(
+    wire: tuple[int, str],
+) -> None:
+    ours, device = wire
+    house = House()
+    async with running(house, f"serial://{device}"):
+        await opened(ours)
+        os.write(ours, Frame(0x53, 0, 0xBD).to_bytes())
+        assert await heard(ours, 1) == OK
+        await until(lambda: speed(ours) == termios.B9600)
+    async with running(house, f"serial://{device}"):
+        await opened(ours)
+        assert speed(ours) == termios.B2400
 
 
 async def test_half_a_frame_does_not_swallow_the_request_after_a_pause(
