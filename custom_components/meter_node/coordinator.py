@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, meter_time, pace, patience, scale
+from . import falls, log_entries, meter_time, pace, patience, scale
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
@@ -264,6 +264,11 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Return what is shown above the meter's own register, since it once went back."""
         return self._record.bases.get(key, 0)
 
+    def shown_wh(self, key: str, at_s: int, register: float) -> float:
+        """Return what was shown of a register that stood so at a moment (UTC seconds)."""
+        steps = self._record.steps.get(key, ())
+        return falls.shown_wh(steps, self.base(key), at_s, register)
+
     @property
     def calendar(self) -> ActivityCalendar | None:
         """The meter's own or a preset's, None where neither is known."""
@@ -469,7 +474,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._tell_availability("its node is offline", update=False)
         data = replace(
             self.data,
-            values=self._values(reading),
+            values=self._values(reading, int(_measured(reading, sent).timestamp())),
             states=self._states(reading, sent),
             keeps_logs=bool(reading.logs or reading.events),
             news=(*self.data.news, *news)[-NEWS_KEPT:],
@@ -486,7 +491,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
     def _account(self, reading: Reading, sent: datetime | None, data: MeterData) -> None:
         """Book what the counters have gone on: by the meter's own clock, while that is right."""
-        at = dt_util.utcnow() if sent is None or _is_lost(reading.time) else sent
+        at = _measured(reading, sent)
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
         self.tariffs.heard(at, counters_wh, data.states)
         if self.capacity is not None:
@@ -586,8 +591,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         borne = now - self._started + timedelta(seconds=self._patience_s)
         return as_of - entry.time > borne
 
-    def _values(self, reading: Reading) -> dict[str, float]:
-        """Return the frame's values, and the totals that came with an earlier one.
+    def _values(self, reading: Reading, at_s: int) -> dict[str, float]:
+        """Return the values of a frame of that moment, and the totals of an earlier one.
 
         Real meters send totals once an hour only; an instantaneous value that is not sent any
         more is none any more.
@@ -605,14 +610,16 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 if key in before:
                     values[key] = before[key]
             elif not as_shown or value != totals.get(key):
-                values[key] = self._total(key, value)
+                values[key] = self._total(key, value, at_s)
+        if not _TOTALS.isdisjoint(reading.values):
+            self._record.came_s = at_s  # written with what has changed
         return values
 
-    def _total(self, key: str, register: float) -> float:
+    def _total(self, key: str, register: float, at_s: int) -> float:
         """Return a total that never goes down, but for a roll-over of the register."""
         before = self._record.totals.get(key)
         if key in self._record.falls and before is not None:
-            self._look_for_return(key, before - self.base(key), register)
+            self._look_for_return(key, before - self.base(key), register, at_s)
         value = register + self.base(key)
         if before is not None and value < before:
             if before > 0.9 * registers.ROLLOVER_WH and value < 0.1 * registers.ROLLOVER_WH:
@@ -626,18 +633,39 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                         before,
                         value,
                     )
+                stood = self._held.get(key, before - self.base(key))
+                self._note_step(falls.with_fall, key, at_s, stood, register, self.base(key))
                 agrees = register >= self._held.get(key, register)
                 self._agreeing[key] = self._agreeing[key] + 1 if agrees else 1
                 self._held[key] = register
                 return before
         if key in self._held:
             del self._held[key], self._agreeing[key]
+            self._record.steps[key] = falls.without_brief(self._record.steps[key], at_s)
         if value != before:
             self._record.totals[key] = value
             self._store.async_changed(soon=self._totals_seldom)
         return value
 
-    def _look_for_return(self, key: str, before: float, register: float) -> None:
+    def _note_step(
+        self,
+        how: Callable[[falls.Steps, falls.Step], list[list[float]]],
+        key: str,
+        at_s: int,
+        before: float,
+        register: float,
+        base: float,
+    ) -> None:
+        """Note that a register stands elsewhere now, and what is added to it from now on."""
+        record = self._record
+        last_s = at_s if record.came_s is None else min(record.came_s, at_s)
+        step = falls.Step(last_s, at_s, before, register, self.base(key), base, record.totals[key])
+        noted = record.steps.get(key, [])
+        if (steps := how(noted, step)) != noted:
+            record.steps[key] = steps
+            self._store.async_changed()
+
+    def _look_for_return(self, key: str, before: float, register: float, at_s: int) -> None:
         """Give a base up whose register came back to where it had fallen from: nothing was lost."""
         fell_from, fell_to, base = self._record.falls[key]
         if not came_back(fell_from, fell_to, before, register):
@@ -649,6 +677,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             before,
             register,
         )
+        self._note_step(falls.with_step, key, at_s, before, register, base)
         del self._record.falls[key]
         self._record.bases[key] = base
         if not base:
@@ -667,6 +696,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             register, before = self._held.pop(key), self.base(key)
             record.falls[key] = [record.totals[key] - before, register, before]
             record.bases[key] = record.totals[key] - register
+            record.steps[key] = falls.with_base(record.steps[key], record.bases[key])
             if key == IMPORT and self.capacity is not None:
                 self.capacity.shift(record.bases[key] - before)
                 record.capacity = self.capacity.state()
@@ -811,6 +841,11 @@ def _tells_utc(time: CosemDateTime | None) -> bool:
     return time is not None and time.deviation_minutes is not None and not _is_lost(time)
 
 
+def _measured(reading: Reading, sent: datetime | None) -> datetime:
+    """Return when a reading was true: by the meter's own clock, while that is right."""
+    return dt_util.utcnow() if sent is None or _is_lost(reading.time) else sent
+
+
 def _sent(reading: Reading, *, retained: bool) -> datetime | None:
     """Return when the meter says that it sent a reading, which came just now.
 
@@ -833,6 +868,10 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
         record = MeterRecord(keys, profile)
     elif record.keys != keys:
         record = record.with_keys(keys, None, "")
+    for key, base in record.bases.items():
+        if key not in record.steps:  # an earlier version kept it
+            _, hour_s = record.history.get(key, (0, 0))
+            record.steps[key] = falls.undated(base, record.falls.get(key, ()), hour_s)
     if record.scaler_profile != profile:
         scale.change(record, profile)
         store.async_changed()

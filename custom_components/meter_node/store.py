@@ -54,6 +54,10 @@ class MeterRecord:
     """What a total is shown above its register, since that went back and was taken as it is."""
     falls: dict[str, list[float]] = field(default_factory=dict)
     """Registers that were taken as they are: from where each fell, to where, and its base then."""
+    steps: dict[str, list[list[float]]] = field(default_factory=dict)
+    """How each register that ever went back came to its base, and when: see ``falls``."""
+    came_s: int | None = None
+    """When totals came last (UTC seconds, by the meter's clock)."""
     gaps_s: list[int] = field(default_factory=list)
     """Between the last good live frames: how often the meter really sends."""
     entries: dict[str, int] = field(default_factory=dict)

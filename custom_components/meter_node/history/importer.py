@@ -138,7 +138,9 @@ class HistoryImporter:
         await asyncio.sleep(zlib.crc32(self._coordinator.title.encode()) % SPREAD_S)
         until_s = self._until_s(dt_util.utcnow())
         priced = self._priced()
-        passage = Passage(self._hass, source, priced, self._on_mark, until_s)
+        passage = Passage(
+            self._hass, source, self._coordinator.shown_wh, priced, self._on_mark, until_s
+        )
         self._waiting = False
         try:
             for mark, series in (await self._async_groups(priced)).items():

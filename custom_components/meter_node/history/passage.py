@@ -15,7 +15,7 @@ from homeassistant.core import HomeAssistant
 
 from .hours import HOUR_S, Amount, Boundary, Priced, Walk
 from .plan import SHORT_TERM_S, Counter, Plan, Row, begin_counter, plan_amounts, shifted
-from .readings import ProfileSource, Reading
+from .readings import ProfileSource, Reading, Shown, as_shown
 from .recorded import Recorded, Series
 
 
@@ -33,6 +33,8 @@ class _Filling:
     series: Series
     there: Recorded | None = None
     before: Row | None = None
+    is_first: bool = False
+    """Whether ``before`` is the first hour's own row, which an earlier passage wrote."""
     counter: Counter | None = None
     amounts: dict[int, Amount] = field(default_factory=dict)
     last: Mark | None = None
@@ -44,6 +46,7 @@ class Passage:
 
     hass: HomeAssistant
     source: ProfileSource
+    shown: Shown
     priced: Mapping[str, Priced]
     """The series that are amounts; the others are registers."""
     on_mark: Callable[[str, Mark], None]
@@ -61,7 +64,7 @@ class Passage:
         since: Mark | None,
         on_readings: Callable[[Sequence[Reading]], None],
     ) -> None:
-        """Go through it; ``on_readings`` is told of all. Raises SourceError.
+        """Go through it; ``on_readings`` is told of all, as the meter has them. Raises SourceError.
 
         What was marked until then is done.
         """
@@ -69,11 +72,13 @@ class Passage:
         newest = await self.source.async_newest()
         if newest is None:
             return
+        newest = as_shown(newest, self.shown)
         fillings = {key: _Filling(series) for key, series in all_series.items()}
         walk = Walk({key: self.priced[key] for key in fillings if key in self.priced})
         async for piece in self.source.readings(since.entry if since else None):
             on_readings(piece)
-            found = {at: one for at, one in walk.take(piece).items() if at <= self.until_s}
+            shown = [as_shown(reading, self.shown) for reading in piece]
+            found = {at: one for at, one in walk.take(shown).items() if at <= self.until_s}
             if not found:
                 continue
             self.last = _mark(found)
@@ -113,6 +118,7 @@ class Passage:
         known = None if since is None else there.hours.get(since.hour_s - HOUR_S)
         older = max((at for at in there.hours if at < first_s), default=None)
         filling.before = known or (None if older is None else there.hours[older])
+        filling.is_first = known is not None and since is not None and since.hour_s == min(found)
         there.hours = {at: row for at, row in there.hours.items() if at >= first_s}
         filling.there = there
         return True
@@ -125,7 +131,9 @@ class Passage:
             return
         if filling.counter is None:
             newest_wh = newest.registers_wh.get(key, counts[max(counts)])
-            filling.counter = begin_counter(filling.before, counts[min(counts)], newest_wh)
+            filling.counter = begin_counter(
+                filling.before, counts[min(counts)], newest_wh, is_first=filling.is_first
+            )
         plan = filling.counter.plan(counts, filling.there.hours, filling.there.short_term)
         await self._async_write(filling, plan)
         self.on_mark(key, _mark(found))

@@ -112,14 +112,19 @@ class Counter:
         return turns * ROLLOVER_WH + state_wh
 
 
-def begin_counter(before: Row | None, first_wh: int, newest_wh: int) -> Counter:
+def begin_counter(
+    before: Row | None, first_wh: int, newest_wh: int, *, is_first: bool = False
+) -> Counter:
     """Return a register's series.
 
     ``before`` is the last row that is older than the first known hour. Where it shows more than the
-    register had then, it tells of another counter: the sum goes on from there.
+    register had then, it tells of another counter: the sum goes on from there. ``is_first``: it is
+    that hour's own, whose sum stays whatever it shows: nothing was used between it and itself.
     """
     if before is None:
         return Counter(first_wh, first_wh, newest_wh)
+    if is_first:
+        return Counter(first_wh - before.sum, first_wh, newest_wh)
     rolled = ROLLOVER_WH if rolled_over(before.state, first_wh) else 0
     return Counter(min(before.state - rolled, first_wh) - before.sum, first_wh, newest_wh)
 
