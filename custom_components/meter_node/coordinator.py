@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -268,6 +268,11 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Return what was shown of a register that stood so at a moment (UTC seconds)."""
         steps = self._record.steps.get(key, ())
         return falls.shown_wh(steps, self.base(key), at_s, register)
+
+    @property
+    def totals_came_s(self) -> int | None:
+        """When totals came last (UTC seconds, by the meter's clock), None where none ever did."""
+        return self._record.came_s
 
     @property
     def calendar(self) -> ActivityCalendar | None:
@@ -633,36 +638,30 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                         before,
                         value,
                     )
-                stood = self._held.get(key, before - self.base(key))
-                self._note_step(falls.with_fall, key, at_s, stood, register, self.base(key))
+                step = self._step(key, at_s, register, self.base(key))
+                noted = self._record.steps.get(key, ())
+                self._note_steps(key, falls.with_fall(noted, step, self._held.get(key)))
                 agrees = register >= self._held.get(key, register)
                 self._agreeing[key] = self._agreeing[key] + 1 if agrees else 1
                 self._held[key] = register
                 return before
         if key in self._held:
             del self._held[key], self._agreeing[key]
-            self._record.steps[key] = falls.without_brief(self._record.steps[key], at_s)
+            self._note_steps(key, falls.made_good(self._record.steps[key], at_s))
         if value != before:
             self._record.totals[key] = value
             self._store.async_changed(soon=self._totals_seldom)
         return value
 
-    def _note_step(
-        self,
-        how: Callable[[falls.Steps, falls.Step], list[list[float]]],
-        key: str,
-        at_s: int,
-        before: float,
-        register: float,
-        base: float,
-    ) -> None:
-        """Note that a register stands elsewhere now, and what is added to it from now on."""
+    def _step(self, key: str, at_s: int, register: float, base: float) -> falls.Step:
+        """Return what is known of a register that stands elsewhere now, with another base."""
         record = self._record
         last_s = at_s if record.came_s is None else min(record.came_s, at_s)
-        step = falls.Step(last_s, at_s, before, register, self.base(key), base, record.totals[key])
-        noted = record.steps.get(key, [])
-        if (steps := how(noted, step)) != noted:
-            record.steps[key] = steps
+        return falls.Step(last_s, at_s, register, self.base(key), base, record.totals[key])
+
+    def _note_steps(self, key: str, steps: list[list[float]]) -> None:
+        if steps != self._record.steps.get(key):
+            self._record.steps[key] = steps
             self._store.async_changed()
 
     def _look_for_return(self, key: str, before: float, register: float, at_s: int) -> None:
@@ -677,7 +676,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             before,
             register,
         )
-        self._note_step(falls.with_step, key, at_s, before, register, base)
+        step = self._step(key, at_s, register, base)
+        self._note_steps(key, falls.with_step(self._record.steps.get(key, ()), step))
         del self._record.falls[key]
         self._record.bases[key] = base
         if not base:
@@ -871,7 +871,8 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
     for key, base in record.bases.items():
         if key not in record.steps:  # an earlier version kept it
             _, hour_s = record.history.get(key, (0, 0))
-            record.steps[key] = falls.undated(base, record.falls.get(key, ()), hour_s)
+            *_, before = record.falls.get(key, (0.0,))
+            record.steps[key] = falls.undated(base, before, hour_s)
     if record.scaler_profile != profile:
         scale.change(record, profile)
         store.async_changed()

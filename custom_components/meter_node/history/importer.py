@@ -130,9 +130,13 @@ class HistoryImporter:
             rescaling.exponent,
         )
 
-    @staticmethod
-    def _until_s(now: datetime) -> int:
-        return (int(now.timestamp()) - SETTLED_S) // HOUR_S * HOUR_S
+    def _until_s(self, now: datetime) -> int:
+        """Up to when there is to be filled: never past what its sensors show.
+
+        A register that then falls would go on from less than history had counted.
+        """
+        shown_s = self._coordinator.totals_came_s
+        return min(int(now.timestamp()) - SETTLED_S, shown_s or 0) // HOUR_S * HOUR_S
 
     async def _async_fill(self, source: ProfileSource) -> None:
         await asyncio.sleep(zlib.crc32(self._coordinator.title.encode()) % SPREAD_S)

@@ -8,6 +8,7 @@ the recorder, nor units.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -74,7 +75,8 @@ class Counter:
         Rows of other hours are brought in line by their own states.
         """
         first_s = min(counts_wh) - HOUR_S
-        shifts = self._shifts({at: row for at, row in short_term.items() if at >= first_s})
+        live = {at: row for at, row in short_term.items() if at >= first_s}
+        shifts = self._shifts(live, counts_wh)
         hours = {at: row for at, row in shifted(hours, shifts).items() if at >= first_s}
         wanted = {
             at - HOUR_S: Row(count % ROLLOVER_WH, count - self.constant_wh)
@@ -84,16 +86,24 @@ class Counter:
         for at in sorted(hours.keys() | wanted.keys()):
             if at not in wanted:
                 linked = self._sum_of(hours[at])
-                wanted[at] = replace(hours[at], sum=before if linked is None else linked)
+                wanted[at] = replace(hours[at], sum=max(before, linked or 0.0))
             before = wanted[at].sum
         return Plan(shifts, _different(wanted, hours, _SAME_COUNT_WH, _SAME_COUNT_WH))
 
-    def _shifts(self, short_term: Rows) -> list[Shift]:
-        """Have the live rows, on which the next will build, keep to the constant."""
+    def _shifts(self, short_term: Rows, counts_wh: Mapping[int, int]) -> list[Shift]:
+        """Have the live rows, on which the next will build, keep to the constant.
+
+        None falls below the hour before it: a total may have been lower than its register had been.
+        """
         found, by = [], 0.0
+        hours = sorted(counts_wh)
         for at, row in sorted(short_term.items()):
             linked = self._sum_of(row)
-            if linked is not None and abs(linked - row.sum - by) > _SAME_COUNT_WH:
+            if linked is None:
+                continue
+            if place := bisect_right(hours, at):
+                linked = max(linked, counts_wh[hours[place - 1]] - self.constant_wh)
+            if abs(linked - row.sum - by) > _SAME_COUNT_WH:
                 found.append(Shift(at, linked - row.sum - by))
                 by = linked - row.sum
         return found
