@@ -22,6 +22,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN
+from ..issues import HISTORY, async_leave_issue, issue_id
 from ..scale import Rescaling
 from . import recorded
 from .hours import HOUR_S, Priced
@@ -84,7 +85,7 @@ class HistoryImporter:
         @callback
         def end() -> None:
             leave()
-            ir.async_delete_issue(self._hass, DOMAIN, self._issue_id)
+            async_leave_issue(self._hass, self._issue_id)
 
         return end
 
@@ -246,7 +247,7 @@ class HistoryImporter:
 
     @property
     def _issue_id(self) -> str:
-        return f"history_{self._coordinator.config_entry.entry_id}"
+        return issue_id(HISTORY, self._coordinator.config_entry.entry_id)
 
     def _succeed(self, written: int) -> None:
         self._failing_since = self._not_before = None

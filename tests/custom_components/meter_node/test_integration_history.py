@@ -416,6 +416,22 @@ async def test_a_removed_meter_leaves_no_repair_behind(
     assert not [issue for domain, issue in issue_registry.issues if domain == DOMAIN]
 
 
+async def test_a_history_repair_that_is_ignored_stays_so_until_the_meter_is_removed(
+    house: House, issue_registry: ir.IssueRegistry
+) -> None:
+    await house.home.set_up()
+    house.profile.keep(int(MORNING.timestamp()) // QUARTER_S * QUARTER_S, 50, 0)
+    await house.live(MORNING + FIVE)
+    issue = f"history_{house.home.entry.entry_id}"
+    ir.async_ignore_issue(house.home.hass, DOMAIN, issue, True)
+    await house.home.restart()
+    found = issue_registry.async_get_issue(DOMAIN, issue)
+    assert found is not None
+    assert found.dismissed_version is not None
+    await house.home.hass.config_entries.async_remove(house.home.entry.entry_id)
+    assert issue_registry.async_get_issue(DOMAIN, issue) is None
+
+
 async def test_a_meter_that_can_only_be_listened_to_is_left_alone(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
