@@ -22,7 +22,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import falls, log_entries, meter_time, pace, patience, scale
+from . import falls, log_entries, meter_time, pace, patience, price_history, scale
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
@@ -57,6 +57,7 @@ from .links import Links
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
 from .plain_order import Sent
+from .price_history import PricesOfThen
 from .pricing import Pricing
 from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .scale import Rescaling
@@ -166,6 +167,10 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
         choices = Choices.of(entry.options)
         self.tariffs = Tariffs(hass, entry, choices, self._record, self._turn)
+        self._choices = choices
+        self._currency = choices.currency(hass.config.currency)
+        if self.pricing is not None:
+            self._note_prices(self._record.prices)
         self.capacity: Capacity | None = None  # no rule was chosen
         if choices.capacity_preset is not None:
             zone = dt_util.get_default_time_zone()
@@ -283,6 +288,26 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def pricing(self) -> Pricing | None:
         """None where no price was given."""
         return self.tariffs.pricing
+
+    @property
+    def prices_of_then(self) -> PricesOfThen | None:
+        """The prices of what is over; None where no price was given."""
+        if (now := self.pricing) is None:
+            return None
+        own = price_history.own_calendar(self._choices, now, self._record.calendar)
+        return PricesOfThen(self._record.prices, now, own)
+
+    @callback
+    def async_forget_prices(self) -> None:
+        """Let the prices of now serve for all that is over."""
+        self._note_prices(())
+
+    def _note_prices(self, earlier: price_history.Eras) -> None:
+        currency, now_s = self._currency, int(dt_util.utcnow().timestamp())
+        prices = price_history.noted(earlier, self.config_entry.options, currency, now_s)
+        if prices != self._record.prices:
+            self._record.prices = prices
+            self._store.async_changed()
 
     @property
     def invocation_counter(self) -> int | None:

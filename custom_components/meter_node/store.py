@@ -7,6 +7,7 @@ frame is.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
@@ -68,6 +69,8 @@ class MeterRecord:
     """The meter's own, as it was last read."""
     costs: dict[str, Any] = field(default_factory=dict)
     """See ``costs``."""
+    prices: list[Mapping[str, Any]] = field(default_factory=list)
+    """Which were in force since when: see ``price_history``."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """See ``capacity``."""
     rescale: dict[str, Any] = field(default_factory=dict)

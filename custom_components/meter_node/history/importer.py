@@ -142,13 +142,13 @@ class HistoryImporter:
     async def _async_fill(self, source: ProfileSource) -> None:
         await asyncio.sleep(zlib.crc32(self._coordinator.title.encode()) % SPREAD_S)
         until_s = self._until_s(dt_util.utcnow())
-        priced = self._priced()
-        passage = Passage(
-            self._hass, source, self._coordinator.shown_wh, priced, self._on_mark, until_s
-        )
         self._waiting = False
+        groups = await self._async_groups(self._priced())
+        passage = Passage(
+            self._hass, source, self._coordinator.shown_wh, self._priced(), self._on_mark, until_s
+        )
         try:
-            for mark, series in (await self._async_groups(priced)).items():
+            for mark, series in groups.items():
                 await self._async_pass(passage, series, mark)
         except SourceError as error:
             self._fail(error)
@@ -159,13 +159,13 @@ class HistoryImporter:
 
     def _priced(self) -> dict[str, Priced]:
         """The amounts that can be told: while no price of now is known, none of then is, either."""
-        pricing = self._coordinator.pricing
-        if pricing is None:
+        prices = self._coordinator.prices_of_then
+        if prices is None:
             return {}
         now = dt_util.utcnow()
         priced = {
-            "import_cost": Priced("import_active_energy", pricing.import_price),
-            "export_compensation": Priced("export_active_energy", pricing.export_price),
+            "import_cost": Priced("import_active_energy", prices.import_price),
+            "export_compensation": Priced("export_active_energy", prices.export_price),
         }
         return {key: one for key, one in priced.items() if one.price(now) is not None}
 
@@ -191,6 +191,8 @@ class HistoryImporter:
             mark = self._mark(key)
             if mark is not None and not await series.async_has(self._hass, mark.hour_s - HOUR_S):
                 mark = None
+                if key in priced:  # deleted, to be filled anew
+                    self._coordinator.async_forget_prices()
             groups.setdefault(mark, {})[key] = series
         if (capacity := self._capacity_key) is not None:
             groups.setdefault(self._mark(capacity), {})

@@ -209,3 +209,56 @@ async def test_statistics_in_the_new_currency_begin_once_the_old_ones_are_cleare
     for before, start in pairwise(sorted(rows)):
         used = priced.imported_wh(start + timedelta(hours=1)) - priced.imported_wh(start)
         assert rows[start][1] - rows[before][1] == pytest.approx(used * 0.3 / 1000, abs=0.001)
+
+
+async def other_prices(house: House, price: float) -> None:  # noqa: F811
+    """Give other prices in the options, at all hours the same."""
+    options = OPTIONS | {"import_prices": dict.fromkeys(PRICES, price)}
+    house.home.hass.config_entries.async_update_entry(house.home.entry, options=options)
+    await house.home.restart()
+
+
+async def costs(house: House) -> dict[int, float]:  # noqa: F811
+    """What import cost in each hour of the last day."""
+    rows = await house.rows("import_cost")
+    return {
+        start.hour: rows[start][1] - rows[before][1]
+        for before, start in list(pairwise(sorted(rows)))[-24:]
+    }
+
+
+async def test_other_prices_touch_no_hour_that_is_over(priced: House) -> None:
+    """2.4 kWh an hour at 2 DKK by day; from 12:00:10 on at 10, but for the quarter that runs."""
+    noon = MORNING.replace(hour=12, minute=0)
+    await priced.live(noon - timedelta(seconds=1))
+    await other_prices(priced, 10)
+    await priced.live(noon + timedelta(minutes=66))
+    found = await costs(priced)
+    assert [found[hour] for hour in (9, 10, 11)] == pytest.approx([4.8] * 3, abs=0.001)
+    assert found[12] == pytest.approx(0.6 * 2 + 1.8 * 10, abs=0.001)
+
+
+async def test_hours_that_wait_to_be_filled_are_priced_by_the_prices_of_then(
+    priced: House,
+) -> None:
+    await priced.live(MORNING.replace(hour=10, minute=6))
+    priced.profile.silent = True
+    await priced.live(MORNING.replace(hour=14, minute=6))
+    await other_prices(priced, 10)
+    priced.profile.silent = False
+    await priced.live(MORNING.replace(hour=16, minute=6))
+    found = await costs(priced)
+    assert [found[hour] for hour in range(10, 14)] == pytest.approx([4.8] * 4, abs=0.001)
+    assert found[15] == pytest.approx(24, abs=0.001)
+
+
+async def test_a_cost_that_is_deleted_is_filled_anew_at_the_prices_of_now(priced: House) -> None:
+    await priced.live(MORNING.replace(hour=10, minute=6))
+    await other_prices(priced, 10)
+    await priced.push()
+    entity_id = priced.home.entity_id("import_cost")
+    assert entity_id is not None
+    priced.recorder.async_clear_statistics([entity_id])
+    await priced.live(MORNING.replace(hour=11, minute=11))
+    found = await costs(priced)
+    assert [found[hour] for hour in (9, 10)] == pytest.approx([24] * 2, abs=0.001)
