@@ -295,7 +295,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if (now := self.pricing) is None:
             return None
         own = price_history.own_calendar(self._choices, now, self._record.calendar)
-        return PricesOfThen(self._record.prices, now, own)
+        return PricesOfThen(self._record.prices, now, own, self._record.overridden)
 
     @callback
     def async_forget_prices(self) -> None:
@@ -524,6 +524,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         at = _measured(reading, sent)
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
         self.tariffs.heard(at, counters_wh, data.states)
+        if self.tariffs.is_overridden:  # written with what it costs
+            record, at_s = self._record, int(at.timestamp())
+            record.overridden = price_history.overridden(record.overridden, at_s)
         if self.capacity is not None:
             self.capacity.take(at, self._import_wh(reading), _import_power_w(reading.values))
             self._record.capacity = self.capacity.state()

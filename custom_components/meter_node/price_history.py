@@ -33,6 +33,13 @@ _OPTIONS = (
     CONF_TARIFF_PRESET,
 )
 
+SPANS_KEPT = 200
+"""Of hours with an override: half a year of one a day."""
+_HOUR_S = 3600
+
+type Spans = Sequence[Sequence[int]]
+"""Of hours (UTC, since 1970), as a store keeps them: the first and the last of each."""
+
 type Eras = Sequence[Mapping[str, Any]]
 """As a store keeps them, the oldest first: ``since_s`` (UTC), ``currency``, and ``options``."""
 
@@ -49,6 +56,22 @@ def noted(
     if not eras or eras[-1]["currency"] != currency:
         return [era]
     return [*eras] if eras[-1]["options"] == era["options"] else [*eras, era][-ERAS_KEPT:]
+
+
+def overridden(spans: Spans, at_s: int) -> list[list[int]]:
+    """Note that the utility had overridden the calendar at a moment (UTC seconds)."""
+    hour, noted = at_s // _HOUR_S, [[*span] for span in spans]
+    if is_overridden(spans, at_s):
+        return noted
+    if noted and noted[-1][1] == hour - 1:
+        noted[-1][1] = hour
+        return noted
+    return [*noted, [hour, hour]][-SPANS_KEPT:]
+
+
+def is_overridden(spans: Spans, at_s: int) -> bool:
+    """Whether the calendar does not tell the tariff of an hour, or of some of it."""
+    return any(first <= at_s // _HOUR_S <= last for first, last in spans)
 
 
 def own_calendar(
@@ -73,8 +96,13 @@ class PricesOfThen:
         eras: Eras,
         now: Pricing,
         own_calendar: ActivityCalendar | None,
+        spans: Spans,
     ) -> None:
-        """Know the prices of now, and the calendar that counts where no preset was chosen."""
+        """Know the prices of now, and the calendar that counts where no preset was chosen.
+
+        In the hours of ``spans`` it did not count: their cost was counted as they went.
+        """
+        self._spans = spans
         self._until = [
             (after["since_s"], _pricing(era["options"], now, own_calendar))
             for era, after in pairwise(eras)
@@ -83,14 +111,18 @@ class PricesOfThen:
 
     def import_price(self, moment: datetime) -> Decimal | None:
         """Return what a kWh from the grid cost at an aware moment; None where it is not known."""
-        return self._at(moment).import_price(moment)
+        then = self._at(moment)
+        return None if then is None else then.import_price(moment)
 
     def export_price(self, moment: datetime) -> Decimal | None:
         """Return what a kWh to the grid earned at an aware moment; None where it is not known."""
-        return self._at(moment).export_price(moment)
+        then = self._at(moment)
+        return None if then is None else then.export_price(moment)
 
-    def _at(self, moment: datetime) -> Pricing:
-        at_s = moment.timestamp()
+    def _at(self, moment: datetime) -> Pricing | None:
+        at_s = int(moment.timestamp())
+        if is_overridden(self._spans, at_s):
+            return None
         return next((pricing for until_s, pricing in self._until if at_s < until_s), self._now)
 
 

@@ -71,6 +71,8 @@ class MeterRecord:
     """See ``costs``."""
     prices: list[Mapping[str, Any]] = field(default_factory=list)
     """Which were in force since when: see ``price_history``."""
+    overridden: list[list[int]] = field(default_factory=list)
+    """In which hours the utility had overridden the calendar: see ``price_history``."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """See ``capacity``."""
     rescale: dict[str, Any] = field(default_factory=dict)

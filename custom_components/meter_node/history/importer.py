@@ -159,15 +159,19 @@ class HistoryImporter:
 
     def _priced(self) -> dict[str, Priced]:
         """The amounts that can be told: while no price of now is known, none of then is, either."""
-        prices = self._coordinator.prices_of_then
-        if prices is None:
+        pricing, prices = self._coordinator.pricing, self._coordinator.prices_of_then
+        if pricing is None or prices is None:
             return {}
         now = dt_util.utcnow()
+        known = {
+            "import_cost": pricing.import_price(now),
+            "export_compensation": pricing.export_price(now),
+        }
         priced = {
             "import_cost": Priced("import_active_energy", prices.import_price),
             "export_compensation": Priced("export_active_energy", prices.export_price),
         }
-        return {key: one for key, one in priced.items() if one.price(now) is not None}
+        return {key: one for key, one in priced.items() if known[key] is not None}
 
     async def _async_groups(
         self, priced: Mapping[str, Priced]

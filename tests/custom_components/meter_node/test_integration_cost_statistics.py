@@ -14,10 +14,12 @@ from homeassistant.components.recorder.statistics import (
 )
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
+from integration_home import ALL_IS_WELL, THREE_PHASES
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from test_integration_history import (
     DAYS,
     FIVE,
+    IMPORT,
     MORNING,
     PRICES,
     House,
@@ -28,6 +30,9 @@ from test_integration_history import (
     price_at,
 )
 
+from custom_components.meter_node import tariff as tariff_module
+from custom_components.meter_node.channel import axdr, objects, presets
+from custom_components.meter_node.channel.activity_calendar import ActivityCalendar
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.store import async_get_store
 
@@ -209,6 +214,45 @@ async def test_statistics_in_the_new_currency_begin_once_the_old_ones_are_cleare
     for before, start in pairwise(sorted(rows)):
         used = priced.imported_wh(start + timedelta(hours=1)) - priced.imported_wh(start)
         assert rows[start][1] - rows[before][1] == pytest.approx(used * 0.3 / 1000, abs=0.001)
+
+
+async def test_an_hour_in_which_the_utility_overrode_the_tariff_keeps_its_live_cost(
+    house: House,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tariff 3 at 4 DKK from 10:00:10 on, where the calendar has tariff 2 at 2 DKK."""
+    home, begun = house.home, MORNING.replace(hour=10, minute=0)
+    home.hass.config.currency = "DKK"
+    await home.hass.config.async_set_time_zone("Europe/Copenhagen")
+    options = {"import_prices": PRICES, "export_prices": {}}
+    home.hass.config_entries.async_update_entry(home.entry, options=options)
+
+    async def calendar(_asker: object) -> ActivityCalendar:
+        return presets.load_all()["denmark_n1"].calendar
+
+    async def push(self: House) -> None:
+        self.meter_until(self.now)
+        at_night = 1_000_000
+        peak = max(0, self.imported_wh(self.now) - self.imported_wh(begun))
+        total = self.imported_wh(self.now)
+        values = THREE_PHASES | {
+            IMPORT: total,
+            f"{IMPORT}_t1": at_night,
+            f"{IMPORT}_t2": total - at_night - peak,
+            f"{IMPORT}_t3": peak,
+        }
+        tariff = axdr.unsigned(3 if self.now > begun else 2)
+        said = {**ALL_IS_WELL, (objects.ACTIVE_TARIFF, 2): tariff}
+        await self.home.push(self.home.meter.seal(self.home.meter.body(values, said=said)))
+
+    monkeypatch.setattr(tariff_module, "async_read_calendar", calendar)
+    monkeypatch.setattr(House, "push", push)
+    await home.set_up()
+    await house.live(MORNING.replace(hour=12, minute=6))
+    found = await costs(house)
+    assert found[9] == pytest.approx(2.4 * 2, abs=0.05)
+    # From push to push: at most 40 s of 2.4 kW are in the next hour.
+    assert [found[10], found[11]] == pytest.approx([2.4 * 4] * 2, abs=2.4 * 4 * 40 / 3600)
 
 
 async def other_prices(house: House, price: float) -> None:  # noqa: F811

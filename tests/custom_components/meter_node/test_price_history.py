@@ -9,7 +9,7 @@ import pytest
 
 from custom_components.meter_node import price_history
 from custom_components.meter_node.channel.activity_calendar import single_tariff
-from custom_components.meter_node.price_history import ERAS_KEPT, Eras, PricesOfThen
+from custom_components.meter_node.price_history import ERAS_KEPT, SPANS_KEPT, Eras, PricesOfThen
 from custom_components.meter_node.pricing import Prices, Pricing
 
 NOW = Pricing("DKK", UTC, single_tariff(), Prices({1: Decimal(3)}), Prices())
@@ -24,7 +24,7 @@ def eras(*prices: tuple[int, float]) -> Eras:
 
 
 def price(noted: Eras, at_s: int) -> Decimal | None:
-    then = PricesOfThen(noted, NOW, single_tariff())
+    then = PricesOfThen(noted, NOW, single_tariff(), [])
     return then.import_price(datetime.fromtimestamp(at_s, UTC))
 
 
@@ -57,3 +57,24 @@ def test_what_a_price_now_sensor_said_before_another_choice_is_not_known() -> No
 
 def test_the_prices_that_are_kept_are_bounded() -> None:
     assert len(eras(*((n, float(n)) for n in range(100)))) == ERAS_KEPT
+
+
+def test_an_hour_with_an_override_has_no_price_of_the_calendar() -> None:
+    """Heard from 01:59:59 to 03:00:00."""
+    spans: list[list[int]] = []
+    for at_s in (7199, 7200, 10_799, 10_800):
+        spans = price_history.overridden(spans, at_s)
+    assert spans == [[1, 3]]
+    then = PricesOfThen(eras((0, 3.0)), NOW, single_tariff(), spans)
+    found = [
+        then.import_price(datetime.fromtimestamp(at_s, UTC))
+        for at_s in (3599, 3600, 14_399, 14_400)
+    ]
+    assert found == [3, None, None, 3]
+
+
+def test_the_hours_with_an_override_that_are_kept_are_bounded() -> None:
+    spans: list[list[int]] = []
+    for day in range(2 * SPANS_KEPT):
+        spans = price_history.overridden(spans, day * 86_400)
+    assert len(spans) == SPANS_KEPT
