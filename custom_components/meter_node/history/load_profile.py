@@ -61,10 +61,8 @@ class AskedProfile:
         newest = self._newest or await self.async_newest()
         if newest is None:
             return
-        last = newest.entry
-        # Numbers that begin anew are another store's: all that is there is news.
-        first = since if since is not None and since <= last else 1
-        first = await self._async_first(max(first, 1), last)
+        last, wanted = newest.entry, max(since or 1, 1)
+        first = wanted if wanted > last else await self._async_first(wanted, last)
         while first <= last:
             rows = await self._async_rows(first, first + PIECE_ROWS - 1)
             if rows:

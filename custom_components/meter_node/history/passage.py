@@ -7,7 +7,7 @@ know when that happens, nor what becomes of an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -75,7 +75,7 @@ class Passage:
         newest = as_shown(newest, self.shown)
         fillings = {key: _Filling(series) for key, series in all_series.items()}
         walk = Walk({key: self.priced[key] for key in fillings if key in self.priced})
-        async for piece in self.source.readings(since.entry if since else None):
+        async for piece in self._pieces(newest, since):
             on_readings(piece)
             shown = [as_shown(reading, self.shown) for reading in piece]
             found = {at: one for at, one in walk.take(shown).items() if at <= self.until_s}
@@ -96,6 +96,26 @@ class Passage:
         for key, filling in fillings.items():
             if filling.amounts:
                 await self._async_settle(key, filling)
+
+    async def _pieces(
+        self, newest: Reading, since: Mark | None
+    ) -> AsyncIterator[Sequence[Reading]]:
+        """Give the readings to go on with.
+
+        Where the mark's number is another reading's now, they come from another store (a copy that
+        was put back): what it has of the time up to the mark is left as it is, whatever it lost.
+        """
+        is_other = since is not None and newest.entry < since.entry
+        if not is_other:
+            async for piece in self.source.readings(since.entry if since else None):
+                if since is not None and _is_others(piece[0], since):
+                    is_other = True
+                    break
+                yield piece
+        if since is not None and is_other:
+            async for piece in self.source.readings(None):
+                if news := [reading for reading in piece if reading.end_s > since.hour_s]:
+                    yield news
 
     def _live_since_s(self, key: str) -> int:
         """From when on a live row is wanted: an amount is tied to that of its last hour."""
@@ -162,6 +182,11 @@ class Passage:
                 at: replace(row, sum=row.sum + shift.by) if at >= shift.since_s else row
                 for at, row in filling.there.short_term.items()
             }
+
+
+def _is_others(reading: Reading, since: Mark) -> bool:
+    """Whether the mark's number is that of a reading that was not there then."""
+    return reading.entry == since.entry and reading.end_s > since.hour_s
 
 
 def _mark(found: Mapping[int, Boundary]) -> Mark:

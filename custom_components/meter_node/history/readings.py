@@ -61,6 +61,6 @@ class ProfileSource(Protocol):
     def readings(self, since: int | None) -> AsyncIterator[Sequence[Reading]]:
         """Give all from an entry on, in bounded pieces and in the order of their entries.
 
-        ``since`` None stands for the oldest; one that is not kept any more, for the next that is.
-        Raises SourceError.
+        ``since`` None stands for the oldest; one that is not kept any more, for the next that is;
+        from one above the newest on there are none. Raises SourceError.
         """

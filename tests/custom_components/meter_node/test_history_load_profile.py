@@ -86,8 +86,8 @@ async def test_what_was_left_off_at_and_is_not_kept_any_more_is_passed_over() ->
     assert [one.entry for one in await read(profile(10, 100), since=50)] == [*range(100, 110)]
 
 
-async def test_numbers_that_began_anew_are_read_from_the_first() -> None:
-    assert len(await read(profile(7), since=5000)) == 7
+async def test_from_above_the_newest_on_there_is_nothing() -> None:
+    assert await read(profile(7), since=5000) == []
 
 
 async def test_an_empty_profile_has_no_readings() -> None:
