@@ -330,15 +330,8 @@ def _go_on_above(
     utc = LocalTime(ZoneInfo("UTC"))
     if titles is None:
         titles = dict.fromkeys([*database.titles(), *local])
-    now = datetime.fromtimestamp(now_s, UTC)
-    by_clock, wireless_by_clock = time_floor(now), wireless_floor(now)
     with database.transaction():
-        for name, reserved in (database.counters() | dict(counters)).items():
-            is_wireless = keys.counts_wireless(name)
-            jump = WIRELESS_JUMP if is_wireless else COUNTER_JUMP
-            above = max(reserved, database.reserved_counter(name)) + jump
-            floor_by_clock = wireless_by_clock if is_wireless else by_clock
-            database.reserve_counter(name, max(above, floor_by_clock))
+        _raise_counters(database, counters, now_s)
         for title in titles:
             # Pulses that were sent since must not be sent again.
             database.drop_marks(module_keeping.mark_name(title, module_keeping.COUNTED))
@@ -350,11 +343,7 @@ def _go_on_above(
                 energies |= floor.raised(energies, floors[title].energies_nwh)
             if title in last:
                 energies |= floor.raised(energies, last[title].energies_nwh())
-            raised[title] = {
-                key: (energy - kept.energies_nwh.get(key, 0)) % ROLLOVER_NWH
-                for key, energy in energies.items()
-                if energy != kept.energies_nwh.get(key, 0)
-            }
+            raised[title] = _moved(kept.energies_nwh, energies)
             # No log grows by more than an entry a second: as high as its age is unused.
             database.jump(title, max(0, moment_s - int(COUNTER_EPOCH.timestamp())))
             logs = EventLogs(local.get(title, utc), database.kept(title).log_heads)
@@ -392,6 +381,26 @@ def _go_on_above(
                 ),
             )
     return Restored(raised, frozenset(off))
+
+
+def _moved(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Return by how much each register that was raised was raised, over its end too."""
+    return {
+        key: (energy - before.get(key, 0)) % ROLLOVER_NWH
+        for key, energy in after.items()
+        if energy != before.get(key, 0)
+    }
+
+
+def _raise_counters(database: store.Store, counters: Mapping[str, int], now_s: int) -> None:
+    """Let no number be used twice, of these counters nor of the store's own."""
+    now = datetime.fromtimestamp(now_s, UTC)
+    by_clock, wireless_by_clock = time_floor(now), wireless_floor(now)
+    for name, reserved in (database.counters() | dict(counters)).items():
+        is_wireless = keys.counts_wireless(name)
+        jump = WIRELESS_JUMP if is_wireless else COUNTER_JUMP
+        above = max(reserved, database.reserved_counter(name)) + jump
+        database.reserve_counter(name, max(above, wireless_by_clock if is_wireless else by_clock))
 
 
 def _tokens_wait(ran: store.Kept) -> bool:

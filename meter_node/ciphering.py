@@ -121,10 +121,13 @@ class InvocationCounter:
 
         ``reserved``: the persisted bound, below which any number may have been used; ``floor``:
         see ``time_floor``; ``persist``: keeps a new bound durably before it returns, or raises;
-        ``last``: the highest number that there is; ``ahead``: how many are reserved at once.
+        ``last``: the highest number that there is; ``ahead``: how many are reserved at once, at
+        most. The first are few: a start leaves out fewer than it gives, so that one that fails
+        again and again stays below the floor that a back-up put back begins at.
         """
         self._last = last
         self._ahead = ahead
+        self._step = 1
         self._reserved = reserved
         self._next = max(reserved, floor)
         self._persist = persist
@@ -140,9 +143,10 @@ class InvocationCounter:
                 "the invocation counter is used up: nothing is sent until the keys are changed"
             )
         if self._next >= self._reserved:
-            bound = self._next + self._ahead
+            bound = self._next + self._step
             self._persist(bound)
             self._reserved = bound
+            self._step = min(2 * self._step, self._ahead)
         number = self._next
         self._next += 1
         return number

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import segno
@@ -59,25 +60,10 @@ def pair(
         _list(chosen_name, chosen, as_json=as_json)
         return
     if revoke is not None:
-        keys.revoke(data_dir, chosen_name, revoke)
-        if as_json:
-            _write({"meter": chosen_name, "revoked": revoke})
-        else:
-            _print(
-                f"Meter {chosen_name}: {revoke} may ask no more. It still opens what the meter "
-                "pushes to everyone that is paired."
-            )
+        _revoke(data_dir, chosen_name, revoke, as_json=as_json)
         return
     if new_push_keys:
-        keys.renew_push(data_dir, chosen_name)
-        ended = list(chosen.consumers)
-        if as_json:
-            _write({"meter": chosen_name, "new_push_keys": True, "ended": ended})
-        else:
-            _print(
-                f"Meter {chosen_name} has new push keys. Nobody is paired with it any more: "
-                "pair every display anew (meter-node pair)."
-            )
+        _renew_push(data_dir, chosen_name, chosen, as_json=as_json)
         return
     chosen, name = keys.pair(data_dir, chosen_name, name, DEFAULT_NAME)
     control = chosen.consumers[name]
@@ -109,6 +95,28 @@ def _list(name: str, meter: keys.MeterKeys, *, as_json: bool) -> None:
         _print(one)
     if not meter.consumers:
         _print(f"Meter {name} has no pairings.")
+
+
+def _revoke(data_dir: Path, meter: str, name: str, *, as_json: bool) -> None:
+    keys.revoke(data_dir, meter, name)
+    if as_json:
+        _write({"meter": meter, "revoked": name})
+    else:
+        _print(
+            f"Meter {meter}: {name} may ask no more. It still opens what the meter "
+            "pushes to everyone that is paired."
+        )
+
+
+def _renew_push(data_dir: Path, name: str, meter: keys.MeterKeys, *, as_json: bool) -> None:
+    keys.renew_push(data_dir, name)
+    if as_json:
+        _write({"meter": name, "new_push_keys": True, "ended": list(meter.consumers)})
+    else:
+        _print(
+            f"Meter {name} has new push keys. Nobody is paired with it any more: "
+            "pair every display anew (meter-node pair)."
+        )
 
 
 def _choose(own_keys: keys.NodeKeys, name: str | None) -> tuple[str, keys.MeterKeys]:

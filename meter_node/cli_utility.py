@@ -1,7 +1,7 @@
 """meter-node utility: the other end, reading. How a meter is reached, and what it shows.
 
 Must not know DLMS nor the node: the package `utility` talks to the meter, this reads arguments and
-prints. What changes something stands in `cli_utility_acts`.
+prints. What changes something stands beside it, and `cli_utility_acts` puts all together.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ from meter_node.ports.ami import AmiSettings
 from meter_node.ports.bearers import Endpoint, Place
 from meter_node.ports.conversation import SerialLine
 from meter_node.ports.display import views as display_views
+from meter_node.ports.module import Numbers
 from meter_node.ports.modules import KINDS as MODULE_KINDS
 from meter_node.ports.modules import AnySettings
 from meter_node.ports.outputs import Coils, InputLine, OutputLine, Wiring
@@ -338,6 +339,24 @@ class MeterConfig(_Section):
     display: MeterDisplayConfig = MeterDisplayConfig()
     source: SourceConfig
     module: tuple[AnySettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _no_number_twice(self) -> Self:
+        """Modules under one key take their numbers from one row, which the clock bounds."""
+        taking: dict[str, list[tuple[str, Numbers]]] = {}
+        for number, module in enumerate(self.module):
+            if (numbers := module.numbers) is not None:
+                taking.setdefault(numbers.key, []).append((f"module[{number}]", numbers))
+        for key, takers in taking.items():
+            a_minute = sum(numbers.a_minute for _, numbers in takers)
+            by_clock = takers[0][1].by_clock_a_minute
+            if a_minute > by_clock:
+                raise ValueError(
+                    f"{', '.join(who for who, _ in takers)}: together {float(a_minute):.4g} "
+                    f"telegrams a minute under the meter's {key}; there are numbers for {by_clock}:"
+                    " leave some of them out, or raise interval_s where they have it"
+                )
+        return self
 
     @model_validator(mode="after")
     def _offered(self) -> Self:

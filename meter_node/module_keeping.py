@@ -99,7 +99,7 @@ class ModuleKeeping:
                 wireless_floor(datetime.now(UTC)),
                 partial(self._store.reserve_counter, name),
                 last=LAST_WIRELESS,
-                # A minute's: each start leaves out no more, and the clock soon catches up.
+                # A minute's, at most: the clock soon catches up.
                 ahead=WIRELESS_COUNTS_PER_MINUTE,
             )
         return self._counter.take()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -107,42 +107,13 @@ async def run(
                     tasks.create_task(runner.measure())
                     tasks.create_task(runner.drive())
                 raised = await _raise_to_published(settings, node_keys, database, local)
-                if settings.display is not None:
-                    # A web server takes a while to load, and not every node has a page.
-                    from meter_node.ports.display.page import DisplayPage
-
-                    page = DisplayPage(
-                        settings.display.host,
-                        settings.display.port,
-                        {runner.name: runner.screen for runner in runners},
-                        settings.display.names,
-                    )
-                    talking.add(asyncio.create_task(never_ending("the display", page.run)))
                 modules.see({runner.name: runner.view for runner in runners})
                 for runner in runners:
                     runner.begin(raised=runner.system_title in raised)
                     tasks.create_task(runner.keep())
                 # Now that it is known which requests are listened for.
-                ways = {"the MQTT port": port, "the Bluetooth port": radio}
-                talking |= {
-                    asyncio.create_task(never_ending(what, way.run))
-                    for what, way in ways.items()
-                    if way is not None
-                }
-                if port is not None or radio is not None:
-                    talking |= {
-                        asyncio.create_task(never_ending("the answering of requests", one.answer))
-                        for one in runners
-                    }
-                if settings.ami is not None:
-                    ami = AmiPort(
-                        settings.ami.settings(),
-                        partial(_connect, runners),
-                        server_saps=frozenset(
-                            {*range(1, 1 + len(runners)), head_end.AS_THE_REAL_METER}
-                        ),
-                    )
-                    talking.add(asyncio.create_task(never_ending("the utility's port", ami.run)))
+                for what, talk in _talks(settings, runners, port, radio):
+                    talking.add(asyncio.create_task(never_ending(what, talk)))
                 modules.use(_modules_of(settings))
                 if reread is not None:
                     _follow_changes(settings, reread, modules)
@@ -159,6 +130,37 @@ async def run(
             await asyncio.gather(*talking, return_exceptions=True)
             thread.shutdown()
             database.close()
+
+
+def _talks(
+    settings: config.Config,
+    runners: Sequence[MeterRunner],
+    port: mqtt.MqttPort | None,
+    radio: BlePort | None,
+) -> Iterator[tuple[str, Callable[[], Coroutine[None, None, None]]]]:
+    """Yield what talks with the world outside, by the name that a fault of it is told under."""
+    if settings.display is not None:
+        # A web server takes a while to load, and not every node has a page.
+        from meter_node.ports.display.page import DisplayPage
+
+        page = DisplayPage(
+            settings.display.host,
+            settings.display.port,
+            {runner.name: runner.screen for runner in runners},
+            settings.display.names,
+        )
+        yield "the display", page.run
+    if port is not None:
+        yield "the MQTT port", port.run
+    if radio is not None:
+        yield "the Bluetooth port", radio.run
+    if port is not None or radio is not None:
+        for runner in runners:
+            yield "the answering of requests", runner.answer
+    if settings.ami is not None:
+        server_saps = frozenset({*range(1, 1 + len(runners)), head_end.AS_THE_REAL_METER})
+        ami = AmiPort(settings.ami.settings(), partial(_connect, runners), server_saps=server_saps)
+        yield "the utility's port", ami.run
 
 
 def _modules_of(settings: config.Config) -> list[tuple[str, ModuleSettings]]:

@@ -456,8 +456,9 @@ class MeterRunner:
 
     def _has_committed(self, offer: _Offer, kept: _Kept) -> None:
         self._meter.is_kept(offer.image)
-        if offer.number > self._kept:
-            # One that was under way meanwhile is older than what was committed at once.
+        # One that was under way meanwhile is older than what was committed at once.
+        is_newest = offer.number > self._kept
+        if is_newest:
             self._kept = offer.number
             self._outputs.apply(_switches(offer.snapshot))
         self.view.tell()
@@ -467,7 +468,7 @@ class MeterRunner:
         self._settling.clear()
         if kept.fault is not None:
             self._say_fault(kept.fault)
-        elif kept.ciphered is not None or self._fault == "store":
+        elif is_newest and (kept.ciphered is not None or self._fault == "store"):
             self._say_well()
         self._say_how_often()
         ports = [port for port in (self._port, self._radio) if port is not None]

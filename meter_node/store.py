@@ -110,7 +110,6 @@ class Kept:
     """Where each log goes on; one without an entry is absent."""
     profile_entries: Mapping[str, int] = field(default_factory=dict)
     """The last entry that each profile ever had."""
-    billing_entries: Mapping[BillingKind, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +233,6 @@ class Store:
                 if kind == "log" and name in LOGS and chain is not None
             },
             {name: last for kind, name, last, _ in series if kind == "profile"},
-            {name: last for kind, name, last, _ in series if kind == "billing"},
         )
 
     def commit(self, title: bytes, image: Image) -> None:

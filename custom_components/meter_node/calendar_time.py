@@ -94,6 +94,14 @@ def next_midnight(moment: datetime, zone: tzinfo) -> datetime:
     return _on_wall(moment.astimezone(zone).date() + timedelta(days=1), 0, zone)[0]
 
 
+def next_turn(calendar: ActivityCalendar | None, moment: datetime, zone: tzinfo) -> datetime:
+    """Return the first change of tariff after a moment, or midnight where that comes first."""
+    midnight = next_midnight(moment, zone)
+    if calendar is None:
+        return midnight
+    return next((change.at for change in changes(calendar, moment, midnight, zone)), midnight)
+
+
 def tariffs_of(calendar: ActivityCalendar) -> list[int]:
     """Return the tariffs that a calendar uses, lowest first."""
     return sorted({tariff for day in calendar.days for _, tariff in day.switches})

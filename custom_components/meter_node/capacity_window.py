@@ -102,11 +102,13 @@ class Windows:
             return []
         self._since, self._since_wh, self._lost = at, 0.0, False
         self._last = now
-        if last is None or at < last.at or total_wh < last.total_wh:
-            # The first one, or the clock was set back, or the counter began anew.
-            self._begin(now, None)
+        if last is None or self._start is None or total_wh < last.total_wh:
+            self._begin(now, None)  # the first one, or the counter began anew
             return []
-        assert self._start is not None
+        if at < last.at:  # the clock was set back
+            if at < max(self._start, last.at - EDGE):
+                self._begin(now, None)
+            return []
         end = self._start + self._interval
         if at < end:
             return []

@@ -26,7 +26,7 @@ from . import falls, log_entries, meter_time, pace, patience, price_history, sca
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
-from .channel import frames, kamstrup_v0001, registers
+from .channel import frames, kamstrup_v0001
 from .channel.activity_calendar import ActivityCalendar
 from .channel.cosem_time import ClockStatus, CosemDateTime
 from .channel.hello import Hello
@@ -63,6 +63,7 @@ from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .scale import Rescaling
 from .store import MeterRecord, MeterStore, fingerprint
 from .tariff import COUNTERS, Tariffs
+from .totals import Totals
 
 if TYPE_CHECKING:
     from .history.importer import HistoryImporter
@@ -80,14 +81,6 @@ NEWS_KEPT = 32
 LATEST_PUSH = timedelta(minutes=1)
 """So late may a push come that is older than an answer: a clock that was set back is no reason."""
 
-SELDOM = timedelta(minutes=5)
-"""Totals that come no more often are written at once: a crash would show the earlier for long."""
-
-LEAST_RETURN_WH = 20_000
-"""A register does not go on by so much in one step, however long an hour's list was waited for."""
-
-_ENERGIES = tuple(register.key for register in registers.REGISTERS if register.is_energy)
-_TOTALS = frozenset(_ENERGIES)
 IMPORT = "import_active_energy"
 
 SLOW: Final = object()
@@ -177,6 +170,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self.capacity = Capacity(
                 choices.capacity_preset, zone, choices.limit_w, self._record.capacity
             )
+        # A plain frame proves nothing: as many have to agree as a silence is borne for.
+        self.totals = Totals(self.name, self._record, store, MISSED_PUSHES if keys is None else 1)
         # Totals that come once an hour: as last shown, for as long as the meter is there.
         self.data = MeterData(values={**self._record.totals}, main_fuse_a=choices.main_fuse_a)
 
@@ -192,10 +187,6 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._told_available = True
         self._keys_refused = False  # since the last sign of life
         self._warned: dict[str, datetime] = {}  # when, by kind of refusal
-        self._held: dict[str, float] = {}  # totals that the meter now gives lower than before
-        self._totals_came: datetime | None = None  # since the start
-        self._totals_seldom = False
-        self._agreeing: Counter[str] = Counter()  # frames in a row that give a held total so
         self._texts: dict[str, str] = {}
         self._pushed_states: tuple[Sequence[State], States] = (), States()  # of the last push
         self._read: dict[tuple[CosemObject, int], object] = {}  # since the last push
@@ -251,33 +242,6 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def started(self) -> datetime:
         """Since when the meter is listened to."""
         return self._started
-
-    @property
-    def fallen(self) -> dict[str, tuple[float, float]]:
-        """Totals that are held, by register key: what is shown, and what the meter gives (Wh).
-
-        A plain frame proves nothing: as many have to agree as a silence is borne for.
-        """
-        needed = MISSED_PUSHES if keys_of(self.config_entry) is None else 1
-        return {
-            key: (self._record.totals[key], self._record.bases.get(key, 0) + register)
-            for key, register in self._held.items()
-            if self._agreeing[key] >= needed
-        }
-
-    def base(self, key: str) -> float:
-        """Return what is shown above the meter's own register, since it once went back."""
-        return self._record.bases.get(key, 0)
-
-    def shown_wh(self, key: str, at_s: int, register: float) -> float:
-        """Return what was shown of a register that stood so at a moment (UTC seconds)."""
-        steps = self._record.steps.get(key, ())
-        return falls.shown_wh(steps, self.base(key), at_s, register)
-
-    @property
-    def totals_came_s(self) -> int | None:
-        """When totals came last (UTC seconds, by the meter's clock), None where none ever did."""
-        return self._record.came_s
 
     @property
     def calendar(self) -> ActivityCalendar | None:
@@ -464,7 +428,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._see_life()
         elif verified.repeated:
             return True
-        self._take(reading, sent, self._news(reading, sent, alive=alive, retained=retained))
+        news = self._news(reading, sent, alive=alive, retained=retained)
+        self._take(reading, sent, news, retained=retained)
         return True
 
     @callback
@@ -493,7 +458,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._fresh = True
         self._wind_watchdog(self.last_good)
 
-    def _take(self, reading: Reading, sent: datetime | None, news: tuple[NewEntry, ...]) -> None:
+    def _take(
+        self,
+        reading: Reading,
+        sent: datetime | None,
+        news: tuple[NewEntry, ...],
+        *,
+        retained: bool,
+    ) -> None:
         """Show a reading; one that is new and old at once is kept for when there is life."""
         self.accepted += 1
         self.reading = reading
@@ -502,9 +474,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._describe_device()
         self._pace(sent)
         self._tell_availability("its node is offline", update=False)
+        known, now = None if _is_lost(reading.time) else sent, dt_util.utcnow()
+        at = meter_time.booked_at(known, now, retained=retained)
+        at_s = int((at or now).timestamp())
         data = replace(
             self.data,
-            values=self._values(reading, int(_measured(reading, sent).timestamp())),
+            values=self.totals.take(reading.values, self.data.values, at_s),
             states=self._states(reading, sent),
             keeps_logs=bool(reading.logs or reading.events),
             news=(*self.data.news, *news)[-NEWS_KEPT:],
@@ -515,13 +490,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 clock_deviation_s=self.clock.whole_s() if _tells_utc(reading.time) else None,
                 link_quality=self._link.percent,
             )
-        self._account(reading, sent, data)
+        if at is not None:
+            self._account(reading, at, data)
         self.tariffs.told(news)
         self.async_set_updated_data(self._as_of_now(data))
 
-    def _account(self, reading: Reading, sent: datetime | None, data: MeterData) -> None:
-        """Book what the counters have gone on: by the meter's own clock, while that is right."""
-        at = _measured(reading, sent)
+    def _account(self, reading: Reading, at: datetime, data: MeterData) -> None:
+        """Book what the counters have gone on until a moment."""
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
         self.tariffs.heard(at, counters_wh, data.states)
         if self.tariffs.is_overridden:  # written with what it costs
@@ -536,19 +511,23 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def _import_wh(self, reading: Reading) -> float | None:
         """Return the counter of import itself: what is shown stands still while it is held."""
         register = reading.values.get(IMPORT)
-        return None if register is None else register + self.base(IMPORT)
+        return None if register is None else register + self.totals.base(IMPORT)
 
     @callback
     def fill_capacity(self, windows: Iterable[ClosedWindow]) -> None:
-        """Take whole intervals that were missed, as a load profile has them."""
+        """Take whole intervals that were missed, as a load profile has them.
+
+        Those that are yet to come are a wrong clock's: they would push the real months out.
+        """
         if self.capacity is not None:
-            self.capacity.fill(windows)
+            now = dt_util.utcnow()
+            self.capacity.fill(window for window in windows if window.start < now)
             self._record.capacity = self.capacity.state()
             self._turn()
 
     def _as_of_now(self, data: MeterData) -> MeterData:
         """Return what is known with what clock, calendar and prices make of it now."""
-        tariff = self.tariffs.now()
+        tariff = self.tariffs.now(is_there=self.available)
         if tariff != data.tariff:
             data = replace(data, tariff=tariff)
         if self.capacity is None:
@@ -624,112 +603,13 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         borne = now - self._started + timedelta(seconds=self._patience_s)
         return as_of - entry.time > borne
 
-    def _values(self, reading: Reading, at_s: int) -> dict[str, float]:
-        """Return the values of a frame of that moment, and the totals of an earlier one.
-
-        Real meters send totals once an hour only; an instantaneous value that is not sent any
-        more is none any more.
-        """
-        values, before = {**reading.values}, self.data.values
-        totals = self._record.totals
-        if not _TOTALS.isdisjoint(reading.values):
-            now, came = dt_util.utcnow(), self._totals_came
-            self._totals_seldom = came is None or now - came >= SELDOM
-            self._totals_came = now
-        as_shown = not self._record.bases and not self._held
-        for key in _ENERGIES:
-            value = values.get(key)
-            if value is None:
-                if key in before:
-                    values[key] = before[key]
-            elif not as_shown or value != totals.get(key):
-                values[key] = self._total(key, value, at_s)
-        if not _TOTALS.isdisjoint(reading.values):
-            self._record.came_s = at_s  # written with what has changed
-        return values
-
-    def _total(self, key: str, register: float, at_s: int) -> float:
-        """Return a total that never goes down, but for a roll-over of the register."""
-        before = self._record.totals.get(key)
-        if key in self._record.falls and before is not None:
-            self._look_for_return(key, before - self.base(key), register, at_s)
-        value = register + self.base(key)
-        if before is not None and value < before:
-            if before > 0.9 * registers.ROLLOVER_WH and value < 0.1 * registers.ROLLOVER_WH:
-                _LOGGER.warning("%s: %s rolled over", self.name, key)
-            else:
-                if key not in self._held:
-                    _LOGGER.warning(
-                        "%s: %s fell from %s to %s; the higher value is kept until it is reached",
-                        self.name,
-                        key,
-                        before,
-                        value,
-                    )
-                step = self._step(key, at_s, register, self.base(key))
-                noted = self._record.steps.get(key, ())
-                self._note_steps(key, falls.with_fall(noted, step, self._held.get(key)))
-                agrees = register >= self._held.get(key, register)
-                self._agreeing[key] = self._agreeing[key] + 1 if agrees else 1
-                self._held[key] = register
-                return before
-        if key in self._held:
-            del self._held[key], self._agreeing[key]
-            self._note_steps(key, falls.made_good(self._record.steps[key], at_s))
-        if value != before:
-            self._record.totals[key] = value
-            self._store.async_changed(soon=self._totals_seldom)
-        return value
-
-    def _step(self, key: str, at_s: int, register: float, base: float) -> falls.Step:
-        """Return what is known of a register that stands elsewhere now, with another base."""
-        record = self._record
-        last_s = at_s if record.came_s is None else min(record.came_s, at_s)
-        return falls.Step(last_s, at_s, register, self.base(key), base, record.totals[key])
-
-    def _note_steps(self, key: str, steps: list[list[float]]) -> None:
-        if steps != self._record.steps.get(key):
-            self._record.steps[key] = steps
-            self._store.async_changed()
-
-    def _look_for_return(self, key: str, before: float, register: float, at_s: int) -> None:
-        """Give a base up whose register came back to where it had fallen from: nothing was lost."""
-        fell_from, fell_to, base = self._record.falls[key]
-        if not came_back(fell_from, fell_to, before, register):
-            return
-        _LOGGER.warning(
-            "%s: %s came back from %s to %s; it counts from there, and not on top of it",
-            self.name,
-            key,
-            before,
-            register,
-        )
-        step = self._step(key, at_s, register, base)
-        self._note_steps(key, falls.with_step(self._record.steps.get(key, ()), step))
-        del self._record.falls[key]
-        self._record.bases[key] = base
-        if not base:
-            del self._record.bases[key]
-        self._store.async_changed()
-
     @callback
     def async_count_on(self) -> None:
-        """Take the registers that fell as they are: what is shown goes on from where it stands.
-
-        A lower total would be taken for a meter that began at zero: all of it would be counted
-        once more as consumption.
-        """
-        record = self._record
-        for key in self.fallen:
-            register, before = self._held.pop(key), self.base(key)
-            record.falls[key] = [record.totals[key] - before, register, before]
-            record.bases[key] = record.totals[key] - register
-            record.steps[key] = falls.with_base(record.steps[key], record.bases[key])
-            if key == IMPORT and self.capacity is not None:
-                self.capacity.shift(record.bases[key] - before)
-                record.capacity = self.capacity.state()
-            del self._agreeing[key]
-        self._store.async_changed()
+        """Take the registers that fell as they are, and the capacity's counter with them."""
+        moved_wh = self.totals.count_on()
+        if IMPORT in moved_wh and self.capacity is not None:
+            self.capacity.shift(moved_wh[IMPORT])
+            self._record.capacity = self.capacity.state()
 
     def _is_young(self, sent: datetime | None) -> bool:
         """Whether a kept frame still tells how things are, by the meter's own clock."""
@@ -809,8 +689,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             _LOGGER.info("%s is available again", self.name)
         else:
             _LOGGER.info("%s is unavailable: %s", self.name, why_not)
-        if update:
-            self.async_update_listeners()
+        if update:  # what it said of the tariff may be believed no more
+            self.async_set_updated_data(self._as_of_now(self.data))
 
     # --- what it is ----------------------------------------------------------------------------
 
@@ -843,18 +723,6 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         return _MAKER_OF_LIST.get(self.reading.list_name if self.reading else "", _OWN_MAKER)
 
 
-def came_back(fell_from: float, fell_to: float, before: float, register: float) -> bool:
-    """Whether a register (Wh) stands again where it fell from: by one step, not by being used.
-
-    An absence of weeks is a great step too. So one counts that makes good half of the fall at once,
-    and more than a house uses in an hour, up to where it fell from; a tenth of the fall may lack,
-    as one that is restored from a back-up stands somewhat lower.
-    """
-    fell = fell_from - fell_to
-    near = fell_from - 0.1 * fell
-    return before < near <= register and register - before >= max(fell / 2, LEAST_RETURN_WH)
-
-
 def _import_power_w(values: Mapping[str, float]) -> float | None:
     return values.get("import_active_power")
 
@@ -867,11 +735,6 @@ def _is_lost(time: CosemDateTime | None) -> bool:
 def _tells_utc(time: CosemDateTime | None) -> bool:
     """Whether a meter's time has one meaning alone, and counts by its own word."""
     return time is not None and time.deviation_minutes is not None and not _is_lost(time)
-
-
-def _measured(reading: Reading, sent: datetime | None) -> datetime:
-    """Return when a reading was true: by the meter's own clock, while that is right."""
-    return dt_util.utcnow() if sent is None or _is_lost(reading.time) else sent
 
 
 def _sent(reading: Reading, *, retained: bool) -> datetime | None:

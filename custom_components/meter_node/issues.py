@@ -199,7 +199,7 @@ class Watch:
             protocol=meter.list_name,
             software=meter.software,
             prices_gone=self._gone_for_long(meter.tariffs.missing_prices),
-            totals_fell=bool(meter.fallen),
+            totals_fell=bool(meter.totals.fallen),
             misses_energy_dashboard=misses_energy_dashboard,
         )
 

@@ -1,6 +1,7 @@
-"""When a meter says that it was, in UTC: of what its local time can mean, the arrival tells which.
+"""When a meter says that it was, in UTC, and whether what it counted is booked at that time.
 
-Must not know a clock: what time it was when a frame came is an argument.
+Of what its local time can mean, the arrival tells which. Must not know a clock: what time it was
+when a frame came is an argument.
 """
 
 from __future__ import annotations
@@ -8,6 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from .channel.cosem_time import CosemDateTime
+
+BELIEVED = timedelta(days=7)
+"""So far from its arrival may a frame's own time be: brokers hold frames back for days, but a clock
+that is further off tells nothing, and a plain frame may hold any date at all."""
 
 
 def moment(time: CosemDateTime, arrived: datetime, zone: tzinfo) -> datetime:
@@ -22,6 +27,17 @@ def moment(time: CosemDateTime, arrived: datetime, zone: tzinfo) -> datetime:
     if (standard := _standard(arrived, zone)) is not None:
         meant.append((time.local - standard).replace(tzinfo=UTC))
     return min(meant, key=lambda at: abs(at - arrived))
+
+
+def booked_at(sent: datetime | None, arrived: datetime, *, retained: bool) -> datetime | None:
+    """Return the moment at which a frame's counters stood so: as it was sent, while that can be.
+
+    ``sent`` is None where the meter does not know. Then a live frame counts as of its arrival, and
+    one that a broker kept as of no time at all: None.
+    """
+    if sent is not None and abs(sent - arrived) <= BELIEVED:
+        return sent
+    return None if retained else arrived
 
 
 def _standard(at: datetime, zone: tzinfo) -> timedelta | None:

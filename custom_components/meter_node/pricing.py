@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 
 from . import calendar_time
-from .channel.activity_calendar import ActivityCalendar
+from .channel.activity_calendar import LOOK_AHEAD_DAYS, ActivityCalendar
 from .channel.presets import Preset
 
 MINOR_UNITS = 100
@@ -22,6 +22,8 @@ SPOT_KEPT = timedelta(days=2)
 """For so long back a spot price is known: what is booked later is left to the history."""
 LONGEST_GUESS = timedelta(hours=1)
 """Over a span of so long any part with a known price speaks for the rest."""
+LONGEST_MEAN = timedelta(days=LOOK_AHEAD_DAYS)
+"""A whole year with all its seasons, and then some: what was before speaks for no more."""
 _HALF = 2
 _AT_ONCE = timedelta(minutes=1)
 """The shortest time between two changes of a calendar."""
@@ -166,9 +168,12 @@ class Pricing:
         """Return the mean price over a span, by time, from what is known of it.
 
         With a tariff: over the parts in which it was in force, or over all where the calendar says
-        that it never was (the utility had overridden it). None where less than half is known of
-        more than an hour, or nothing at all.
+        that it never was (the utility had overridden it). Of a longer span its last 400 days count,
+        so that no span, however wrong a clock was, is walked through for seconds. None where less
+        than half is known of more than an hour, or nothing at all.
         """
+        if end - start > LONGEST_MEAN:
+            start = end - LONGEST_MEAN
         if end - start <= _AT_ONCE:  # nearly each push: the price is the same at both ends
             price = self._price_at(prices, start, tariff)
             if price is not None and price == self._price_at(prices, end, tariff):

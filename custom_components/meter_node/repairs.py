@@ -101,7 +101,7 @@ class TotalFellFlow(MeterRepairFlow):
         lines = [
             f"- {self._name(entry, key)}: {shown / 1000:.3f} → {register / 1000:.3f} "
             f"{_UNITS[registers.BY_KEY[key].quantity.unit]}"
-            for key, (shown, register) in meter.fallen.items()
+            for key, (shown, register) in meter.totals.fallen.items()
         ]
         return self.async_show_form(
             step_id="confirm",

@@ -10,7 +10,7 @@ import logging
 from asyncio import Task
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT
@@ -64,6 +64,15 @@ COUNTERS = tuple(
 """What costs are counted by: the totals, and those by tariff."""
 
 
+class _Override(NamedTuple):
+    """The tariff that the meter says where its calendar says another."""
+
+    tariff: int
+    until: datetime
+    """As far as it is believed of a meter that says nothing any more: how long it lasts is nowhere
+    to be read, and people who act on it must not wait for the meter's return."""
+
+
 class Asks(Protocol):
     """Whoever carries a service to the meter and brings its value back."""
 
@@ -93,7 +102,7 @@ class Tariffs:
         self._export_spot = SpotPrices() if choices.export_spot else None
         self.costs = Costs()
         self.costs.restore(record.costs)
-        self._override: int | None = None  # what the meter says where its calendar says another
+        self._override: _Override | None = None
         self._next: Change | None = None
         self._asked_at: datetime | None = None  # with success
         self._ask_at: datetime | None = None  # not before
@@ -132,13 +141,14 @@ class Tariffs:
             return f"T{tariff}"
         return text.da if self._hass.config.language == "da" else text.en
 
-    def now(self) -> Tariff:
-        """Return what calendar, meter and prices say now."""
+    def now(self, *, is_there: bool) -> Tariff:
+        """Return what calendar, meter and prices say now; `is_there`: whether the meter is."""
         pricing, calendar = self._pricing, self.calendar
-        tariff = self._override
+        moment, override = dt_util.utcnow(), self._override
+        holds = override is not None and (is_there or moment < override.until)
+        tariff = override.tariff if override is not None and holds else None
         if calendar is None and tariff is None and self.pricing is None:
             return Tariff(currency=pricing.currency, costs=dict(self.costs.totals))
-        moment = dt_util.utcnow()
         if tariff is None and calendar is not None:
             tariff = calendar_time.tariff_at(calendar, moment, self._zone)
         # A bridged meter without a calendar has one price at all hours.
@@ -202,9 +212,7 @@ class Tariffs:
         now = dt_util.utcnow()
         if self.calendar is not None:
             self._next = calendar_time.next_change(self.calendar, now, self._zone)
-        wake = calendar_time.next_midnight(now, self._zone)
-        if self._next is not None:
-            wake = min(wake, self._next.at)
+        wake = calendar_time.next_turn(self.calendar, now, self._zone)
         if self._cancel_timer is not None:
             self._cancel_timer()
         self._cancel_timer = async_track_point_in_time(self._hass, self._on_time, wake)
@@ -303,7 +311,11 @@ class Tariffs:
         said = None
         if self.calendar is not None:
             said = calendar_time.tariff_at(self.calendar, sent, self._zone)
-        self._override = None if pushed == said else pushed
+        self._override = None
+        if pushed is not None and pushed != said:
+            as_of = min(sent, dt_util.utcnow())
+            until = calendar_time.next_turn(self.calendar, as_of, self._zone)
+            self._override = _Override(pushed, until)
         if self._override is not None and self._asked_at is not None and self._ask_at is not None:
             self._ask_at = min(self._ask_at, self._asked_at + ASK_WHEN_AT_ODDS)
         if self.pricing is not None:

@@ -32,7 +32,6 @@ TRIES_AN_HOUR = 5
 HOUR_S = 3600
 LOG_EVERY_S = 900
 """Refusals are logged at most so often (a quarter-hour): noise must not push out evidence."""
-PAY = "PAY"
 _Amount = Annotated[int, within(0, HIGHEST, "an amount of {}", "Wh")]
 _Minute = Annotated[int, within(0, MINUTES_A_DAY - 1, "minute {} of a day", "")]
 
@@ -171,11 +170,6 @@ class Credit:
         Once wanted it stays until there is credit: no friendly hour and no lost clock lifts it.
         """
         return self._cut
-
-    @property
-    def display_text(self) -> str:
-        """``"PAY"`` where nothing is left, empty else."""
-        return PAY if self.exhausted else ""
 
     def advance(self, step: Step, import_nwh: int) -> list[Event]:
         """Count down by what the step booked to total A+ (1.8.0), as the summation has it."""

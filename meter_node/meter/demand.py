@@ -129,12 +129,6 @@ class DirectionDemand:
         """The interval's energy so far over the whole interval: it grows from 0 to the demand."""
         return _demand_mw(self._energy_nwh, self._windows.interval_s)
 
-    @property
-    def projected_mw(self) -> int | None:
-        """What the interval comes to if it goes on as so far; None before its first second."""
-        measured_s = self._windows.measured_s
-        return _demand_mw(self._energy_nwh, measured_s) if measured_s > 0 else None
-
     def add(self, energy_nwh: int) -> None:
         """Book to the running interval."""
         self._energy_nwh += energy_nwh

@@ -284,7 +284,7 @@ class Quality:
             scope: _Failures(failures.get(scope, (0, 0, 0, None))) for scope in (*self._scopes, ANY)
         }
         self._long_failures: list[list[int]] = [list(row) for row in kept.get("long_failures", ())]
-        self._since_reset = [_Range(*row) for row in kept.get("since_reset", ())]
+        self._ever = [_Range(*row) for row in kept.get("since_reset", ())]
         self._today = [_Range(*row) for row in kept.get("today", ())]
         self._day: int | None = kept.get("day")
         self._last_end_s: int | None = kept.get("last_end_s")
@@ -315,16 +315,12 @@ class Quality:
         return events
 
     def voltage_extremes(self, phase: int, *, today: bool) -> VoltageExtremes | None:
-        """Of the local day, or since the reset; None before the first measurement."""
-        ranges = self._today if today else self._since_reset
+        """Of the local day, or of all time; None before the first measurement."""
+        ranges = self._today if today else self._ever
         if not ranges:
             return None
         found = ranges[phase - 1]
         return VoltageExtremes(found.highest_cv, found.highest_s, found.lowest_cv, found.lowest_s)
-
-    def reset_extremes(self) -> None:
-        """Begin highest and lowest voltages anew, the day's too."""
-        self._since_reset, self._today, self._day = [], [], None
 
     def registers(self) -> dict[str, int]:
         """Return the counters by key.
@@ -333,7 +329,7 @@ class Quality:
         ``…_magnitude_l1`` (of the last one, 0.01 V), and ``voltage_swell_…``: {32,52,72}.32/.33/.34
         and .36/.37/.38. For each scope ``all``, ``any``, ``l1``…: ``power_failure_count_<scope>``,
         ``long_power_failure_count_<scope>`` (0.0.96.7.5–9), ``long_power_failure_duration_<scope>``
-        (of the last one, s; .15–.19). Highest and lowest voltage of each phase since the reset and
+        (of the last one, s; .15–.19). Highest and lowest voltage of each phase, of all time and
         of the day (0.01 V): ``voltage_maximum_l1``, ``voltage_minimum_day_l1``….
         """
         values: dict[str, int] = {}
@@ -342,7 +338,7 @@ class Quality:
             values[f"voltage_{name}_duration_l{phase}"] = counter.duration_ms
             values[f"voltage_{name}_magnitude_l{phase}"] = counter.magnitude_cv
         values |= self.failures()
-        for suffix, ranges in (("", self._since_reset), ("_day", self._today)):
+        for suffix, ranges in (("", self._ever), ("_day", self._today)):
             for phase, found in enumerate(ranges, start=1):
                 values[f"voltage_maximum{suffix}_l{phase}"] = found.highest_cv
                 values[f"voltage_minimum{suffix}_l{phase}"] = found.lowest_cv
@@ -375,7 +371,7 @@ class Quality:
             },
             "failures": {scope: failures.state() for scope, failures in self._failures.items()},
             "long_failures": [list(row) for row in self._long_failures],
-            "since_reset": [found.state() for found in self._since_reset],
+            "since_reset": [found.state() for found in self._ever],
             "today": [found.state() for found in self._today],
             "day": self._day,
             "last_end_s": self._last_end_s,
@@ -437,9 +433,9 @@ class Quality:
                 _Range(voltage_cv, end_s, voltage_cv, end_s)
                 for voltage_cv in (round(p.voltage_v * 100) for p in step.measurement.phases)
             ]
-            if not self._since_reset:
-                self._since_reset = [_Range(*found.state()) for found in self._today]
-            for overall, of_day in zip(self._since_reset, self._today, strict=True):
+            if not self._ever:
+                self._ever = [_Range(*found.state()) for found in self._today]
+            for overall, of_day in zip(self._ever, self._today, strict=True):
                 overall.take(of_day.highest_cv, end_s)
             return
         for number, phase in enumerate(step.measurement.phases):
@@ -449,4 +445,4 @@ class Quality:
             # longer one too.
             if not today.lowest_cv <= voltage_cv <= today.highest_cv:
                 today.take(round(voltage_cv), end_s)
-                self._since_reset[number].take(round(voltage_cv), end_s)
+                self._ever[number].take(round(voltage_cv), end_s)

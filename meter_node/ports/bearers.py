@@ -317,7 +317,8 @@ class _FileLine(Line):
 
 def _opened(path: str) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
-    return os.open(path, flags, 0o600)
+    # Its group may read it: the node's own user is seldom the one who reads telegrams.
+    return os.open(path, flags, 0o640)
 
 
 async def again_and_again(what: str, carry: Callable[[], Coroutine[None, None, str]]) -> None:

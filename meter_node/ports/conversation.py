@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import serial
 import serial_asyncio_fast
@@ -119,9 +119,7 @@ class Line:
             raise OSError(os.strerror(error.errno) if error.errno else str(error)) from None
         # The lock is for those that ask for one too; this is for all others.
         _exclude_others(writer, termios.TIOCEXCL)
-        transport = writer.transport
-        # A fault of the line is no fault of the program, which is what the loop would be told.
-        transport._fatal_error = lambda error, _message="": transport._abort(error)  # type: ignore[attr-defined]
+        _FaultsOfLinesAside.see_to(asyncio.get_running_loop())
         return cls(reader, writer, line.baudrate)
 
     @property
@@ -263,6 +261,32 @@ async def converse(
             last, patience_s = loop.time(), inactivity_s
         elif patience_s is not None and loop.time() - last >= patience_s:
             return f"silent for {patience_s:.0f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class _FaultsOfLinesAside:
+    """A loop's exception handler that leaves what a serial line does to whoever reads or writes it.
+
+    A transport tells the loop of a line that is unplugged as if the program were at fault.
+    """
+
+    others: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
+
+    @classmethod
+    def see_to(cls, loop: asyncio.AbstractEventLoop) -> None:
+        """Be the loop's, once however many lines it has."""
+        handler = loop.get_exception_handler()
+        if not isinstance(handler, cls):
+            loop.set_exception_handler(cls(handler))
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Tell of all else as before."""
+        if "transport" in context and isinstance(context.get("exception"), serial.SerialException):
+            return
+        if self.others is None:
+            loop.default_exception_handler(context)
+        else:
+            self.others(loop, context)
 
 
 def _exclude_others(writer: asyncio.StreamWriter, how: int) -> None:

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal, override
 
 from meter_node.channel import apdu, hdlc, kamstrup_v0001, registers, security
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.kamstrup_v0001 import LAYOUTS, SCALER_PROFILES, Layout
 from meter_node.channel.security import Keys
-from meter_node.ciphering import PycryptodomeAead
+from meter_node.ciphering import COUNTS_PER_SECOND, PycryptodomeAead
 from meter_node.cosem.identity import Identity, digits_of
 
 from . import bearers
 from .broadcast import broadcast
-from .module import BearerAddress, BearerSettings, MeterView
+from .module import BearerAddress, BearerSettings, MeterView, Numbers
 
 BAUDRATE = 2400
 INTERVAL_S, HOUR_S = 10, 3600
@@ -34,6 +35,7 @@ _BEAT_S = 5
 _PLAIN_ADDRESSES = b"\x2b", b"\x21"
 _CIPHERED_ADDRESSES = b"\x41", b"\x03"
 """Destination and source as they stand on the wire."""
+_COUNTED = {1: "one", 2: "two", 3: "three"}
 _GS1_DIGITS = 16
 _MODEL_CHARACTERS = 18
 _NUMBER_DIGITS = 9
@@ -50,6 +52,14 @@ class HanSettings(BearerSettings):
     ciphered: bool = False
     scaler_profile: Scale = "energy_1_wh"
     """What one count of energy is worth: 1 Wh in Denmark and Sweden, 10 Wh in Norway."""
+
+    @property
+    @override
+    def numbers(self) -> Numbers | None:
+        """One a ciphered list."""
+        if not self.ciphered:
+            return None
+        return Numbers("list keys", Fraction(60, INTERVAL_S), 60 * COUNTS_PER_SECOND)
 
     @property
     @override
@@ -83,10 +93,10 @@ def _frame(addresses: tuple[bytes, bytes], data: bytes) -> bytes:
 
 
 def _notification(view: MeterView, which: str, scale: Scale) -> bytes:
-    of_phases = "three_phase" if registers.BY_KEY["voltage_l2"] in view.registers else "one_phase"
-    layout = LAYOUTS[f"{of_phases}_{which}"]
+    phases = sum(registers.BY_KEY[f"voltage_l{n}"] in view.registers for n in registers.PHASES)
+    layout = LAYOUTS[f"{_COUNTED[phases]}_phase_{which}"]
     # Local time without its deviation, and no daylight saving in the status: as the real ones.
-    time = CosemDateTime(view.second_local.local, None, 0)
+    time = CosemDateTime(view.time.local, None, 0)
     body = kamstrup_v0001.encode(
         layout, SCALER_PROFILES[scale], time, _values(view, layout), texts(view.identity)
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Protocol, override
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,21 @@ from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import VALUE, LogicalDevice
 
 from . import bearers
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What a module takes of the numbers of one of its meter's keys.
+
+    Where a back-up was put back they go on by the clock: whoever takes more than those of the time
+    that went by would take some twice.
+    """
+
+    key: str
+    """In words: all modules of a meter that name the same take from the same row."""
+    a_minute: Fraction
+    by_clock_a_minute: int
+    """How many the clock gives, to all of them."""
 
 
 class ModuleSettings(BaseModel):
@@ -49,6 +65,11 @@ class ModuleSettings(BaseModel):
 
     def name_on_bus(self, meter_number: str | None) -> tuple[str, ...] | None:
         """Return what readers tell meters apart by; None: by nothing that can be the same."""
+        return None
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """What it takes of the numbers of a key; None: nothing is numbered."""
         return None
 
 
@@ -183,29 +204,24 @@ class MeterView:
         return self._device.committed.tariff
 
     @property
-    def time(self) -> CosemDateTime:
-        """The image's local time. Raises AccessError before the first commit."""
-        return self._device.local_time()
-
-    @property
-    def utc(self) -> datetime:
-        """The image's time, aware. Raises AccessError before the first commit."""
-        return datetime.fromtimestamp(self._device.committed.time_ns / 1e9, UTC)
-
-    @property
     def second(self) -> int:
-        """The whole second (since 1970) that the image is of. Raises AccessError as for ``time``.
+        """The whole second (since 1970) that the image is of.
 
         A live source's seconds end a little before or after the clock's: the nearest counts.
+        Raises AccessError before the first commit.
         """
         return round(self._device.committed.time_ns / 1e9)
 
     @property
-    def second_local(self) -> CosemDateTime:
-        """The same as local time. Raises AccessError before the first commit."""
-        moment = datetime.fromtimestamp(self.second, UTC)
+    def utc(self) -> datetime:
+        """That second, aware. Raises AccessError before the first commit."""
+        return datetime.fromtimestamp(self.second, UTC)
+
+    @property
+    def time(self) -> CosemDateTime:
+        """That second as local time. Raises AccessError before the first commit."""
         invalid = not self._device.committed.clock_valid
-        return CosemDateTime.at(moment, self.zone, clock_invalid=invalid)
+        return CosemDateTime.at(self.utc, self.zone, clock_invalid=invalid)
 
     def raw(self, key: str) -> int | None:
         """Return a register in units of its scaler; None where it has no value, or isn't there.

@@ -33,7 +33,7 @@ MONITORED_VALUE, THRESHOLD_ACTIVE = 2, 3
 CONTROL_STATE = 3
 """Attribute of a breaker or relay: 0 disconnected, 1 connected, 2 ready for reconnection."""
 _NO_LIMIT, _NO_FUSE = "999.9*kW", "999*A"
-"""How a Belgian meter says that nothing is limited."""
+"""How a Belgian meter says that nothing is limited; what would limit only more than that, too."""
 _MAXIMUM = "import_active_demand_maximum"
 _LONGEST_LIST = 10
 """Long power failures that the log of a telegram names."""
@@ -86,7 +86,7 @@ _TABLE = tuple(_shifted(byte) for byte in range(256))
 
 def _netherlands(view: MeterView) -> Iterator[str]:
     yield "1-3:0.2.8(50)"
-    yield f"0-0:1.0.0({_stamp(view.second_local)})"
+    yield f"0-0:1.0.0({_stamp(view.time)})"
     yield f"0-0:96.1.1({_hex(view.identity.meter_number)})"
     yield from _by_tariff(view)
     yield f"0-0:96.14.0({view.tariff:04})"
@@ -104,7 +104,7 @@ def _netherlands(view: MeterView) -> Iterator[str]:
 def _belgium(view: MeterView) -> Iterator[str]:
     yield "0-0:96.1.4(50217)"
     yield f"0-0:96.1.1({_hex(view.identity.meter_number)})"
-    yield f"0-0:1.0.0({_stamp(view.second_local)})"
+    yield f"0-0:1.0.0({_stamp(view.time)})"
     yield from _by_tariff(view)
     yield f"0-0:96.14.0({view.tariff:04})"
     if (demand_w := view.value("import_active_demand")) is not None:
@@ -120,7 +120,7 @@ def _belgium(view: MeterView) -> Iterator[str]:
 
 
 def _sweden(view: MeterView) -> Iterator[str]:
-    yield f"0-0:1.0.0({_stamp(view.second_local)})"
+    yield f"0-0:1.0.0({_stamp(view.time)})"
     for name, code in _SWEDISH_REGISTERS.items():
         if (value := view.value(name)) is not None:
             yield f"1-0:{code}({_SWEDISH[registers.BY_KEY[name].quantity.unit](value)})"
@@ -237,16 +237,19 @@ class _Form:
     decimals: int
     unit: str
     down: int = 0
+    rolls_over: bool = False
 
     def __call__(self, value: Decimal) -> str:
-        """Return it truncated; what has more digits rolls over."""
+        """Return it truncated. What has more digits is the highest that there is, or rolls over."""
         step = Decimal(1).scaleb(-self.decimals)
-        shown = (value.scaleb(-self.down) % 10**self.digits).quantize(step, ROUND_DOWN)
+        shown = value.scaleb(-self.down).quantize(step, ROUND_DOWN)
+        limit = Decimal(10**self.digits)
+        shown = shown % limit if self.rolls_over else min(shown, limit - step)
         width = self.digits + (1 + self.decimals if self.decimals else 0)
         return f"{shown:0{width}.{self.decimals}f}*{self.unit}"
 
 
-_ENERGY = _Form(6, 3, "kWh", _KILO)
+_ENERGY = _Form(6, 3, "kWh", _KILO, rolls_over=True)
 _POWER = _Form(2, 3, "kW", _KILO)
 _LONG_POWER = _Form(4, 3, "kW", _KILO)
 _LONG_VAR = _Form(4, 3, "kVAr", _KILO)
@@ -255,8 +258,8 @@ _AMPERES, _TENTHS, _HUNDREDTHS = (_Form(3, decimals, "A") for decimals in range(
 _LIMIT = _Form(3, 1, "kW", _KILO)
 _FUSE = _Form(3, 0, "A", _KILO)
 _SWEDISH = {
-    registers.Unit.WATT_HOUR: _Form(8, 3, "kWh", _KILO),
-    registers.Unit.VAR_HOUR: _Form(8, 3, "kVArh", _KILO),
+    registers.Unit.WATT_HOUR: _Form(8, 3, "kWh", _KILO, rolls_over=True),
+    registers.Unit.VAR_HOUR: _Form(8, 3, "kVArh", _KILO, rolls_over=True),
     registers.Unit.WATT: _LONG_POWER,
     registers.Unit.VAR: _LONG_VAR,
 }

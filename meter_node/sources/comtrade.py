@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -157,11 +158,14 @@ class ComtradeRecording:
                     kept,
                     ",",
                     2 + count + self._cfg.status_channels,
-                    lambda place, first=first: f"{self._data_path}: line {first + place}",  # type: ignore[misc]
+                    partial(self._line, first),
                 )
                 if np.isnan(table[:, 0]).any():
                     raise SourceError(f"{self._data_path}: a sample without number by line {first}")
                 yield table[:, 0].astype(np.int64), table[:, 1], table[:, 2 : 2 + count].T
+
+    def _line(self, first: int, place: int) -> str:
+        return f"{self._data_path}: line {first + place}"
 
     def _rate(self) -> int:
         _, ticks, _ = next(self._rows(FIRST_LINES), (None, np.zeros(0), None))

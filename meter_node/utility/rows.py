@@ -121,12 +121,12 @@ def _column(value: Value, buffer: CosemObject) -> Column:
     if not isinstance(value, tuple) or len(value) != 4:
         raise NotGenuineError("a captured object is none")
     class_id, name, number, _ = value
-    if not isinstance(name, bytes) or not isinstance(number, int):
+    if not (isinstance(class_id, int) and isinstance(name, bytes) and isinstance(number, int)):
         raise NotGenuineError("a captured object is none")
     try:
-        which = CosemObject(ClassId(class_id), name)  # type: ignore[arg-type]
+        which = CosemObject(ClassId(class_id), name)
     except ValueError:
-        raise NotGenuineError(f"a captured object of class {class_id!r}") from None
+        raise NotGenuineError(f"a captured object of class {class_id}") from None
     return _named(which, number, buffer)
 
 

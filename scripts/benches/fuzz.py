@@ -49,8 +49,13 @@ def run() -> Result:
     from tests.meter_node.cosem.test_cosem_hostile import SEEDS, state
 
     site = sites.Site()
-    site.counted = Counter()  # type: ignore[assignment]
-    site.server.count = lambda name, source: _count(site, name, source)
+    counted = Counter[str]()
+
+    def count(name: str, source: str) -> None:
+        counted[name] += 1
+        site.commands.count(name, source)
+
+    site.server.count = count
     chance = random.Random(SEED)  # noqa: S311 - the same inputs each time
     faults = _Faults()
     logging.getLogger("meter_node").addHandler(faults)
@@ -90,7 +95,7 @@ def run() -> Result:
         "slowest_wall_ms": round(slowest_wall_s * 1000, 3),
         "state_changes": changes,
         "growth_kb": growth_kb,
-        "counted_events": dict(site.counted),
+        "counted_events": dict(counted),
         "first_crash": first_crash or faults.first,
     }
     rows = [
@@ -117,11 +122,6 @@ def run() -> Result:
     if growth_kb > MOST_GROWTH_KB:
         missed.append(f"{growth_kb} kB more memory")
     return Result("fuzz", figures, rows, missed)
-
-
-def _count(site: Any, name: str, source: str) -> None:
-    site.counted[name] += 1
-    site.commands.count(name, source)
 
 
 def _feeder(kind: str, site: Any, sites: Any, chance: random.Random) -> Any:

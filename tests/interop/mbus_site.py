@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 import tty
 from collections.abc import AsyncIterator, Coroutine
@@ -77,13 +76,6 @@ def full_house() -> House:
             maxima_s={key: maximum_s for key in COUNTED if key.endswith("maximum")},
         )
     )
-
-
-def free_port() -> int:
-    """A TCP port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

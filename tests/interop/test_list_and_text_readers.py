@@ -18,12 +18,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mbus_site import free_port, full_house
+from mbus_site import full_house
 from module_strangers import AMSHAN, DSMR, read
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "meter_node" / "ports"))
 
-from module_house import LIST_KEYS, ONE_PHASE, ModuleHouse, running
+from module_house import LIST_KEYS, ONE_PHASE, THREE_PHASES, TWO_PHASES, ModuleHouse, running
 from second_decoders import flat_list, opened
 
 from custom_components.meter_node.channel import kamstrup_v0001
@@ -34,6 +34,7 @@ from meter_node.meter.snapshot import LimiterState
 from meter_node.meter.variant import Variant
 from meter_node.ports.module import ModuleSettings
 from meter_node.ports.modules import KINDS
+from tests.loopback import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400)]
 
@@ -72,6 +73,9 @@ def house(variant: Variant | None = None) -> ModuleHouse:
         past_maxima={"import_active_demand_maximum": PAST},
     )
     return ModuleHouse(snapshot, variant) if variant else ModuleHouse(snapshot)
+
+
+OF_PHASES = {1: ONE_PHASE, 2: TWO_PHASES, 3: THREE_PHASES}
 
 
 def register(meter: ModuleHouse, key: str, step: str, kilo: bool = False) -> Decimal:
@@ -129,9 +133,9 @@ def expected_by_amshan(meter: ModuleHouse, phases: int, *, hourly: bool) -> dict
     return wanted
 
 
-@pytest.mark.parametrize("phases", [1, 3])
+@pytest.mark.parametrize("phases", [1, 2, 3])
 async def test_amshan_reads_the_10_s_list_and_the_hourly_one(phases: int) -> None:
-    meter = house(ONE_PHASE if phases == 1 else None)
+    meter = house(OF_PHASES[phases])
     async with port_of(meter, "han", scaler_profile="energy_10_wh") as port:
         said = await read(AMSHAN, "amshan_reader.py", port, "2")
     for one, hourly in zip(said, (False, True), strict=True):
@@ -173,9 +177,9 @@ DANISH_PHASES = {
 }
 
 
-@pytest.mark.parametrize(("phases", "items"), [(1, 18), (3, 32)])
+@pytest.mark.parametrize(("phases", "items"), [(1, 18), (2, 25), (3, 32)])
 async def test_a_second_decoder_opens_the_ciphered_list(phases: int, items: int) -> None:
-    meter = house(ONE_PHASE if phases == 1 else None)
+    meter = house(OF_PHASES[phases])
     async with port_of(meter, "han", ciphered=True) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         head = await reader.readexactly(3)

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mbus_site import free_port, full_house, running, two_ends_of_a_line
+from mbus_site import full_house, running, two_ends_of_a_line
 from mbus_strangers import IDENTIFICATION as NUMBER
 from mbus_strangers import (
     METERBUS_READER,
@@ -28,6 +28,7 @@ from meter_node.channel import registers
 from meter_node.ports.mbus import port as mbus
 from meter_node.ports.wmbus import port as wmbus
 from meter_node.ports.wmbus.frames import format_a, format_b, with_length
+from tests.loopback import free_port
 
 __all__ = ["meterbus_python", "wmbusmeters"]
 

@@ -299,6 +299,52 @@ def test_meters_whose_numbers_have_no_digits_are_told_apart(tmp_path: Path) -> N
     config.load(written(tmp_path, text))
 
 
+def at_intervals(*intervals_s: int) -> str:
+    return METER + "".join(
+        module("wmbus", interval_s=interval_s, bearer=f"dial://radio:{number}")
+        for number, interval_s in enumerate(intervals_s, start=1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("intervals_s", "a_minute"),
+    # 60 s over each interval: the clock gives sixteen numbers a minute.
+    [((8, 8, 8), "22.5"), ((8, 9, 30), "16.17"), ((10, 10, 12), "17")],
+)
+def test_radio_modules_of_a_meter_that_send_more_than_its_key_has_numbers_for_are_refused(
+    tmp_path: Path, intervals_s: tuple[int, ...], a_minute: str
+) -> None:
+    path = written(tmp_path, at_intervals(*intervals_s))
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(path)
+    told = str(refused.value)
+    assert "module[0], module[1], module[2]" in told
+    assert f"{a_minute} telegrams a minute under the meter's wireless key" in told
+    assert "for 16: leave some of them out, or raise interval_s" in told
+
+
+def test_radio_modules_of_a_meter_may_send_all_that_its_key_has_numbers_for(tmp_path: Path) -> None:
+    # 60 / 8 + 60 / 8 + 60 / 60 = 16
+    config.load(written(tmp_path, at_intervals(8, 8, 60)))
+
+
+def test_radio_modules_of_two_meters_have_a_key_each(tmp_path: Path) -> None:
+    pair = [numbered(at_intervals(8, 8), "1", ""), numbered(at_intervals(8, 8), "2", "")]
+    config.load(written(tmp_path, pair[0] + pair[1].replace("house", "barn")))
+
+
+def test_ciphered_lists_of_a_meter_are_no_more_than_their_keys_have_numbers_for(
+    tmp_path: Path,
+) -> None:
+    # Six a minute each; two numbers a second are 120 a minute: those of 20 modules.
+    lists = [module("han", ciphered=True, bearer=f"dial://list:{port}") for port in range(1, 22)]
+    config.load(written(tmp_path, METER + "".join(lists[:20])))
+    with pytest.raises(config.ConfigError, match=r"126 telegrams a minute .* are numbers for 120"):
+        config.load(written(tmp_path, METER + "".join(lists)))
+    plain = [one.replace("true", "false") for one in lists]
+    config.load(written(tmp_path, METER + "".join(plain)))
+
+
 def test_a_file_without_a_meter_is_none_to_run_by(tmp_path: Path) -> None:
     path = written(tmp_path, "")
     assert config.load(path).meter == ()

@@ -135,10 +135,12 @@ async def test_a_used_up_counter_ends_the_pushes_alone_until_there_are_new_push_
     told = Announcements()
     async with running(tmp_path, told) as runner:
         await until(runner, "flows")
-        runner._sealing.counter._next = 2**32  # as somebody has made it by 4 000 million pushes
+        # As somebody has made it by 4 000 million pushes: set where numbers are taken.
+        runner._thread.submit(setattr, runner._sealing.counter, "_next", 2**32).result()
         runner.commands.disconnect(who="utility")
         runner.commit_now()  # as for a utility's command: it is done, and answered so
         assert told.faults[-1] == "counter"
+        await asyncio.sleep(0.1)  # one that was under way has a number, and is sent
         pushed = told.pushed
         await until(runner, "stopped")
         assert told.pushed == pushed

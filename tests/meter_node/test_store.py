@@ -294,7 +294,6 @@ def test_billing_rows_keep_as_many_as_their_depth(database: store.Store) -> None
         row = BillingRow("daily", number, NOON_S + number, 0, "", {"a": number})
         database.commit(TITLE, Image(number, billing_rows=[row], billing_depths={"daily": 2}))
     assert [row.entry for row in database.billing_rows(TITLE, "daily")] == [2, 3]
-    assert database.kept(TITLE).billing_entries == {"daily": 3}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
 from pytest_homeassistant_custom_component.common import MockConfigEntry
-from test_requests import WAIT_S, House, pair, running
+from real_house import WAIT_S, House, pair, with_a_relay
 
 from custom_components.meter_node.asking import AskError
 from custom_components.meter_node.channel import objects, services
@@ -107,7 +107,7 @@ def past_days() -> int:
 @pytest.fixture
 async def house(tmp_path: Path, socket_enabled: None, past_days: int) -> AsyncIterator[House]:
     """A node whose meter has so many days behind it."""
-    async with running(tmp_path, past_days) as made:
+    async with with_a_relay(tmp_path, past_days) as made:
         yield made
 
 

@@ -7,12 +7,12 @@ import json
 import re
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from real_house import METER_NODE
 
 from meter_node import keys, store
 from meter_node.channel import hdlc
@@ -20,7 +20,6 @@ from meter_node.module_keeping import mark_name
 from scripts.demonstration import ports
 from scripts.demonstration.processes import Child, Children
 
-METER_NODE = Path(sys.executable).with_name("meter-node")
 METER = """
 [store]
 commit_interval_s = 1

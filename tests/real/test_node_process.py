@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiomqtt
 import pytest
+from real_house import METER, METER_NODE, House, at_a_broker
 
 from meter_node import keys, store
 from meter_node.channel import apdu, hello, kamstrup_v0001, lists, security
@@ -18,18 +19,6 @@ from meter_node.channel.reading import Reading
 from meter_node.ciphering import PycryptodomeAead
 from meter_node.meter.rows import Image
 from scripts.benches import powercut
-from scripts.demonstration import broker, ports
-from scripts.demonstration.processes import Child, Children
-
-METER_NODE = Path(sys.executable).with_name("meter-node")
-METER = """
-[[meter]]
-name = "house"
-model = "382M"
-push_interval_s = 1
-[meter.source]
-kind = "simulated"
-"""
 
 
 def meter_node(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -66,14 +55,13 @@ def test_a_first_start_by_the_book(tmp_path: Path) -> None:
 class Node:
     """A running node process, and a listener with its keys."""
 
-    def __init__(self, child: Child, client: aiomqtt.Client, data_dir: Path) -> None:
-        self.child = child
-        self.data_dir = data_dir
-        self.keys = keys.load(data_dir).meters["house"]
-        self.title = hello.topic_title(self.keys.system_title)
+    def __init__(self, house: House, client: aiomqtt.Client) -> None:
+        self.child = house.child
+        self.data_dir = house.data_dir
+        self.title = house.title
         self._client = client
         self._receiver = security.Receiver(
-            PycryptodomeAead(), self.keys.system_title, self.keys.push
+            PycryptodomeAead(), house.keys.system_title, house.keys.push
         )
 
     async def next(self, topic: str, payload: bytes | None = None) -> bytes:
@@ -96,30 +84,11 @@ class Node:
 @pytest.fixture
 async def node(tmp_path: Path, socket_enabled: None) -> AsyncIterator[Node]:
     """A node that pushes every second to a broker with passwords."""
-    data_dir = tmp_path / "data"
-    data_dir.mkdir()
-    own_keys = keys.load_or_make(data_dir, ["house"])
-    title = hello.topic_title(own_keys.meters["house"].system_title)
-    user = broker.meter_user("node", [title], own_keys.node)
-    reader = broker.home_assistant_user()
-    (port,) = ports.free_ports(1)
-    (data_dir / "meter_node.toml").write_text(
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
-        f'username = "{user.name}"\npassword = "{user.password}"\n{METER}'
-    )
-    async with Children(tmp_path / "logs") as children:
-        await broker.start(children, tmp_path / "broker", port, [user, reader])
-        child = await children.start("node", [METER_NODE, "run", "--data-dir", data_dir])
-        async with aiomqtt.Client(
-            "127.0.0.1",
-            port,
-            username=reader.name,
-            password=reader.password,
-            protocol=aiomqtt.ProtocolVersion.V5,
-        ) as client:
+    async with at_a_broker(tmp_path, METER) as house:
+        await house.start()
+        async with house.client() as client:
             await client.subscribe("meter_node/#", qos=1)
-            yield Node(child, client, data_dir)
-    assert children.left == 0
+            yield Node(house, client)
 
 
 async def test_a_running_node_pushes_what_only_its_keys_open(node: Node) -> None:

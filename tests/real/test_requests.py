@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import pytest
+from real_house import WAIT_S, House, pair, with_a_relay
 
-from meter_node import keys
 from meter_node.channel import apdu, axdr, hello, objects, requests, security, services
 from meter_node.channel.pairing import Pairing
 from meter_node.ciphering import PycryptodomeAead
-from scripts.demonstration import broker, ports
-from scripts.demonstration.processes import Child, Children
-
-METER_NODE = Path(sys.executable).with_name("meter-node")
-METER = """
-[[meter]]
-name = "house"
-model = "382M"
-push_interval_s = 1
-relays = 1
-[meter.parameters.load_profile]
-interval_min = 5
-[meter.source]
-kind = "simulated"
-"""
-WAIT_S = 30
-
-
-def pair(data_dir: Path, *arguments: str) -> dict[str, Any]:
-    """Run meter-node pair to its end."""
-    ended = subprocess.run(
-        [METER_NODE, "pair", "--data-dir", data_dir, "--json", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(ended.stdout)
-    return found
 
 
 class Home:
@@ -101,64 +68,10 @@ class Home:
         return self.requester.accept(await self.response()).value()
 
 
-class House:
-    """A node's process on a broker, which can be started anew."""
-
-    def __init__(self, children: Children, data_dir: Path, port: int, reader: broker.User) -> None:
-        self._children = children
-        self.data_dir = data_dir
-        self.port = port
-        self.reader = reader
-        self.child: Child | None = None
-
-    async def start(self) -> None:
-        command = [METER_NODE, "run", "--data-dir", self.data_dir]
-        self.child = await self._children.start("node", command)
-
-    async def kill(self) -> None:
-        assert self.child is not None
-        self.child.process.kill()
-        await self.child.process.wait()
-
-    def client(self) -> aiomqtt.Client:
-        return aiomqtt.Client(
-            "127.0.0.1",
-            self.port,
-            username=self.reader.name,
-            password=self.reader.password,
-            protocol=aiomqtt.ProtocolVersion.V5,
-        )
-
-
-@asynccontextmanager
-async def running(tmp_path: Path, past_days: int = 0) -> AsyncIterator[House]:
-    """A node with a relay at a broker whose access list is the demonstration's."""
-    data_dir = tmp_path / "data"
-    data_dir.mkdir()
-    own_keys = keys.load_or_make(data_dir, ["house"])
-    title = hello.topic_title(own_keys.meters["house"].system_title)
-    user = broker.meter_user("node", [title], own_keys.node)
-    reader = broker.home_assistant_user()
-    (port,) = ports.free_ports(1)
-    (data_dir / "meter_node.toml").write_text(
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
-        f'username = "{user.name}"\npassword = "{user.password}"\n{METER}'
-    )
-    if past_days:
-        days = ("--days", str(past_days), "--json")
-        command = [METER_NODE, "simulate", "--data-dir", data_dir, "--meter", "house", *days]
-        subprocess.run(command, capture_output=True, timeout=60, check=True)
-    async with Children(tmp_path / "logs") as children:
-        await broker.start(children, tmp_path / "broker", port, [user, reader])
-        made = House(children, data_dir, port, reader)
-        await made.start()
-        yield made
-
-
 @pytest.fixture
 async def house(tmp_path: Path, socket_enabled: None) -> AsyncIterator[House]:
     """One that has just been switched on for the first time."""
-    async with running(tmp_path) as made:
+    async with with_a_relay(tmp_path) as made:
         yield made
 
 

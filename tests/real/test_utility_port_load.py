@@ -6,29 +6,20 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiomqtt
 import pytest
+from real_house import METER, METER_NODE, House, at_a_broker
 
 from meter_node import keys
 from meter_node.channel import apdu, event_codes, hello, kamstrup_v0001, lists, security
 from meter_node.channel.reading import Reading
 from meter_node.ciphering import PycryptodomeAead
-from scripts.demonstration import broker, ports
-from scripts.demonstration.processes import Children
+from scripts.demonstration import ports
+from scripts.demonstration.processes import Child
 
-METER_NODE = Path(sys.executable).with_name("meter-node")
-METER = """
-[[meter]]
-name = "house"
-model = "382M"
-push_interval_s = 1
-[meter.source]
-kind = "simulated"
-"""
 QUIET_S, CROWDED_S, BESIEGED_S = 4, 12, 20
 STRANGERS = 20
 CLIENTS = 500
@@ -46,35 +37,33 @@ class Second:
     reading: Reading
 
 
-@asynccontextmanager
-async def node(
-    folder: Path,
-) -> AsyncIterator[tuple[Children, aiomqtt.Client, keys.MeterKeys, int, int]]:
-    """A node with a broker, and the ports of its wrapper and HDLC."""
-    data_dir = folder / "data"
-    data_dir.mkdir()
-    own_keys = keys.load_or_make(data_dir, ["house"])
-    meter_keys = own_keys.meters["house"]
-    user = broker.meter_user("node", [hello.topic_title(meter_keys.system_title)], own_keys.node)
-    reader = broker.home_assistant_user()
-    broker_port, tcp, hdlc_tcp = ports.free_ports(3)
-    (data_dir / "meter_node.toml").write_text(
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker_port}\n'
-        f'username = "{user.name}"\npassword = "{user.password}"\n'
-        f'[ami]\ntcp = "127.0.0.1:{tcp}"\nhdlc_tcp = "127.0.0.1:{hdlc_tcp}"\n{METER}'
-    )
-    async with Children(folder / "logs") as children:
-        await broker.start(children, folder / "broker", broker_port, [user, reader])
-        await children.start("node", [METER_NODE, "run", "--data-dir", data_dir])
-        async with aiomqtt.Client(
-            "127.0.0.1",
-            broker_port,
-            username=reader.name,
-            password=reader.password,
-            protocol=aiomqtt.ProtocolVersion.V5,
-        ) as client:
-            await client.subscribe(hello.push_topic(hello.topic_title(meter_keys.system_title)))
-            yield children, client, meter_keys, tcp, hdlc_tcp
+@dataclass
+class Node:
+    """A running node, the ports of its wrapper and HDLC, and the pushes that it sends meanwhile."""
+
+    house: House
+    tcp: int
+    hdlc_tcp: int
+    pushes: AsyncIterator[Second]
+
+    async def metered(self, count: int) -> list[Second]:
+        return [await anext(self.pushes) for _ in range(count)]
+
+    async def crowd(self, *arguments: str) -> Child:
+        """Let strangers come, as many and such as `crowd` takes them."""
+        command = [sys.executable, "-m", "tests.real.crowd", str(self.tcp), str(self.hdlc_tcp)]
+        return await self.house.children.start("crowd", [*command, *arguments])
+
+
+@pytest.fixture
+async def node(tmp_path: Path, socket_enabled: None) -> AsyncIterator[Node]:
+    tcp, hdlc_tcp = ports.free_ports(2)
+    ami = f'[ami]\ntcp = "127.0.0.1:{tcp}"\nhdlc_tcp = "127.0.0.1:{hdlc_tcp}"\n'
+    async with at_a_broker(tmp_path, ami + METER) as house:
+        await house.start()
+        async with house.client() as client:
+            await client.subscribe(hello.push_topic(house.title))
+            yield Node(house, tcp, hdlc_tcp, seconds(client, house.keys))
 
 
 async def seconds(client: aiomqtt.Client, own: keys.MeterKeys) -> AsyncIterator[Second]:
@@ -92,20 +81,15 @@ async def seconds(client: aiomqtt.Client, own: keys.MeterKeys) -> AsyncIterator[
 
 @pytest.mark.slow
 async def test_five_hundred_clients_slow_silent_and_greedy_leave_the_metering_untouched(
-    tmp_path: Path, socket_enabled: None
+    node: Node,
 ) -> None:
-    async with node(tmp_path) as (children, client, own, tcp, hdlc_tcp):
-        pushes = seconds(client, own)
-        quiet = [await anext(pushes) for _ in range(QUIET_S)]
-        crowd = await children.start(
-            "crowd",
-            [sys.executable, "-m", "tests.real.crowd", str(tcp), str(hdlc_tcp), str(CLIENTS)],
-        )
-        async with asyncio.timeout(60):
-            crowded = [await anext(pushes) for _ in range(CROWDED_S)]
-        opened, answered = map(int, crowd.log.read_text().splitlines()[-1].split())
-        assert opened >= CLIENTS
-        assert answered > 0
+    quiet = await node.metered(QUIET_S)
+    crowd = await node.crowd(str(CLIENTS))
+    async with asyncio.timeout(60):
+        crowded = await node.metered(CROWDED_S)
+    opened, answered = map(int, crowd.log.read_text().splitlines()[-1].split())
+    assert opened >= CLIENTS
+    assert answered > 0
     late_s = max(one.late_s for one in crowded)
     print(
         f"{opened} connections, {answered} answers; {CROWDED_S} seconds booked and "
@@ -125,32 +109,23 @@ async def test_five_hundred_clients_slow_silent_and_greedy_leave_the_metering_un
 
 @pytest.mark.slow
 async def test_strangers_who_ask_for_all_they_may_stop_neither_the_metering_nor_the_utility(
-    tmp_path: Path, socket_enabled: None
+    node: Node,
 ) -> None:
-    async with node(tmp_path) as (children, client, own, tcp, hdlc_tcp):
-        pushes = seconds(client, own)
-        quiet = [await anext(pushes) for _ in range(QUIET_S)]
-        crowd = await children.start(
-            "crowd",
-            [
-                sys.executable,
-                *("-m", "tests.real.crowd"),
-                *(str(tcp), str(hdlc_tcp), str(STRANGERS), "list"),
-            ],
-        )
-        async with asyncio.timeout(90):
-            crowded = [await anext(pushes) for _ in range(BESIEGED_S)]
-        opened, answered = map(int, crowd.log.read_text().splitlines()[-1].split())
-        assert (opened, answered > STRANGERS) == (STRANGERS, True)
-        utility = await children.start(
-            "utility",
-            [
-                *(METER_NODE, "utility", "--tcp", f"127.0.0.1:{tcp}"),
-                *("--data-dir", tmp_path / "data", "clock", "show", "--json"),
-            ],
-        )
-        async with asyncio.timeout(60):
-            assert await utility.process.wait() == 0, utility.log.read_text()
+    quiet = await node.metered(QUIET_S)
+    crowd = await node.crowd(str(STRANGERS), "list")
+    async with asyncio.timeout(90):
+        crowded = await node.metered(BESIEGED_S)
+    opened, answered = map(int, crowd.log.read_text().splitlines()[-1].split())
+    assert (opened, answered > STRANGERS) == (STRANGERS, True)
+    utility = await node.house.children.start(
+        "utility",
+        [
+            *(METER_NODE, "utility", "--tcp", f"127.0.0.1:{node.tcp}"),
+            *("--data-dir", node.house.data_dir, "clock", "show", "--json"),
+        ],
+    )
+    async with asyncio.timeout(60):
+        assert await utility.process.wait() == 0, utility.log.read_text()
     late_s = max(one.late_s for one in crowded)
     print(f"{answered} answers; the latest second {late_s:.3f} s after its end")
     ends_s = [one.end_s for one in quiet + crowded]

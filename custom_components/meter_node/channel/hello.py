@@ -18,6 +18,9 @@ MAX_HELLO_BYTES = 2048
 LONGEST_PUSH_INTERVAL_S = 3600
 MOST_KEPT_DAYS = 400
 _TITLE = re.compile("[0-9a-z]{1,32}")
+_STATUS_TOPIC = re.compile(f"{PREFIX}/node/[0-9a-z]{{1,32}}/status")
+"""What ``node_status_topic`` makes. Nobody signs a hello, and whoever subscribes to what a broker
+takes for malformed loses the connection, with all that others hear over it."""
 _SHOWN = re.compile("(?!.*www[.])[0-9A-Z][0-9A-Z .,+()/-]{0,39}", re.IGNORECASE | re.ASCII)
 """Texts that people are shown, in forms too: nothing that Markdown takes for markup or a link."""
 
@@ -53,7 +56,10 @@ def kept_response_topic(title: str, requester: str) -> str:
 
 
 def node_status_topic(node: str) -> str:
-    """Return the topic of a node's status, which is its will too: many meters a node."""
+    """Return the topic of a node's status, which is its will too: many meters a node.
+
+    ``node``: 1 to 32 digits and lower-case letters.
+    """
     return f"{PREFIX}/node/{node}/status"
 
 
@@ -85,6 +91,7 @@ class Hello:
     push_interval: int
     """Seconds between two pushes."""
     status_topic: str
+    """As ``node_status_topic`` makes it."""
     ciphered: bool = True
     fault: str | None = None
     """Why nothing is published at the moment (``store``: the disk takes no more)."""
@@ -133,8 +140,8 @@ class Hello:
         title = data["system_title"]
         if not _TITLE.fullmatch(title):
             raise HelloError("'system_title' is no system title or meter number")
-        if any(sign in data["status_topic"] for sign in "+#"):
-            raise HelloError("'status_topic' holds a wildcard")
+        if not _STATUS_TOPIC.fullmatch(data["status_topic"]):
+            raise HelloError("'status_topic' is not that of a node's status")
         fault, keeps = data.get("fault"), data.get("keeps")
         return cls(
             data["protocol"],

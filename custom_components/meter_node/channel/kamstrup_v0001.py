@@ -104,8 +104,6 @@ _ENERGY = _items(_U32, "1.8.0", "2.8.0", "3.8.0", "4.8.0")
 _POWER = _items(_U32, "1.7.0", "2.7.0", "3.7.0", "4.7.0")
 _CURRENT = _items(_U32, "31.7.0", "51.7.0", "71.7.0")
 _VOLTAGE = _items(_U16, "32.7.0", "52.7.0", "72.7.0")
-_TWO_NULLS = ((b"", _NULL),) * 2
-_ONE_PHASE = _CURRENT[:1] + _TWO_NULLS + _VOLTAGE[:1] + _TWO_NULLS
 _PHASES = (
     _VOLTAGE
     + _CURRENT
@@ -123,17 +121,33 @@ _PHASE = (
     + _items(_U32, "22.7.0", "22.8.0", "21.8.0")
 )
 
+_TEN_SECONDS = _IDENTITY + _POWER + _CURRENT + _VOLTAGE
+_HOURLY = _TEN_SECONDS + _CLOCK_ITEM + _ENERGY
+_DANISH = _ENERGY + _METER_NUMBER + _POWER + _CLOCK_ITEM + _PHASES
+
+
+def _of_phases(phases: int, items: tuple[tuple[bytes, int], ...]) -> tuple[tuple[bytes, int], ...]:
+    """Put null-data where a phase would be that the meter hasn't."""
+    return tuple((b"", _NULL) if _phase_of(name) > phases else (name, tag) for name, tag in items)
+
+
+def _phase_of(name: bytes) -> int:
+    """Return which phase an item is of, 0 for all."""
+    register = registers.BY_LOGICAL_NAME.get(name)
+    return (register.phase or 0) if register else 0
+
+
 LAYOUTS: dict[str, Layout] = {
     layout.key: layout
     for layout in (
-        Layout("three_phase_10_s", _IDENTITY + _POWER + _CURRENT + _VOLTAGE),
-        Layout(
-            "three_phase_hourly",
-            _IDENTITY + _POWER + _CURRENT + _VOLTAGE + _CLOCK_ITEM + _ENERGY,
-        ),
-        Layout("three_phase_danish", _ENERGY + _METER_NUMBER + _POWER + _CLOCK_ITEM + _PHASES),
-        Layout("one_phase_10_s", _IDENTITY + _POWER + _ONE_PHASE),
-        Layout("one_phase_hourly", _IDENTITY + _POWER + _ONE_PHASE + _CLOCK_ITEM + _ENERGY),
+        Layout("three_phase_10_s", _TEN_SECONDS),
+        Layout("three_phase_hourly", _HOURLY),
+        Layout("three_phase_danish", _DANISH),
+        Layout("two_phase_10_s", _of_phases(2, _TEN_SECONDS)),
+        Layout("two_phase_hourly", _of_phases(2, _HOURLY)),
+        Layout("two_phase_danish", _of_phases(2, _DANISH)),
+        Layout("one_phase_10_s", _of_phases(1, _TEN_SECONDS)),
+        Layout("one_phase_hourly", _of_phases(1, _HOURLY)),
         # No capture of it is published: the three-phase list without what L2 and L3 have.
         Layout("one_phase_danish", _ENERGY + _METER_NUMBER + _POWER + _CLOCK_ITEM + _PHASE),
     )

@@ -11,6 +11,7 @@ const PHASES = ["l1", "l2", "l3"];
 const OWN_NAME = { type: "entity" }; // without the meter's, which stands above
 
 const HOURS_TO_SHOW = 24;
+const DAYS_TO_LOOK_BACK = 40; // for a register of a meter that is away
 const MAX_COLUMNS = 4;
 // As on the Energy dashboard. A chart is drawn on a canvas, which knows no variables of a theme.
 const FROM_GRID = "#488fc2";
@@ -95,6 +96,33 @@ async function gridOf(hass) {
   }
 }
 
+/** Return the last state of registers in the statistics, by entity, as far as there are any. */
+async function recordedOf(hass, entities) {
+  try {
+    const found = await hass.callWS({
+      type: "recorder/statistics_during_period",
+      start_time: new Date(Date.now() - DAYS_TO_LOOK_BACK * 86400e3).toISOString(),
+      statistic_ids: entities,
+      period: "day",
+      types: ["state"],
+    });
+    return new Map(entities.map((entity) => [entity, found[entity]?.at(-1)?.state]));
+  } catch {
+    return new Map();
+  }
+}
+
+/** Return the export registers that ever counted: of a meter that is away its statistics tell. */
+async function exportersOf(meters, hass) {
+  const registers = meters
+    .map((meter) => meter.find("sensor", "export_active_energy"))
+    .filter(Boolean);
+  const stateOf = (entity) => Number(hass.states[entity]?.state);
+  const silent = registers.filter((entity) => Number.isNaN(stateOf(entity)));
+  const recorded = silent.length ? await recordedOf(hass, silent) : new Map();
+  return new Set(registers.filter((entity) => (recorded.get(entity) ?? stateOf(entity)) > 0));
+}
+
 /** Return a function from a key to the text in the user's language. */
 async function textsOf(hass) {
   const localize = await hass.loadBackendTranslation("selector", PLATFORM);
@@ -120,10 +148,10 @@ const section = (head, cards) =>
   cards.length ? { type: "grid", cards: [head, ...cards] } : undefined;
 
 /** Return what a total has grown by today, side by side for those that there are. */
-function todayCards(meter, { hass, text }) {
+function todayCards(meter, { exporters, text }) {
   const totals = [
     [meter.find("sensor", "import_active_energy"), "import_today", "mdi:transmission-tower-export"],
-    [exportOf(meter, hass), "export_today", "mdi:transmission-tower-import"],
+    [exportOf(meter, exporters), "export_today", "mdi:transmission-tower-import"],
     [meter.find("sensor", "import_cost"), "cost_today", "mdi:cash-minus"],
     [meter.find("sensor", "export_compensation"), "compensation_today", "mdi:cash-plus"],
   ].filter(([entity]) => entity);
@@ -145,8 +173,8 @@ const flowCard = (text) => ({
 });
 
 /** Whether the flow tells what a home uses: one that exports uses nothing by it without its sun. */
-const flowIsTrue = (meters, { hass, hasSolar }) =>
-  hasSolar || !meters.some((meter) => exportOf(meter, hass));
+const flowIsTrue = (meters, { exporters, hasSolar }) =>
+  hasSolar || !meters.some((meter) => exportOf(meter, exporters));
 
 const bars = (title, entities, more) => ({
   type: "statistics-graph",
@@ -165,9 +193,9 @@ const graph = (title, entities, hours) => ({
 });
 
 /** Return the export register's entity, undefined in a house that never exported. */
-function exportOf(meter, hass) {
+function exportOf(meter, exporters) {
   const exported = meter.find("sensor", "export_active_energy");
-  return Number(hass.states[exported]?.state) === 0 ? undefined : exported;
+  return exporters.has(exported) ? exported : undefined;
 }
 
 /** Return how many watts are one of the unit in which a power is shown, by its owner's choice. */
@@ -176,13 +204,13 @@ function wattsOf(state) {
 }
 
 /** Return the signed power on a dial: below zero the house exports. */
-function powerGauge(meter, hass) {
+function powerGauge(meter, { exporters, hass }) {
   const entity = meter.find("sensor", "active_power");
   const limit = meter.find("sensor", "power_limit");
   const phases = Math.max(meter.phases("voltage").length, 1);
   const limitW = Number(hass.states[limit]?.state) * wattsOf(hass.states[limit]);
   const max = (limitW || phases * WATTS_A_PHASE) / wattsOf(hass.states[entity]);
-  const exports = exportOf(meter, hass);
+  const exports = exportOf(meter, exporters);
   return {
     type: "gauge",
     entity,
@@ -203,20 +231,20 @@ function powerGauge(meter, hass) {
 // --- sections ----------------------------------------------------------------------------------
 
 function nowSection(meter, context) {
-  const { hass, text, hours } = context;
+  const { text, hours } = context;
   const power = meter.find("sensor", "active_power");
   const frequency = meter.all("sensor", /^frequency$/);
   return section(heading(text("now"), "mdi:home-lightning-bolt", frequency), [
-    ...(power ? [powerGauge(meter, hass)] : []),
+    ...(power ? [powerGauge(meter, context)] : []),
     ...todayCards(meter, context),
     ...(power ? [graph("", [{ entity: power, name: OWN_NAME }], hours)] : []),
   ]);
 }
 
 /** Return import and export as the bars of a chart. */
-function flowsOf(meter, { hass, text }) {
+function flowsOf(meter, { exporters, text }) {
   const imported = meter.find("sensor", "import_active_energy");
-  const exported = exportOf(meter, hass);
+  const exported = exportOf(meter, exporters);
   return [
     ...(imported ? [{ entity: imported, name: text("from_grid"), color: FROM_GRID }] : []),
     ...(exported ? [{ entity: exported, name: text("to_grid"), color: TO_GRID }] : []),
@@ -393,7 +421,7 @@ function meterView(meter, context) {
 
 /** Return the first view of a home with more meters than one: all of it, then each of them. */
 function homeView(meters, paths, context) {
-  const { hass, text, grid, hours } = context;
+  const { text, grid, hours } = context;
   const ofMeters = meters.map((meter) => {
     const power = meter.find("sensor", "active_power");
     const head = {
@@ -401,7 +429,7 @@ function homeView(meters, paths, context) {
       tap_action: { action: "navigate", navigation_path: paths.get(meter) },
     };
     return section(head, [
-      ...(power ? [powerGauge(meter, hass)] : []),
+      ...(power ? [powerGauge(meter, context)] : []),
       ...todayCards(meter, context),
     ]);
   });
@@ -435,8 +463,9 @@ function pathsOf(meters) {
   return paths;
 }
 
-const contextOf = async (config, hass) => ({
+const contextOf = async (config, hass, meters) => ({
   hass,
+  exporters: await exportersOf(meters, hass),
   text: await textsOf(hass),
   ...(await gridOf(hass)),
   hours: config.hours_to_show ?? HOURS_TO_SHOW,
@@ -448,7 +477,7 @@ class MeterNodeDashboardStrategy {
 
   static async generate(config, hass) {
     const meters = await metersOf(hass);
-    const context = await contextOf(config, hass);
+    const context = await contextOf(config, hass, meters);
     const paths = pathsOf(meters);
     if (!meters.length) {
       return { views: [{ cards: [{ type: "markdown", content: context.text("no_meter") }] }] };
@@ -469,7 +498,7 @@ class MeterNodeViewStrategy {
   static async generate(config, hass) {
     const meters = await metersOf(hass);
     const meter = meters.find(({ deviceId }) => deviceId === config.device_id) ?? meters[0];
-    const context = await contextOf(config, hass);
+    const context = await contextOf(config, hass, meters);
     return meter
       ? meterView(meter, context)
       : { cards: [{ type: "markdown", content: context.text("no_meter") }] };

@@ -34,7 +34,7 @@ async def async_importer_of(coordinator: MeterNodeCoordinator) -> HistoryImporte
             return AskedProfile(coordinator.asker, said)
         if (kept := coordinator.kept_frames) is not None:
             shown = coordinator.data.values  # totals may have come with an earlier list
-            known = {key: value - coordinator.base(key) for key, value in shown.items()}
+            known = {key: value - coordinator.totals.base(key) for key, value in shown.items()}
             return KeptPast(kept, dt_util.utcnow(), known)
         return None
 

@@ -136,7 +136,7 @@ class HistoryImporter:
 
         A register that then falls would go on from less than history had counted.
         """
-        shown_s = self._coordinator.totals_came_s
+        shown_s = self._coordinator.totals.came_s
         return min(int(now.timestamp()) - SETTLED_S, shown_s or 0) // HOUR_S * HOUR_S
 
     async def _async_fill(self, source: ProfileSource) -> None:
@@ -145,7 +145,12 @@ class HistoryImporter:
         self._waiting = False
         groups = await self._async_groups(self._priced())
         passage = Passage(
-            self._hass, source, self._coordinator.shown_wh, self._priced(), self._on_mark, until_s
+            self._hass,
+            source,
+            self._coordinator.totals.shown_wh,
+            self._priced(),
+            self._on_mark,
+            until_s,
         )
         try:
             for mark, series in groups.items():

@@ -31,7 +31,8 @@ SILENT_OUT_S = 10.0
 """A master that asked nothing for so long makes room for another one."""
 _BYTE_BITS = 11
 BACK_AFTER_S = 120.0
-"""A rate at which no master was heard for so long is given up for the one before."""
+"""A rate at which no master was heard for so long is given up for the one before, as by real
+slaves. One at which he was heard stays: many masters ask once an hour or once a day."""
 _PAUSE_BITS = 11
 """A slave answers no sooner (EN 13757-2)."""
 

@@ -103,8 +103,8 @@ def type_i(time: CosemDateTime) -> bytes:
     return bytes(
         (
             local.second
-            | (0x40 if isleap(local.year) else 0)
-            | (0x80 if status & ClockStatus.DAYLIGHT_SAVING else 0),
+            | (0x40 if status & ClockStatus.DAYLIGHT_SAVING else 0)
+            | (0x80 if isleap(local.year) else 0),
             local.minute | (0x80 if status & ClockStatus.INVALID_VALUE else 0),
             local.hour | local.isoweekday() << 5,
             *_type_g(local),

@@ -69,6 +69,8 @@ class Slave:
     read: Callable[[int], Readout | None]
     """Tells what belongs to a group; None: nothing can be told yet."""
     access: int = 0
+    """The number of the last request for data; one that is repeated keeps its own (EN 13757-3: the
+    same number is the same telegram again)."""
 
 
 @dataclass(slots=True)
@@ -99,7 +101,8 @@ class Conversation:
         self._links = {True: _Link(), False: _Link()}
         """By whether it is reached through a selection."""
         self._pages: list[bytes] = []
-        """What of a readout is still to be told."""
+        """What of a readout is still to be told, and its status."""
+        self._status = 0
         self._group = table.ALL
         self._refused_s: float | None = None
         """When something was wanted that is not to be had, until it is told or nobody asks."""
@@ -166,6 +169,7 @@ class Conversation:
             case _Ask.REQ_UD1, None:  # there is never an alarm to tell
                 return ACKNOWLEDGED
             case _Ask.REQ_UD2, None if frame.address != BROADCAST:
+                self._slave.access += 1
                 return self._refusal(now_s) or self._next_page()
         return b""
 
@@ -201,11 +205,10 @@ class Conversation:
             readout = self._slave.read(self._group)
             if readout is None:
                 return b""
-            self._slave.access += 1
-            room = MOST_USER_DATA - _HEADER_LENGTH
-            header = long_header(self._slave.who, self._slave.access, readout.status)
-            self._pages = [header + page for page in telegrams(readout.records, room)]
-        return self._respond(_VARIABLE_DATA, self._pages.pop(0))
+            self._status = readout.status
+            self._pages = telegrams(readout.records, MOST_USER_DATA - _HEADER_LENGTH)
+        header = long_header(self._slave.who, self._slave.access, self._status)
+        return self._respond(_VARIABLE_DATA, header + self._pages.pop(0))
 
     def _respond(self, ci: int, data: bytes) -> bytes:
         return Frame(_RSP_UD, self._slave.address, ci, data).to_bytes()

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal, Self, override
 
 from pydantic import Field, model_validator
 
 from meter_node.channel import registers
+from meter_node.ciphering import WIRELESS_COUNTS_PER_MINUTE
 from meter_node.ports import bearers
 from meter_node.ports.broadcast import Audience
 from meter_node.ports.conversation import Line
@@ -24,15 +26,14 @@ from meter_node.ports.mbus.address import (
     name_on_bus,
 )
 from meter_node.ports.mbus.records import DATE_TIME, Record, integer, type_i
-from meter_node.ports.module import BearerAddress, BearerSettings, MeterView
+from meter_node.ports.module import BearerAddress, BearerSettings, MeterView, Numbers
 
 from . import telegram
 from .frames import FORMATS, FrameFormat, with_length
 
 BAUDRATE = 115_200
 SHORTEST_INTERVAL_S = 8
-"""Numbers are bound to the clock, sixteen a minute (``wireless_floor``): two modules of a meter may
-send at this pace."""
+"""Two modules of a meter may send at this pace: the clock gives sixteen numbers a minute."""
 
 type Protection = Literal["ell", "profile_a"]
 
@@ -65,6 +66,13 @@ class WmbusSettings(BearerSettings):
     def name_on_bus(self, meter_number: str | None) -> tuple[str, ...] | None:
         """Return identification and manufacturer, as far as the configuration says them."""
         return name_on_bus(self.identification, self.manufacturer, meter_number)
+
+    @property
+    @override
+    def numbers(self) -> Numbers:
+        """One a telegram."""
+        a_minute = Fraction(60, self.interval_s)
+        return Numbers("wireless key", a_minute, WIRELESS_COUNTS_PER_MINUTE)
 
     @property
     @override
@@ -177,7 +185,7 @@ async def _send(view: MeterView, settings: WmbusSettings, ether: _Ether) -> None
     while True:
         await view.committed()
         # By the clock's intervals, so that telegrams keep step.
-        interval = int(view.utc.timestamp()) // settings.interval_s
+        interval = view.second // settings.interval_s
         if interval == sent_in or not ether.listeners:
             continue
         sent_in = interval

@@ -222,49 +222,6 @@ async def test_another_failure_ends_it_at_once(paired: Home, asked: AskedMeter) 
     assert len(asked.received) == 2
 
 
-ROW = (stamp(NOON), axdr.unsigned(0), axdr.unsigned(1), axdr.unsigned(1), axdr.unsigned(1))
-
-
-@pytest.mark.parametrize(
-    ("columns", "rows"),
-    [
-        (axdr.unsigned(1), axdr.array()),
-        (axdr.array(axdr.unsigned(1)), axdr.array()),
-        (captured(CLOCK), axdr.array()),
-        (PROFILE_COLUMNS, axdr.unsigned(1)),
-        (PROFILE_COLUMNS, axdr.array(axdr.structure(*ROW[:4]))),
-        (PROFILE_COLUMNS, axdr.array(axdr.structure(axdr.unsigned(1), *ROW[1:]))),
-        (PROFILE_COLUMNS, axdr.array(axdr.structure(axdr.octet_string(b"now"), *ROW[1:]))),
-        (PROFILE_COLUMNS, axdr.array(axdr.structure(*ROW[:4], axdr.visible_string("7")))),
-    ],
-)
-async def test_what_is_no_profile_is_told_and_not_guessed_at(
-    paired: Home, asked: AskedMeter, columns: bytes, rows: bytes
-) -> None:
-    asked.serve = lambda one: columns if one.number == 3 else rows
-    with pytest.raises(AskError) as told:
-        await act(paired, "get_load_profile", start=NOON.isoformat())
-    assert told.value.reason is Reason.NOT_UNDERSTOOD
-
-
-@pytest.mark.parametrize(
-    ("days", "end_days", "key"),
-    [(1, 0, "period_backwards"), (-367, 0, "period_too_long")],
-)
-async def test_a_period_that_can_not_be_is_not_asked_for(
-    paired: Home, asked: AskedMeter, days: int, end_days: int, key: str
-) -> None:
-    with pytest.raises(ServiceValidationError) as told:
-        await act(
-            paired,
-            "get_load_profile",
-            start=(NOON + timedelta(days=days)).isoformat(),
-            end=(NOON + timedelta(days=end_days)).isoformat(),
-        )
-    assert told.value.translation_key == key
-    assert not asked.received
-
-
 @pytest.mark.parametrize("seconds", [0, 1, 2, 3599, 3600, 172_799, 172_800, 400_000])
 def test_parts_cover_each_second_of_a_period_once(seconds: int) -> None:
     end = NOON + timedelta(seconds=seconds)
@@ -379,40 +336,6 @@ async def test_years_of_daily_values_are_read_in_parts_without_a_gap_or_an_overl
     assert all(last - first < BILLED_AT_ONCE["daily"] for first, last in billing.parts)
 
 
-@pytest.mark.parametrize(
-    ("typed", "key"),
-    [
-        ({"start": NOON + A_DAY, "end": NOON}, "period_backwards"),
-        ({"start": NOON - 3661 * A_DAY, "end": NOON}, "period_too_long"),
-    ],
-)
-async def test_a_period_of_billing_that_can_not_be_is_not_asked_for(
-    paired: Home, asked: AskedMeter, typed: dict[str, datetime], key: str
-) -> None:
-    period = {name: at.isoformat() for name, at in typed.items()}
-    with pytest.raises(ServiceValidationError) as told:
-        await act(paired, "get_billing", kind="daily", **period)
-    assert told.value.translation_key == key
-    assert not asked.received
-
-
-@pytest.mark.parametrize(
-    ("columns", "rows"),
-    [
-        (captured(CLOCK), axdr.array()),
-        (PROFILE_COLUMNS, axdr.array()),
-        (billing_columns("daily"), axdr.array(axdr.structure(stamp(NOON)))),
-    ],
-)
-async def test_what_is_no_billing_is_told(
-    paired: Home, asked: AskedMeter, columns: bytes, rows: bytes
-) -> None:
-    asked.serve = lambda one: columns if one.number == 3 else rows
-    with pytest.raises(AskError) as told:
-        await act(paired, "get_billing", kind="daily")
-    assert told.value.reason is Reason.NOT_UNDERSTOOD
-
-
 # --- logs ----------------------------------------------------------------------------------------
 
 
@@ -476,48 +399,83 @@ async def test_a_part_of_a_log_is_chosen_by_number(
     assert selected(logging_meter.asked[-1].rest) == wanted
 
 
+# --- what can not be read ------------------------------------------------------------------------
+
+READS: dict[str, dict[str, str]] = {
+    "get_load_profile": {"start": NOON.isoformat()},
+    "get_billing": {"kind": "daily"},
+    "get_log": {"log": "credit"},
+}
+
+
+def noon_after(days: int) -> str:
+    return (NOON + days * A_DAY).isoformat()
+
+
 @pytest.mark.parametrize(
-    ("typed", "key"),
+    ("action", "typed", "key"),
     [
-        ({"start": NOON.isoformat(), "first_entry": 1}, "period_or_entries"),
-        ({"end": NOON.isoformat()}, "start_missing"),
-        ({"first_entry": 9, "last_entry": 7}, "entries_backwards"),
+        ("get_load_profile", {"start": noon_after(1), "end": noon_after(0)}, "period_backwards"),
+        ("get_load_profile", {"start": noon_after(-367), "end": noon_after(0)}, "period_too_long"),
+        ("get_billing", {"start": noon_after(1), "end": noon_after(0)}, "period_backwards"),
+        ("get_billing", {"start": noon_after(-3661), "end": noon_after(0)}, "period_too_long"),
+        ("get_log", {"start": noon_after(0), "first_entry": 1}, "period_or_entries"),
+        ("get_log", {"end": noon_after(0)}, "start_missing"),
+        ("get_log", {"first_entry": 9, "last_entry": 7}, "entries_backwards"),
     ],
 )
-async def test_a_choice_of_entries_that_can_not_be_is_not_asked_for(
-    paired: Home, logging_meter: AskedMeter, typed: dict[str, Any], key: str
+async def test_a_choice_of_rows_that_can_not_be_is_not_asked_for(
+    paired: Home, asked: AskedMeter, action: str, typed: dict[str, str | int], key: str
 ) -> None:
     with pytest.raises(ServiceValidationError) as told:
-        await act(paired, "get_log", log="credit", **typed)
+        await act(paired, action, **READS[action] | typed)
     assert told.value.translation_key == key
-    assert not logging_meter.received
+    assert not asked.received
+
+
+PROFILE_ROW = (stamp(NOON), axdr.unsigned(0), axdr.unsigned(1), axdr.unsigned(1), axdr.unsigned(1))
+LOG_ROW_WITHOUT_A_CODE = (
+    stamp(NOON),
+    axdr.null_data(),
+    axdr.unsigned(1),
+    axdr.utf8_string(""),
+    axdr.octet_string(b""),
+)
+
+
+def one_row(*values: bytes) -> bytes:
+    return axdr.array(axdr.structure(*values))
 
 
 @pytest.mark.parametrize(
-    ("columns", "rows"),
+    ("action", "columns", "rows"),
     [
-        (captured(CLOCK), axdr.array()),
-        (LOG_COLUMNS, axdr.array(axdr.structure(stamp(NOON)))),
+        ("get_load_profile", axdr.unsigned(1), axdr.array()),
+        ("get_load_profile", axdr.array(axdr.unsigned(1)), axdr.array()),
+        ("get_load_profile", captured(CLOCK), axdr.array()),
+        ("get_load_profile", PROFILE_COLUMNS, axdr.unsigned(1)),
+        ("get_load_profile", PROFILE_COLUMNS, one_row(*PROFILE_ROW[:4])),
+        ("get_load_profile", PROFILE_COLUMNS, one_row(axdr.unsigned(1), *PROFILE_ROW[1:])),
         (
-            LOG_COLUMNS,
-            axdr.array(
-                axdr.structure(
-                    stamp(NOON),
-                    axdr.null_data(),
-                    axdr.unsigned(1),
-                    axdr.utf8_string(""),
-                    axdr.octet_string(b""),
-                )
-            ),
+            "get_load_profile",
+            PROFILE_COLUMNS,
+            one_row(axdr.octet_string(b"now"), *PROFILE_ROW[1:]),
         ),
+        ("get_load_profile", PROFILE_COLUMNS, one_row(*PROFILE_ROW[:4], axdr.visible_string("7"))),
+        ("get_billing", captured(CLOCK), axdr.array()),
+        ("get_billing", PROFILE_COLUMNS, axdr.array()),
+        ("get_billing", billing_columns("daily"), one_row(stamp(NOON))),
+        ("get_log", captured(CLOCK), axdr.array()),
+        ("get_log", LOG_COLUMNS, one_row(stamp(NOON))),
+        ("get_log", LOG_COLUMNS, one_row(*LOG_ROW_WITHOUT_A_CODE)),
     ],
 )
-async def test_what_is_no_log_is_told(
-    paired: Home, asked: AskedMeter, columns: bytes, rows: bytes
+async def test_what_is_no_buffer_of_its_kind_is_told_and_not_guessed_at(
+    paired: Home, asked: AskedMeter, action: str, columns: bytes, rows: bytes
 ) -> None:
     asked.serve = lambda one: columns if one.number == 3 else rows
     with pytest.raises(AskError) as told:
-        await act(paired, "get_log", log="credit")
+        await act(paired, action, **READS[action])
     assert told.value.reason is Reason.NOT_UNDERSTOOD
 
 

@@ -8,6 +8,7 @@ import logging
 import pytest
 from integration_home import STATUS_TOPIC, Home, Meter
 
+from custom_components.meter_node.channel.hello import node_status_topic
 from custom_components.meter_node.channel.security import Keys
 
 OTHER = Keys(b"\xaa" * 16, b"\xbb" * 16)
@@ -246,14 +247,26 @@ async def test_a_status_that_is_neither_is_passed_over(home: Home) -> None:
     assert home.state("voltage_l1") == "230.12"
 
 
-async def test_the_status_is_followed_to_another_topic(home: Home) -> None:
+async def test_the_status_is_followed_to_another_node(home: Home) -> None:
+    elsewhere = node_status_topic("cellar")
     await home.set_up()
     await home.push()
-    await home.say(home.meter.hello_topic, home.meter.hello(status_topic="elsewhere/status"))
+    await home.say(home.meter.hello_topic, home.meter.hello(status_topic=elsewhere))
     await home.say(STATUS_TOPIC, "offline")
     assert home.state("voltage_l1") == "230.12"
-    await home.say("elsewhere/status", "offline")
+    await home.say(elsewhere, "offline")
     assert home.state("voltage_l1") == "unavailable"
+
+
+@pytest.mark.parametrize("topic", ["/" * 300, "homeassistant/status"])
+async def test_no_hello_has_home_assistant_listen_beside_the_meters_topics(
+    home: Home, topic: str
+) -> None:
+    await home.set_up()
+    await home.push()
+    before = set(home.broker.topics)
+    await home.say(home.meter.hello_topic, home.meter.hello(status_topic=topic))
+    assert home.broker.topics == before
 
 
 @pytest.mark.parametrize(

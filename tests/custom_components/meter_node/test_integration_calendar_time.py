@@ -40,6 +40,15 @@ def test_the_danish_peak_begins_at_17_on_the_wall() -> None:
     assert calendar_time.next_change(DENMARK, utc(7, 1, 12), COPENHAGEN) == Change(utc(7, 1, 15), 3)
 
 
+def test_the_next_turn_is_the_next_change_or_midnight() -> None:
+    # In Copenhagen in January: 17 o'clock is 16 UTC, midnight 23 UTC.
+    assert calendar_time.next_turn(DENMARK, utc(1, 15, 12), COPENHAGEN) == utc(1, 15, 16)
+    assert calendar_time.next_turn(DENMARK, utc(1, 15, 16), COPENHAGEN) == utc(1, 15, 20)
+    assert calendar_time.next_turn(DENMARK, utc(1, 15, 20), COPENHAGEN) == utc(1, 15, 23)
+    assert calendar_time.next_turn(single_tariff(), utc(1, 15, 12), COPENHAGEN) == utc(1, 15, 23)
+    assert calendar_time.next_turn(None, utc(1, 15, 12), COPENHAGEN) == utc(1, 15, 23)
+
+
 def test_a_period_is_whole_wherever_in_it_one_asks() -> None:
     peak = Period(utc(1, 15, 16), utc(1, 15, 20), 3)
     for moment in (peak.start, utc(1, 15, 18), peak.end - timedelta(seconds=1)):

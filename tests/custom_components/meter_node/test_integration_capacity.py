@@ -108,6 +108,15 @@ async def test_the_history_fills_in_what_was_missed(home: Home) -> None:
     assert numbers(home, "month_peak_power", "billed_capacity") == [7, 4]
 
 
+async def test_an_interval_that_is_yet_to_come_takes_no_months_place(home: Home) -> None:
+    await set_up(home, **ELVIA)
+    await sent(home, NOON, 0)
+    await sent(home, NOON + timedelta(hours=1), 1000)
+    far = [ClosedWindow(NOON.replace(year=year), 9000) for year in (2097, 2098, 2099)]
+    home.coordinator.fill_capacity(far)
+    assert numbers(home, "month_peak_power", "billed_capacity") == [1, 1]
+
+
 async def test_a_preset_without_a_rule_is_as_none(home: Home) -> None:
     await set_up(home, capacity_preset="denmark_n1")  # which has no rule
     assert home.coordinator.capacity is None

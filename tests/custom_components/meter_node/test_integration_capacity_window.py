@@ -66,6 +66,40 @@ def test_a_clock_that_is_set_back_begins_anew() -> None:
     assert found == [ClosedWindow(at(15), 300)]
 
 
+def test_a_clock_that_is_set_back_by_seconds_goes_on_with_its_interval() -> None:
+    # A push every 10 s; at 12:05 the clock goes back by 11 s, and 12:04:49 comes after 12:04:50.
+    before = [(at(0, second), second) for second in range(0, 300, 10)]
+    after = [(at(0, second - 11), second) for second in range(300, 1830, 10)]
+    # At one Wh a second 12:15 by the clock comes 11 s late.
+    readings = [(moment, float(wh)) for moment, wh in before + after]
+    assert fed(*readings) == [ClosedWindow(NOON, 911), ClosedWindow(at(15), 900)]
+
+
+@pytest.mark.parametrize(("back_s", "runs"), [(1, True), (30, True), (31, False)])
+def test_the_running_interval_bears_a_step_back_of_what_an_edge_bears(
+    back_s: int, runs: bool
+) -> None:
+    windows = Windows(15)
+    for reading in ((at(0), 0), (at(5), 300), (at(5, -back_s), 310)):
+        windows.advance(*reading)
+    running = windows.running
+    assert (running and running.energy_wh) == (310 if runs else None)
+
+
+def test_a_clock_that_is_set_back_over_an_edge_tells_no_interval_twice() -> None:
+    # At 12:15:05 it goes back to 12:14:54; from its second 12:15 on an interval is whole.
+    readings = [
+        (at(0), 0),
+        (at(14, 55), 895),
+        (at(15, 5), 905),
+        (at(14, 54), 915),
+        (at(15, 4), 925),
+    ]
+    found = fed(*readings, (at(30), 1821))
+    # 12:15 was half-way between the two on its sides: 900 at first, then 921 (six of ten seconds).
+    assert found == [ClosedWindow(NOON, 900), ClosedWindow(at(15), 1821 - 921)]
+
+
 def test_a_counter_that_begins_anew_closes_nothing() -> None:
     assert fed((at(0), 9000), (at(15), 10), (at(30), 110)) == [ClosedWindow(at(15), 100)]
 

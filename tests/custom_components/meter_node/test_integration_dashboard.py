@@ -64,6 +64,11 @@ globalThis.generate = (element, config, home) => {
       asked.push(message.type);
       if (message.type === "config/entity_registry/list") return home.registry;
       if (message.type === "energy/get_prefs" && home.grid) return { energy_sources: home.grid };
+      if (message.type === "recorder/statistics_during_period" && home.recorded) {
+        return Object.fromEntries(
+          message.statistic_ids.map((id) => [id, home.recorded[id]]).filter(([, rows]) => rows),
+        );
+      }
       throw new Error("not_found");
     },
     loadBackendTranslation: async (category, domain) => (key) => home.texts[key],
@@ -174,6 +179,7 @@ class MadeUpHome:
         self.devices: dict[str, Any] = {}
         self.states: dict[str, Any] = {}
         self.grid: list[dict[str, Any]] | None = None
+        self.recorded: dict[str, list[dict[str, float]]] | None = None
         dashboard = json.loads((FOLDER / "translations" / "en.json").read_text())["selector"]
         self.texts = {
             f"component.meter_node.selector.dashboard.options.{key}": text
@@ -338,6 +344,38 @@ def test_a_house_that_never_exported_has_no_export(page: Page) -> None:
     [view] = page.generate(home)["views"]
     assert [card["name"] for card in of_type(view, "statistic")] == ["Import today"]
     assert of_type(view, "gauge")[0]["min"] == 0
+
+
+AWAY = {"active_power": "unavailable", "export_active_energy": "unavailable"}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "exports"),
+    [
+        ([{"state": 0.0}, {"state": 0.0}], False),
+        ([{"state": 0.0}, {"state": 0.3}], True),
+        ([], False),
+        (None, False),  # nothing is recorded at all
+    ],
+)
+def test_a_meter_that_is_away_is_drawn_by_what_it_exported_before(
+    page: Page, recorded: list[dict[str, float]] | None, exports: bool
+) -> None:
+    home = MadeUpHome().meter("House", THREE_PHASES, **AWAY)
+    if recorded is not None:
+        home.recorded = {"sensor.house_export_active_energy": recorded}
+    [view] = page.generate(home)["views"]
+    names = ["Import today", "Export today"] if exports else ["Import today"]
+    assert [card["name"] for card in of_type(view, "statistic")] == names
+    assert (of_type(view, "gauge")[0]["min"] < 0) == exports
+
+
+def test_statistics_are_asked_for_only_while_a_meter_is_away(page: Page) -> None:
+    page.generate(MadeUpHome().meter("House", THREE_PHASES).meter("Flat", SINGLE_PHASE))
+    question = "recorder/statistics_during_period"
+    assert question not in json.loads(page.context.eval("JSON.stringify(asked)"))
+    page.generate(MadeUpHome().meter("House", THREE_PHASES, **AWAY))
+    assert json.loads(page.context.eval("JSON.stringify(asked)")).count(question) == 1
 
 
 def test_the_dial_goes_below_zero_where_the_house_exports(page: Page) -> None:

@@ -17,9 +17,9 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.meter_node import energy_dashboard
 from custom_components.meter_node.const import DOMAIN
-from custom_components.meter_node.coordinator import came_back
 from custom_components.meter_node.issues import PROBLEMS, Situation, issue_id, version
 from custom_components.meter_node.store import async_get_store
+from custom_components.meter_node.totals import came_back
 
 MINUTE_S = 60
 
@@ -249,7 +249,7 @@ async def test_a_register_that_comes_back_is_not_counted_on_top_of_what_it_was(
     assert home.state("import_active_energy") == "1000.3"
     await home.push(import_active_energy=1_000_400)
     assert home.state("import_active_energy") == "1000.4"
-    assert home.coordinator.base("import_active_energy") == 0
+    assert home.coordinator.totals.base("import_active_energy") == 0
 
 
 async def test_one_that_comes_back_somewhat_lower_is_asked_about(home: Home) -> None:

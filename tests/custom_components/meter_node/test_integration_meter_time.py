@@ -1,4 +1,4 @@
-"""A bridged meter's local time, live: the arrival tells which moment it means."""
+"""A meter's own time, live: which moment it means, and when it is none to go by."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
-from integration_home import THREE_PHASES, Home
+from integration_home import NOON, THREE_PHASES, Home
 
 from custom_components.meter_node.capacity import Capacity
 from custom_components.meter_node.capacity_window import ClosedWindow
 from custom_components.meter_node.channel import apdu, meter_node_v1
 from custom_components.meter_node.channel.cosem_time import CosemDateTime
 from custom_components.meter_node.const import DOMAIN
+from custom_components.meter_node.meter_time import booked_at
 
 OSLO = ZoneInfo("Europe/Oslo")
 STANDARD = timedelta(hours=1)
@@ -26,6 +27,21 @@ async def push(home: Home, local: datetime, wh: int) -> None:
     values = THREE_PHASES | {"import_active_energy": wh}
     body = apdu.encode_data_notification(0, time, meter_node_v1.encode(time, values, [], [], []))
     await home.push(home.meter.seal(body))
+
+
+@pytest.mark.parametrize("off", [timedelta(seconds=-2), timedelta(days=-6), timedelta(days=6)])
+@pytest.mark.parametrize("retained", [False, True])
+def test_counters_are_booked_at_the_meters_own_time(off: timedelta, retained: bool) -> None:
+    assert booked_at(NOON + off, NOON, retained=retained) == NOON + off
+
+
+@pytest.mark.parametrize("off", [timedelta(days=-8), timedelta(days=8), None])
+def test_where_the_meters_time_is_none_to_go_by_a_live_frame_counts_as_it_comes(
+    off: timedelta | None,
+) -> None:
+    sent = None if off is None else NOON + off
+    assert booked_at(sent, NOON, retained=False) == NOON
+    assert booked_at(sent, NOON, retained=True) is None  # who knows how long it was kept
 
 
 def raised(home: Home) -> set[str]:

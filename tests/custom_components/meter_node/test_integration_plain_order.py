@@ -290,7 +290,7 @@ async def test_a_plain_frame_that_is_sent_again_moves_nothing(swedish: Home, hou
         await hear(swedish, frame)
         await swedish.wait(0)
     assert swedish.coordinator.refused == {"duplicate": 3, "replay": 1}
-    assert swedish.coordinator.fallen == {}
+    assert swedish.coordinator.totals.fallen == {}
     assert {key: value for key, value in swedish.states().items() if value != before[key]} == {}
 
 
@@ -330,7 +330,7 @@ async def test_one_lower_frame_is_not_counted_on_from(swedish: Home, hourly: byt
     swedish.coordinator.async_count_on()
     await hear(swedish, later(hourly, 2, 1000, 100))
     assert swedish.state("import_active_energy") == "32015.158"
-    assert swedish.coordinator.base("import_active_energy") == 0
+    assert swedish.coordinator.totals.base("import_active_energy") == 0
 
 
 async def test_a_house_in_which_nothing_changes_is_there_though_no_frame_tells_a_time(

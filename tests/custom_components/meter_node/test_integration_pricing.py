@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from custom_components.meter_node import calendar_time
 from custom_components.meter_node.channel import presets
+from custom_components.meter_node.channel.activity_calendar import single_tariff
 from custom_components.meter_node.pricing import (
     Prices,
     Pricing,
@@ -143,6 +145,31 @@ def test_a_mean_of_more_than_an_hour_wants_half_of_it_known() -> None:
     assert mean(local(15, 11, 30), local(15, 12, 30), prices) == 2
     assert mean(local(15, 11), local(15, 13), prices) == 2
     assert mean(local(15, 10, 59), local(15, 13), prices) is None
+
+
+def test_of_a_span_of_years_the_last_400_days_count() -> None:
+    # N1's prices are those of 2025. Up to 1 October 2026 less than half of 400 days is in 2025, but
+    # more than half of what has gone by since 2025 began; up to 1 May 2026 it is more.
+    begun = local(1, 0, year=2025)
+    assert mean(begun, local(1, 0, month=10), Prices({}, DENMARK)) is None
+    assert mean(begun, local(1, 0, month=5), Prices({}, DENMARK)) is not None
+
+
+@pytest.mark.parametrize("until", [2100, 9998])
+def test_no_span_is_walked_through_for_more_than_400_days(
+    monkeypatch: pytest.MonkeyPatch, until: int
+) -> None:
+    next_midnight = calendar_time.next_midnight
+    midnights: list[datetime] = []
+
+    def counted(moment: datetime, zone: tzinfo) -> datetime:
+        midnights.append(moment)
+        return next_midnight(moment, zone)
+
+    monkeypatch.setattr(calendar_time, "next_midnight", counted)
+    alone = Pricing("DKK", COPENHAGEN, single_tariff(), Prices({1: LOW}), NOTHING)
+    assert alone.mean(alone.imported, local(1, 0), local(1, 0, year=until)) == LOW
+    assert len(midnights) == 400
 
 
 def test_quarter_hour_prices_are_weighed_within_the_hour() -> None:

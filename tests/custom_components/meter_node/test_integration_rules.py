@@ -97,7 +97,6 @@ CATEGORIES = {
     *("device", "device_automation", "entity", "entity_component", "exceptions", "issues"),
     *("options", "preview_features", "selector", "services", "system_health", "title", "triggers"),
 }
-IMPORTED = re.compile(r"^\s*from homeassistant\.components(?:\.| import )(\w+)", re.MULTILINE)
 KEY = re.compile(r"^(?!.*__)[a-z0-9](?:[a-z0-9_]*[a-z0-9])?$")
 """What Home Assistant allows for a key: lower-case letters, digits and single underscores."""
 

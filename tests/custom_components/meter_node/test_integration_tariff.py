@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.exceptions import HomeAssistantError
-from integration_home import ALL_IS_WELL, NOON, AskedMeter, Home, logged
+from integration_home import ALL_IS_WELL, NOON, STATUS_TOPIC, AskedMeter, Home, logged
 from integration_tariffs import CalendarAsker
 
 from custom_components.meter_node.channel import axdr, calendar_data, objects, presets
-from custom_components.meter_node.channel.activity_calendar import ActivityCalendar
+from custom_components.meter_node.channel.activity_calendar import ActivityCalendar, single_tariff
 from custom_components.meter_node.channel.axdr import Value
 from custom_components.meter_node.store import async_get_store
 
@@ -174,6 +174,96 @@ async def test_a_tariff_at_odds_with_the_calendar_is_shown_and_asked_about_once_
     assert len(asked.services) == 10
 
 
+async def overridden(home: Home, to: int, calendar: ActivityCalendar = DENMARK.calendar) -> Home:
+    """A home whose utility has overridden the meter's calendar."""
+    await set_up(home, **PRICES)
+    home.coordinator.asker = CalendarAsker(calendar)
+    await push(home, to)
+    await push(home, to)
+    return home
+
+
+def peak(home: Home) -> str | None:
+    return home.state("peak_tariff", "binary_sensor")
+
+
+async def test_an_override_lasts_for_as_long_as_the_meter_says_so(copenhagen: Home) -> None:
+    home = await overridden(copenhagen, to=1)
+    await at(home, PEAK_BEGINS - timedelta(seconds=5))
+    await push(home, 1)
+    await at(home, PEAK_BEGINS)
+    assert shown(home, "active_tariff", "import_price") == ["t1", "1.0"]
+    await at(home, PEAK_BEGINS + timedelta(seconds=5))
+    await push(home, 3)
+    assert shown(home, "active_tariff", "import_price") == ["t3", "6.0"]
+
+
+async def test_an_override_of_a_meter_that_went_away_ends_with_the_calendars_next_change(
+    copenhagen: Home,
+) -> None:
+    home = await overridden(copenhagen, to=1)
+    await home.wait(3600)
+    assert not home.coordinator.available
+    assert shown(home, "active_tariff", "import_price") == ["t1", "1.0"]
+    await at(home, PEAK_BEGINS)
+    assert shown(home, "active_tariff", "import_price", "next_tariff") == ["t3", "6.0", "t2"]
+    assert peak(home) == "on"
+    await at(home, PEAK_BEGINS + timedelta(hours=4))
+    assert shown(home, "active_tariff", "import_price") == ["t2", "2.0"]
+    assert peak(home) == "off"
+
+
+async def test_an_override_to_the_peak_does_not_outlive_the_meter(copenhagen: Home) -> None:
+    home = await overridden(copenhagen, to=3)
+    assert peak(home) == "on"
+    await at(home, PEAK_BEGINS)  # now by the calendar
+    await at(home, PEAK_BEGINS + timedelta(hours=4))
+    assert peak(home) == "off"
+
+
+@pytest.mark.parametrize("by", ["silence", "its node's word"])
+async def test_a_change_that_a_meter_just_lived_to_see_ends_its_override_once_it_is_gone(
+    copenhagen: Home, by: str
+) -> None:
+    home = await overridden(copenhagen, to=1)
+    await at(home, PEAK_BEGINS - timedelta(seconds=5))
+    await push(home, 1)
+    await at(home, PEAK_BEGINS)
+    assert home.state("active_tariff") == "t1"
+    if by == "silence":
+        await home.wait(3 * 3600)  # three times the interval at which it was heard
+    else:
+        await home.say(STATUS_TOPIC, "offline")
+    assert home.state("active_tariff") == "t3"
+
+
+async def test_an_override_of_a_meter_that_went_away_ends_at_midnight_at_the_latest(
+    copenhagen: Home,
+) -> None:
+    home = await overridden(copenhagen, to=3, calendar=single_tariff())
+    midnight = datetime(2026, 11, 20, 23, tzinfo=UTC)
+    await at(home, midnight - timedelta(seconds=1))
+    assert home.state("active_tariff") == "t3"
+    await at(home, midnight)
+    assert home.state("active_tariff") == "t1"
+
+
+async def test_an_override_that_a_broker_kept_since_yesterday_is_over(copenhagen: Home) -> None:
+    home = await set_up(copenhagen)
+    home.coordinator.asker = CalendarAsker(DENMARK.calendar)
+    await push(home)
+    kept = home.meter.seal(
+        home.meter.body(
+            {"import_active_energy": 1}, said={(objects.ACTIVE_TARIFF, 2): axdr.unsigned(3)}
+        )
+    )
+    home.broker.keep(home.meter.push_topic, kept)
+    await home.hass.config_entries.async_unload(home.entry.entry_id)
+    await home.wait(86_400)
+    await home.set_up()
+    assert home.state("active_tariff") == "t2"
+
+
 @pytest.mark.parametrize("fault", [HomeAssistantError("refused"), ValueError("no calendar")])
 async def test_a_meter_that_does_not_answer_is_asked_again_later_and_told_of_once(
     copenhagen: Home, caplog: pytest.LogCaptureFixture, fault: Exception
@@ -325,6 +415,25 @@ async def test_costs_go_on_after_a_restart_with_the_mean_price_of_the_absence(
     await push(home, import_active_energy=19_000)
     # 8 kWh at (2 + 6) / 2, where the price of the return is 2.
     assert float(home.state("import_cost") or 0) == pytest.approx(2 + 8 * 4, abs=0.001)
+
+
+@pytest.mark.parametrize("year", [2000, 2099, 9998])
+async def test_what_a_frame_of_a_far_date_counts_is_priced_as_it_comes(
+    copenhagen: Home, year: int
+) -> None:
+    home = await set_up(copenhagen, tariff_preset="denmark_n1", **PRICES)
+    far = datetime(year, 1, 1, tzinfo=UTC)  # at one in the night: low
+    await push(home, import_active_energy=1000)
+    await home.wait(10)
+    await home.push(home.meter.seal(home.meter.body({"import_active_energy": 2000}, far)))
+    assert home.state("import_cost") == "2.0"  # 1 kWh at 13:00: high
+    await home.wait(10)
+    kept = home.meter.seal(home.meter.body({"import_active_energy": 2500}, far))
+    home.broker.hand_over(home.meter.push_topic, kept)
+    await home.settle()
+    assert home.state("import_cost") == "2.0"  # nobody knows when that was
+    await push(home, import_active_energy=3000)
+    assert home.state("import_cost") == "4.0"
 
 
 async def test_a_repeated_frame_costs_nothing(copenhagen: Home) -> None:

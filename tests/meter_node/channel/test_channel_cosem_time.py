@@ -25,7 +25,7 @@ SECOND = timedelta(seconds=1)
 
 
 def local(*parts: int) -> datetime:
-    return datetime(*parts)  # type: ignore[arg-type,misc]  # noqa: DTZ001
+    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
 
 
 # --- bytes ---------------------------------------------------------------------------------------

@@ -97,10 +97,28 @@ def test_numbers_rise_one_by_one() -> None:
     assert take(Disk().start(), 3000) == list(range(3000))
 
 
-def test_the_disk_is_written_once_in_1024_numbers() -> None:
+def test_the_disk_is_written_once_in_1024_numbers_after_the_first() -> None:
     disk = Disk()
-    take(disk.start(), 3 * AHEAD)
-    assert disk.writes == 3
+    counter = disk.start()
+    first = sum(2**step for step in range(10))  # 1, 2, 4 … 512 at once
+    take(counter, first)
+    assert disk.writes == 10
+    take(counter, 3 * AHEAD)
+    assert disk.writes == 10 + 3
+
+
+@given(st.integers(1, AHEAD))
+def test_a_start_leaves_out_fewer_numbers_than_it_gives(given_out: int) -> None:
+    disk = Disk()
+    take(disk.start(), given_out)
+    assert disk.bound < 2 * given_out
+
+
+def test_starts_in_a_loop_stay_below_the_floor_of_a_restored_back_up() -> None:
+    begun = datetime(2026, 6, 1, tzinfo=UTC)
+    disk = Disk(time_floor(begun))
+    sent = [disk.start().take() for _ in range(24 * 60 * 60)]  # each second anew, for a day
+    assert sent[-1] < time_floor(begun + timedelta(days=1))
 
 
 def test_a_start_alone_writes_nothing() -> None:
@@ -111,8 +129,8 @@ def test_a_start_alone_writes_nothing() -> None:
 
 def test_a_restart_goes_on_above_all_that_was_reserved() -> None:
     disk = Disk()
-    take(disk.start(), 1)
-    assert disk.start().take() == AHEAD
+    assert take(disk.start(), 5) == [0, 1, 2, 3, 4]
+    assert disk.start().take() == 1 + 2 + 4
 
 
 def test_a_disk_that_takes_no_more_gives_no_number() -> None:
@@ -137,9 +155,9 @@ def test_a_disk_that_fails_at_each_attempt_gives_none_at_any() -> None:
 def test_a_disk_that_fails_later_lets_what_was_reserved_be_given() -> None:
     disk = Disk()
     counter = disk.start()
-    take(counter, 1)
+    take(counter, 1 + 2 + 1)
     disk.cut = "before"
-    assert take(counter, AHEAD - 1)[-1] == AHEAD - 1
+    assert take(counter, 3)[-1] == 1 + 2 + 4 - 1
     with pytest.raises(Killed):
         counter.take()
 

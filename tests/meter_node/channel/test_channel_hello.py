@@ -173,8 +173,25 @@ def test_a_title_that_could_not_stand_in_a_topic_is_refused(title: str) -> None:
         Hello.from_json(payload(system_title=title))
 
 
-@pytest.mark.parametrize("topic", ["meter_node/#", "+/status", "a/+/b"])
-def test_a_status_topic_that_listens_to_others_is_refused(topic: str) -> None:
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "meter_node/#",
+        "+/status",
+        "meter_node/node/+/status",
+        "a/+/b",
+        "/" * 300,  # a broker ends the connection over more than 200 levels
+        "meter_node/node" + "/a" * 300 + "/status",
+        f"meter_node/node/{'a' * 33}/status",
+        "meter_node/node//status",
+        "meter_node/node/cellar/status/",
+        "$share/all/meter_node/node/cellar/status",
+        "$SYS/broker/uptime",
+        "homeassistant/status",
+        "meter_node/4d544e0000001267/push",
+    ],
+)
+def test_a_status_topic_that_no_node_has_is_refused(topic: str) -> None:
     with pytest.raises(HelloError, match="status_topic"):
         Hello.from_json(payload(status_topic=topic))
 
@@ -236,6 +253,12 @@ def test_topics_are_those_of_the_design() -> None:
         "meter_node/4d544e0000001267/hello",
         "meter_node/4d544e0000001267/push",
     )
+
+
+@pytest.mark.parametrize("node", ["n", "cellar", "0f3a9c21", "z" * 32])
+def test_each_node_may_name_its_own_status_topic(node: str) -> None:
+    said = replace(HELLO, status_topic=hello.node_status_topic(node))
+    assert Hello.from_json(said.to_json()) == said
 
 
 def test_a_nodes_status_topic_is_no_hello() -> None:

@@ -81,7 +81,7 @@ def test_a_nanowatt_hour_is_not_lost() -> None:
 def test_without_prepayment_nothing_is_counted_and_nothing_cut() -> None:
     credit = Credit(CreditSettings(), danish(), TITLE, KEY)
     draw(credit, MONDAY_NOON, 5000)
-    assert (credit.credit_nwh, credit.cut_wanted, credit.display_text) == (0, False, "")
+    assert (credit.credit_nwh, credit.cut_wanted, credit.exhausted) == (0, False, False)
 
 
 def test_switching_it_on_is_told_once() -> None:
@@ -113,13 +113,13 @@ def test_at_zero_in_working_hours_supply_is_cut_and_pay_is_shown() -> None:
     credit = prepaid(10)
     assert "credit_exhausted" in draw(credit, MONDAY_NOON, 10)
     assert credit.cut_wanted
-    assert credit.display_text == "PAY"
+    assert credit.exhausted
 
 
 def test_one_nanowatt_hour_left_is_not_zero() -> None:
     credit = prepaid(10)
     credit.advance(step(MONDAY_NOON), 10 * NWH_PER_WH - 1)
-    assert (credit.cut_wanted, credit.display_text) == (False, "")
+    assert (credit.cut_wanted, credit.exhausted) == (False, False)
 
 
 def test_zero_on_a_saturday_night_is_cut_on_monday_at_nine() -> None:
@@ -135,13 +135,13 @@ def test_zero_on_a_saturday_night_is_cut_on_monday_at_nine() -> None:
             break
     # Steps end at one second past the minute; 23:00:01 on Saturday is 34 h before 09:00:01.
     assert cut_at == monday_nine + 1
-    assert credit.display_text == "PAY"
+    assert credit.exhausted
 
 
 def test_pay_is_shown_on_a_saturday_night_though_nothing_is_cut() -> None:
     credit = prepaid(10, now_s=SATURDAY_NIGHT)
     draw(credit, SATURDAY_NIGHT, 11)
-    assert (credit.cut_wanted, credit.display_text) == (False, "PAY")
+    assert (credit.cut_wanted, credit.exhausted) == (False, True)
     assert credit.credit_nwh == -NWH_PER_WH
 
 
@@ -218,7 +218,7 @@ def test_power_lost_while_exhausted_leaves_it_cut_and_tells_nothing_twice() -> N
     credit = prepaid(10)
     draw(credit, MONDAY_NOON, 10)
     again = restarted(credit)
-    assert (again.cut_wanted, again.display_text) == (True, "PAY")
+    assert (again.cut_wanted, again.exhausted) == (True, True)
     # The power comes back in the evening: friendly hours lift nothing.
     assert draw(again, at("2026-01-12 20:00"), 0, gap=True) == []
     assert again.cut_wanted
@@ -289,7 +289,7 @@ def test_a_top_up_at_the_moment_of_zero_counts_exactly_once(top_up_first: bool) 
         credit.enter(token(2, 100), MONDAY_NOON + 1)
     # 10 − 10 + 100
     assert credit.credit_nwh == 100 * NWH_PER_WH
-    assert (credit.cut_wanted, credit.display_text) == (False, "")
+    assert (credit.cut_wanted, credit.exhausted) == (False, False)
 
 
 def test_a_top_up_that_only_pays_what_was_overdrawn_closes_nothing() -> None:
@@ -491,7 +491,7 @@ def test_switching_prepayment_off_resets_the_credit_and_lifts_the_cause() -> Non
     events = credit.change(CreditSettings(), MONDAY_NOON + 1)
     assert names(events) == ["prepayment_off"]
     assert (credit.credit_nwh, credit.debt_nwh, credit.cut_wanted) == (0, 0, False)
-    assert credit.display_text == ""
+    assert not credit.exhausted
 
 
 def test_a_token_that_was_spent_before_prepayment_was_off_stays_spent() -> None:

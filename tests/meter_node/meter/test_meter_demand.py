@@ -56,18 +56,11 @@ def test_demand_is_the_mean_power_of_the_interval(interval_min: int) -> None:
     assert demand.imported.last == Peak(mean_mw, NOON_S + interval_min * 60, WINTER_S)
 
 
-def test_running_demand_grows_over_the_whole_interval_and_its_projection_is_the_mean_so_far() -> (
-    None
-):
+def test_running_demand_grows_over_the_whole_interval() -> None:
     demand = new()
     feed(demand, minutes(NOON_S, NOON_S + 300, 3000.0))
     # 3 kW over 5 of 15 min are 1 kW over all of them.
     assert demand.imported.running_mw == 1_000_000
-    assert demand.imported.projected_mw == 3_000_000
-
-
-def test_there_is_no_projection_before_the_first_second() -> None:
-    assert new().imported.projected_mw is None
 
 
 def test_import_and_export_have_demands_of_their_own() -> None:

@@ -422,17 +422,12 @@ def test_the_days_extremes_begin_anew_at_local_midnight_and_the_others_do_not() 
     assert always == VoltageExtremes(25_000, midnight, 23_100, midnight + 1)
 
 
-def test_extremes_survive_a_restart_and_not_a_reset() -> None:
+def test_extremes_survive_a_restart() -> None:
     quality = Quality(QualitySettings(), 3, danish())
     quality.advance(step(NOON, volts=(250.0, 230.0, 230.0)))
     kept = json.loads(json.dumps(quality.state()))
     again = Quality(QualitySettings(), 3, danish(), kept)
     assert again.registers()["voltage_maximum_l1"] == 25_000
-    again.reset_extremes()
-    assert again.voltage_extremes(1, today=False) is None
-    again.advance(step(NOON + 1))
-    assert again.registers()["voltage_maximum_l1"] == 23_000
-    assert again.registers()["voltage_maximum_day_l1"] == 23_000
 
 
 def test_a_fragment_of_a_second_is_no_extreme() -> None:

@@ -49,8 +49,8 @@ class House:
         if snapshot is not None:
             self.device.commit(snapshot)
 
-    def later(self, seconds: int) -> None:
+    def later(self, seconds: float) -> None:
         """Commit an image that is so much later, and tell of it."""
-        self._shown = replace(self._shown, time_ns=self._shown.time_ns + seconds * 10**9)
+        self._shown = replace(self._shown, time_ns=self._shown.time_ns + round(seconds * 10**9))
         self.device.commit(self._shown)
         self.view.tell()

@@ -21,6 +21,7 @@ from meter_node.meter.variant import Variant
 from meter_node.ports.module import MeterView
 
 THREE_PHASES = Variant("382M", 3, "5(65)", breaker=True, relays=2)
+TWO_PHASES = Variant("382M", 2, "5(65)")
 ONE_PHASE = Variant("162M", 1, "5(65)")
 LIST_KEYS = Keys(bytes(range(16)), bytes(range(16, 32)))
 

@@ -18,6 +18,8 @@ from typing import Protocol
 
 from module_house import ModuleHouse
 
+from tests.loopback import free_port
+
 type Count = Callable[[bytes], int]
 """Whole messages in what was read; fails where anything but them and a begun one is there."""
 
@@ -102,9 +104,7 @@ class Listen:
     """The module listens; readers connect."""
 
     def __init__(self, tmp_path: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
+        self._port = free_port()
 
     @property
     def address(self) -> str:

@@ -19,6 +19,7 @@ from meter_node.ports import bearers, conversation
 from meter_node.ports.ami import AmiPort, AmiSettings
 from meter_node.ports.bearers import Endpoint
 from meter_node.ports.conversation import SerialLine, Settled, at_once
+from tests.loopback import free_port
 from tests.meter_node.cosem.hdlc_client import Echo
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -458,9 +459,7 @@ async def test_a_head_end_that_is_dialled_asks_and_is_dialled_again_when_it_hung
         return 0.05
 
     monkeypatch.setattr(bearers, "back_off", back_off)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
+    number = free_port()
     answers: list[bytes] = []
 
     async def head_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

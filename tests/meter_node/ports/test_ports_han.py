@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from module_house import LIST_KEYS, ONE_PHASE, ModuleHouse, pseudo_terminal, running, snapshot_of
+from module_house import (
+    LIST_KEYS,
+    ONE_PHASE,
+    TWO_PHASES,
+    ModuleHouse,
+    pseudo_terminal,
+    running,
+    snapshot_of,
+)
 
 from meter_node.channel import apdu, frames, hdlc, kamstrup_v0001, lists, security
 from meter_node.channel.reading import Reading
@@ -88,6 +96,39 @@ def test_a_one_phase_meter_sends_its_shorter_lists() -> None:
     assert isinstance(body, tuple)
     assert len(body) == 37
     assert None not in body
+
+
+@pytest.mark.parametrize(
+    ("hourly", "elements"),
+    # Name, two texts, four powers, three currents, three voltages; then a clock and four energies.
+    [(False, 1 + 2 * (2 + 4 + 3 + 3)), (True, 1 + 2 * (2 + 4 + 3 + 3 + 1 + 4))],
+)
+def test_a_two_phase_meter_has_null_data_where_l3_would_be(hourly: bool, elements: int) -> None:
+    values = {f"{what}_l{phase}": 1.0 for what in ("voltage", "current") for phase in (1, 2)}
+    house = ModuleHouse(snapshot_of(values, HOUR_S * 10**9), TWO_PHASES)
+    frame = han.plain(house.view, "energy_1_wh", hourly=hourly)
+    body = apdu.decode_data_notification(frames.apdu_of(frame)).body
+    assert isinstance(body, tuple)
+    assert len(body) == elements
+    # Name and value of a current and of a voltage.
+    assert body.count(None) == 4
+    told = read(frame).values
+    assert {key for key in told if "_l" in key} == values.keys()
+
+
+def test_a_two_phase_meters_ciphered_list_has_null_data_for_all_of_l3() -> None:
+    house = ModuleHouse(variant=TWO_PHASES)
+    sealed = han.ciphered(house.view, "energy_1_wh", LIST_KEYS, 1)
+    receiver = security.Receiver(PycryptodomeAead(), b"MTN12345", LIST_KEYS)
+    plaintext = receiver.accept(frames.apdu_of(sealed)).plaintext
+    notification = apdu.decode_data_notification(plaintext)
+    assert isinstance(notification.body, tuple)
+    assert len(notification.body) == 65
+    # Voltage, current, power factor; power and energy in both directions: name and value of seven.
+    assert notification.body.count(None) == 14
+    told = lists.read(notification, kamstrup_v0001.SCALER_PROFILES["energy_1_wh"]).values
+    assert "voltage_l2" in told
+    assert not [key for key in told if key.endswith("_l3")]
 
 
 def test_norwegian_energy_is_in_tens_and_cut_off() -> None:

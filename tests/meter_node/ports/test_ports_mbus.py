@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from meter_node.ports.mbus import port
 from meter_node.ports.mbus.address import SecondaryAddress
 from meter_node.ports.mbus.link import Frame
+from tests.loopback import free_port
 
 OK = b"\xe5"
 NKE = Frame(0x40, 0).to_bytes()
@@ -27,12 +28,6 @@ REQUEST_2 = Frame(0x5B, 0).to_bytes()
 @pytest.fixture(autouse=True)
 def _sockets(socket_enabled: None) -> None:
     """They talk with each other."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
@@ -89,8 +84,8 @@ async def test_two_masters_at_once_do_not_disturb_each_others_readout() -> None:
         assert first[-3] == 0x1F  # more follow
         assert (await ask(other, REQUEST))[20:] != b""
         second = await ask(one, REQUEST_2)
-        assert second[19:22] != first[19:22]
-        assert second[15] == first[15]  # the access number: the same readout goes on
+        # A readout begins with the date (04 6D behind the head): this one goes on.
+        assert (first[19:21], second[19:21] == first[19:21]) == (b"\x04\x6d", False)
         for _, writer in (one, other):
             writer.close()
 
@@ -279,6 +274,42 @@ async def test_a_rate_at_which_nobody_is_heard_is_given_up(
         await until(lambda: speed(ours) == termios.B300)
         await until(lambda: speed(ours) == termios.B2400)
         await opened(ours)
+
+
+async def test_a_rate_at_which_a_master_was_heard_stays_and_is_the_one_to_go_back_to(
+    wire: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port, "BACK_AFTER_S", 0.3)
+    monkeypatch.setattr(port, "LOOK_S", 0.1)
+    ours, device = wire
+    async with running(House(), f"serial://{device}"):
+        await opened(ours)
+        os.write(ours, Frame(0x53, 0, 0xBD).to_bytes())
+        assert await heard(ours, 1) == OK
+        await until(lambda: speed(ours) == termios.B9600)
+        os.write(ours, NKE)
+        assert await heard(ours, 1) == OK
+        await asyncio.sleep(3 * port.BACK_AFTER_S)
+        assert speed(ours) == termios.B9600
+        os.write(ours, Frame(0x53, 0, 0xB8).to_bytes())
+        assert await heard(ours, 1) == OK
+        await until(lambda: speed(ours) == termios.B300)
+        await until(lambda: speed(ours) == termios.B9600)
+
+
+async def test_a_line_that_is_opened_anew_has_the_configurations_rate_again(
+    wire: tuple[int, str],
+) -> None:
+    ours, device = wire
+    house = House()
+    async with running(house, f"serial://{device}"):
+        await opened(ours)
+        os.write(ours, Frame(0x53, 0, 0xBD).to_bytes())
+        assert await heard(ours, 1) == OK
+        await until(lambda: speed(ours) == termios.B9600)
+    async with running(house, f"serial://{device}"):
+        await opened(ours)
+        assert speed(ours) == termios.B2400
 
 
 async def test_half_a_frame_does_not_swallow_the_request_after_a_pause(

@@ -52,13 +52,19 @@ def test_a_clock_that_was_lost_says_so() -> None:
 def test_type_i_tells_seconds_day_of_the_week_and_leap_year() -> None:
     # 2028 is a leap year and 29 February 2028 a Tuesday (2): 28 = 0b0011100.
     assert list(type_i(at(2028, 2, 29, 13, 14, 15))) == [
-        15 | 0x40,
+        15 | 0x80,
         14,
         13 | 2 << 5,
         29 | 0b100 << 5,
         2 | 0b0011 << 4,
         0,
     ]
+
+
+def test_type_i_tells_summer_and_leap_year_in_bits_of_their_own() -> None:
+    # EN 13757-3, data type I: bit 6 is the summer time's, bit 7 the leap year's (2026 is none).
+    assert type_i(at(2026, 7, 1, 14, 0, 5))[0] == 5 | 1 << 6
+    assert type_i(at(2028, 7, 1, 14, 0, 5))[0] == 5 | 1 << 6 | 1 << 7
 
 
 def test_tariff_and_storage_number_go_into_as_many_extensions_as_they_need() -> None:
@@ -168,6 +174,13 @@ def test_only_tariffs_of_the_calendar_and_registers_with_a_value_are_told() -> N
     assert table.BY_KEY["voltage_l3"].record(0).head in told
     assert table.BY_KEY["current_l2"].record(0).head not in told  # it has none in this image
     assert table.BY_KEY["import_active_energy_t8"].record(0).head in told
+
+
+def test_a_readouts_minute_is_that_of_the_second_that_ended_a_little_early() -> None:
+    house = House()  # of 12:00:05
+    house.later(54.9998)
+    time = next(table.readout(house.view, table.ALL))
+    assert time.data[0] & 0x3F == 1  # the minute's six bits: 12:01:00
 
 
 def told_of(**counted: int) -> dict[bytes, bytes]:

@@ -243,12 +243,34 @@ def test_the_bit_is_remembered_apart_for_both_ways_to_the_slave(bus: Bus) -> Non
     assert bus.values(FIRST)[0] == 1000
 
 
-def test_the_access_number_counts_readouts_and_no_repeats(bus: Bus) -> None:
-    access = []
-    for control in (FIRST, FIRST, SECOND):
-        (answer,) = bus.short(control)
-        access.append(answer[4 + 3 + 8])  # head; control, address, CI; identification
-    assert access == [1, 1, 2]
+def access_of(answers: list[bytes]) -> int:
+    (answer,) = answers
+    return answer[4 + 3 + 8]  # head; control, address, CI; identification
+
+
+def test_every_telegram_of_a_readout_has_an_access_number_of_its_own_and_a_repeat_the_same(
+    bus: Bus,
+) -> None:
+    bus.records = 50  # 23 a telegram: three telegrams
+    requests = (FIRST, FIRST, SECOND, SECOND, FIRST, SECOND)
+    first, *others = (access_of(bus.short(control)) for control in requests)
+    assert [number - first for number in others] == [0, 1, 1, 2, 3]
+    assert bus.readouts == 2
+
+
+def test_two_masters_never_get_one_access_number_for_two_telegrams(bus: Bus) -> None:
+    bus.records = 30
+    other = Conversation(bus.slave)
+    numbers = []
+    for control in (FIRST, SECOND):
+        numbers.append(access_of(bus.short(control)))
+        numbers.append(access_of(list(other.feed(Frame(control, 5).to_bytes(), 0.0))))
+    assert len(set(numbers)) == 4
+
+
+def test_the_access_number_goes_on_behind_255_with_0(bus: Bus) -> None:
+    bus.slave.access = 254
+    assert [access_of(bus.short(control)) for control in (FIRST, SECOND)] == [255, 0]
 
 
 def test_a_meter_that_has_nothing_to_tell_yet_does_not_answer(bus: Bus) -> None:

@@ -12,7 +12,7 @@ from display_meters import NOON_NS, SNAPSHOT
 from module_house import ONE_PHASE, ModuleHouse, running
 from pydantic import ValidationError
 
-from meter_node.meter.snapshot import BreakerState, LimiterState
+from meter_node.meter.snapshot import NANO, BreakerState, LimiterState
 from meter_node.ports import p1
 from tests.meter_node.channel.captures import CAPTURES, P1
 
@@ -125,6 +125,21 @@ def test_a_dutch_line_has_the_standards_form(code: str, value: str) -> None:
     assert value_of(code, lines_of("nl")) == value
 
 
+def test_a_power_beyond_the_field_is_the_highest_that_it_holds() -> None:
+    powers = {"import_active_power": 123_456.0, "export_active_power": 99_999.0}
+    lines = lines_of("nl", instantaneous={**SNAPSHOT.instantaneous, **powers})
+    assert value_of("1-0:1.7.0", lines) == value_of("1-0:2.7.0", lines) == "(99.999*kW)"
+
+
+def test_an_energy_beyond_the_field_rolls_over() -> None:
+    # 1 000 000.005 kWh: six digits before the point in the Netherlands, eight in Sweden.
+    energies = {"import_active_energy": 1_000_000_005 * NANO}
+    energies |= {"import_active_energy_t1": 1_000_000_005 * NANO}
+    house = ModuleHouse(replace(SNAPSHOT, energies_nwh={**SNAPSHOT.energies_nwh, **energies}))
+    assert value_of("1-0:1.8.1", lines_of("nl", house)) == "(000000.005*kWh)"
+    assert value_of("1-0:1.8.0", lines_of("se", house)) == "(01000000.005*kWh)"
+
+
 def test_the_log_of_long_power_failures_begins_with_the_newest() -> None:
     assert value_of("1-0:99.97.0", lines_of("nl")) == (
         "(2)(0-0:96.7.19)(260701130005S)(0000000240*s)(260701120005S)(0000000301*s)"
@@ -216,6 +231,10 @@ def test_without_a_month_before_the_list_of_peaks_is_empty() -> None:
         (None, "(999.9*kW)", "(999*A)"),
         (LimiterState("W", 9_200.0, 9_200.0, 4_000.0, 30, 60, False), "(009.2*kW)", "(999*A)"),
         (LimiterState("A", 25.0, 25.0, 10.0, 30, 60, False), "(999.9*kW)", "(025*A)"),
+        # Above what the fields hold: what is so high limits nothing.
+        (LimiterState("W", 1.0e6, 1.0e6, 4_000.0, 30, 60, False), "(999.9*kW)", "(999*A)"),
+        (LimiterState("W", 1.5e6, 1.5e6, 4_000.0, 30, 60, False), "(999.9*kW)", "(999*A)"),
+        (LimiterState("A", 1_000.0, 1_000.0, 10.0, 30, 60, False), "(999.9*kW)", "(999*A)"),
     ],
 )
 def test_the_belgian_limiter_is_where_what_it_watches_says(

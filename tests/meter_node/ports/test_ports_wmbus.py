@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from meter_node.ports.modules import Modules
 from meter_node.ports.wmbus import port, telegram
 from meter_node.ports.wmbus.frames import format_a, format_b
+from tests.loopback import free_port
 
 LONG_LENGTH, COMPACT_LENGTH = 0x2D, 0x27
 """Of a real OMNIPOWER's long and compact telegrams."""
@@ -68,6 +69,19 @@ async def test_telegrams_come_no_faster_than_the_interval(tmp_path: Path) -> Non
     assert stamps == [f"2026-07-01 12:{time}.000" for time in ("00:15", "00:35", "01:05", "01:35")]
 
 
+async def test_each_interval_has_its_telegram_where_seconds_end_a_little_early_or_late(
+    tmp_path: Path,
+) -> None:
+    path, house = tmp_path / "telegrams", House()  # of 12:00:05
+    async with running(house, settings(bearer=f"file:{path}")):
+        # 0.2 ms before each whole ten seconds and 0.2 ms behind it, in turns.
+        for step_s in (4.9998, 10.0004, 9.9996, 10.0004, 9.9996):
+            house.later(step_s)
+            await asyncio.sleep(0.01)
+    stamps = [line.split(";")[3] for line in path.read_text().splitlines()]
+    assert stamps == [f"2026-07-01 12:00:{second}.000" for second in (10, 20, 30, 40, 50)]
+
+
 async def test_no_number_is_used_twice_over_a_restart_and_none_without_a_listener(
     tmp_path: Path,
 ) -> None:
@@ -83,10 +97,17 @@ async def test_no_number_is_used_twice_over_a_restart_and_none_without_a_listene
     assert house.keeping.number == 1010
 
 
+async def test_a_file_of_telegrams_is_for_the_nodes_group_to_read_and_for_nobody_else(
+    tmp_path: Path,
+) -> None:
+    path, house = tmp_path / "telegrams", House()
+    async with running(house, settings(bearer=f"file:{path}")):
+        await play(house, 1)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 async def test_who_comes_later_gets_a_long_telegram_first() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
+    number = free_port()
     house = House()
     async with running(house, settings(bearer=f"listen://127.0.0.1:{number}")):
         one, writer = await asyncio.open_connection("127.0.0.1", number)
@@ -124,9 +145,7 @@ async def test_a_listener_that_never_reads_is_cut_off_and_little_is_kept_for_it(
 
 
 async def test_a_listener_that_went_is_forgotten_with_the_next_telegram() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
+    number = free_port()
     house = House()
     async with running(house, settings(bearer=f"listen://127.0.0.1:{number}")):
         _, writer = await asyncio.open_connection("127.0.0.1", number)
@@ -180,6 +199,14 @@ def test_no_two_telegrams_of_profile_a_begin_alike() -> None:
     assert first[9:14] == later[9:14]
     assert first[14:30] != later[14:30]
     assert first[30:46] != later[30:46]
+
+
+def test_profile_a_tells_the_second_that_an_image_ended_a_little_early_for() -> None:
+    house = House()  # of 12:00:05
+    house.later(54.9998)
+    record = next(port.as_profile_a(house.view))
+    # 12:01:00 UTC is 14:01 in Copenhagen; seconds are the six lowest bits, minutes the next byte's.
+    assert (record.data[0] & 0x3F, record.data[1] & 0x3F) == (0, 1)
 
 
 def test_everything_that_profile_a_may_tell_fits_into_a_telegram() -> None:

@@ -32,6 +32,7 @@ from meter_node.ports.conversation import SerialLine
 from meter_node.utility import link
 from meter_node.utility.errors import NoAnswerError, UnreachableError
 from meter_node.utility.hdlc_client import HdlcClient
+from tests.loopback import free_port
 from tests.meter_node.cosem.hdlc_client import Echo
 from tests.meter_node.cosem.site import Site
 from tests.meter_node.utility.counter import key_file
@@ -162,13 +163,6 @@ def main_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         cli.main()
     assert isinstance(ended.value.code, int)
     return ended.value.code
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found: int = free.getsockname()[1]
-        return found
 
 
 def test_where_nobody_listens_it_is_one_line_and_exit_status_1(

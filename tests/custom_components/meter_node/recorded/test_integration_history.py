@@ -2,177 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.abc import MetaPathFinder
-from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import pytest
-from homeassistant.components.recorder import Recorder
-from homeassistant.components.recorder.statistics import statistics_during_period
-from homeassistant.components.recorder.tasks import StatisticsTask
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.util import dt as dt_util
-from integration_home import Home
 from kept_profile import HOUR_S, KeptProfile
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
+from recorded_house import DAYS, EXPORT, FIVE, IMPORT, MORNING, QUARTER_S, House
 
 from custom_components.meter_node import history
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.coordinator import MeterNodeCoordinator
 from custom_components.meter_node.history import importer, load_profile
-
-DAYS = 8
-QUARTER_S, FIVE = 900, timedelta(minutes=5)
-MORNING = datetime(2026, 11, 20, 8, 2, tzinfo=UTC)
-IMPORT, EXPORT = "import_active_energy", "export_active_energy"
-
-
-@pytest.fixture
-def mock_recorder_before_hass(async_test_recorder: Any) -> None:
-    """Have the recorder's database before Home Assistant, as the plugin wants it."""
-
-
-@pytest.fixture(autouse=True)
-def _at_once() -> Iterator[None]:
-    logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
-    with patch.object(importer, "SPREAD_S", 1), patch.object(load_profile, "PAUSE_S", 0):
-        yield
-
-
-@dataclass
-class House:
-    """A meter with a register for every moment, a profile of it, and a home that hears it."""
-
-    home: Home
-    profile: KeptProfile = field(default_factory=lambda: KeptProfile(zone=ZoneInfo("UTC")))
-    watts: int = 1200
-    begun: datetime = MORNING - timedelta(days=DAYS)
-    fell: tuple[datetime, int] | None = None
-    """After that moment the register of import stands so much (Wh) lower."""
-
-    @property
-    def now(self) -> datetime:
-        return dt_util.utcnow()
-
-    def imported_wh(self, moment: datetime) -> int:
-        """What the register stands at; by night it takes twice as much."""
-        hours = (moment - self.begun).total_seconds() / 3600
-        nights = int(hours // 24) * 12 + min(hours % 24, 12)
-        lost_wh = self.fell[1] if self.fell is not None and moment > self.fell[0] else 0
-        return 5_000_000 + int(self.watts * (hours + nights)) - lost_wh
-
-    def exported_wh(self, moment: datetime) -> int:
-        hours = (moment - self.begun).total_seconds() / 3600
-        return 70_000 + int(300 * hours)
-
-    def meter_until(self, moment: datetime) -> None:
-        """Have the profile kept up to a moment."""
-        last_s = self.profile.rows[-1].end_s if self.profile.rows else int(self.begun.timestamp())
-        for end_s in range(
-            last_s // QUARTER_S * QUARTER_S + QUARTER_S, int(moment.timestamp()) + 1, QUARTER_S
-        ):
-            end = datetime.fromtimestamp(end_s, UTC)
-            self.profile.keep(end_s, self.imported_wh(end), self.exported_wh(end))
-
-    async def push(self) -> None:
-        self.meter_until(self.now)
-        await self.home.push(
-            import_active_energy=self.imported_wh(self.now),
-            export_active_energy=self.exported_wh(self.now),
-        )
-
-    async def live(self, until: datetime, *, fill: bool = True) -> None:
-        """Let time pass: a push half a minute before each five minutes, which are then compiled."""
-        while self.now < until:
-            edge = datetime.fromtimestamp((self.now.timestamp() // 300 + 1) * 300, UTC)
-            self.home.freezer.move_to(edge - timedelta(seconds=30))
-            await self.push()
-            self.home.freezer.move_to(edge + timedelta(seconds=10))
-            await self.push()
-            await self.compiled(edge - FIVE, fill=fill)
-
-    async def compiled(self, start: datetime, *, fill: bool = True) -> None:
-        """Have five minutes compiled, and what follows from it done."""
-        hass = self.home.hass
-        await async_wait_recording_done(hass)
-        self.recorder.queue_task(StatisticsTask(start, fill))
-        await async_wait_recording_done(hass)
-        history = self.home.coordinator.history
-        if history is not None and (task := history._task) is not None:
-            await task
-        await async_wait_recording_done(hass)
-
-    @property
-    def recorder(self) -> Recorder:
-        from homeassistant.helpers.recorder import get_instance
-
-        return get_instance(self.home.hass)
-
-    async def rows(self, key: str = IMPORT) -> dict[datetime, tuple[float, float]]:
-        """State and sum of every hour, in Wh."""
-        entity_id = self.home.entity_id(key)
-        assert entity_id is not None
-
-        def read() -> Any:
-            return statistics_during_period(
-                self.home.hass,
-                datetime.fromtimestamp(0, UTC),
-                None,
-                {entity_id},
-                "hour",
-                {"energy": "Wh"},
-                {"state", "sum"},
-            )
-
-        found = (await self.recorder.async_add_executor_job(read)).get(entity_id, [])
-        return {
-            datetime.fromtimestamp(row["start"], UTC): (row["state"], row["sum"]) for row in found
-        }
-
-    async def check(self, hours: int) -> None:
-        """Every hour is as the registers are, of both directions, and there are so many."""
-        for key, register in ((IMPORT, self.imported_wh), (EXPORT, self.exported_wh)):
-            rows = await self.rows(key)
-            starts = sorted(rows)
-            assert len(starts) == hours
-            assert starts[-1] - starts[0] == timedelta(hours=hours - 1)
-            assert rows[starts[0]][1] == 0
-            for start in starts:
-                end = start + timedelta(hours=1)
-                assert rows[start][0] == pytest.approx(register(end), abs=0.5)
-                used = register(end) - register(starts[0] + timedelta(hours=1))
-                assert rows[start][1] == pytest.approx(used, abs=0.5)
-
-
-@pytest.fixture
-async def house(recorder_mock: Recorder, home: Home) -> House:
-    """The home is not set up yet."""
-    home.freezer.move_to(MORNING)
-    return House(home)
-
-
-@pytest.fixture(autouse=True)
-def _asks(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The meter can be asked, once the entry is set up."""
-    prepared = MeterNodeCoordinator._async_setup
-
-    async def with_asker(self: MeterNodeCoordinator) -> None:
-        await prepared(self)
-        self.asker = request.getfixturevalue("house").profile
-
-    with patch.object(MeterNodeCoordinator, "_async_setup", with_asker):
-        yield
 
 
 async def test_a_new_home_gets_the_whole_of_what_the_meter_keeps(house: House) -> None:
@@ -470,45 +320,14 @@ async def test_unloading_ends_a_fill(house: House) -> None:
 # --- money ---------------------------------------------------------------------------------------
 
 
-PRICES = {"1": 1.0, "2": 2.0, "3": 4.0}
-"""DKK a kWh by the hours of Tarifmodel 3.0: night, day, evening."""
-
-
-def price_at(start: datetime) -> float:
-    """The price of an hour that is wholly in one tariff, as all are."""
-    hour = start.astimezone(ZoneInfo("Europe/Copenhagen")).hour
-    return 1 if hour < 6 else 4 if 17 <= hour < 21 else 2
-
-
-async def test_cost_and_compensation_are_filled_by_the_prices_of_then(house: House) -> None:
-    hass = house.home.hass
-    hass.config.currency = "DKK"
-    await hass.config.async_set_time_zone("Europe/Copenhagen")
-    options = {
-        "tariff_preset": "denmark_n1",
-        "import_prices": PRICES,
-        "export_prices": dict.fromkeys(PRICES, 0.5),
-    }
-    hass.config_entries.async_update_entry(house.home.entry, options=options)
-    await house.home.set_up()
-    await house.live(MORNING.replace(hour=10, minute=6))
+async def test_cost_and_compensation_are_filled_by_the_prices_of_then(priced: House) -> None:
+    await priced.live(MORNING.replace(hour=10, minute=6))
     back = MORNING + timedelta(days=2)
-    house.home.freezer.move_to(back)
-    await house.home.restart()
-    await house.live(back.replace(hour=10, minute=6))
-
-    for key, register, price in (
-        ("import_cost", house.imported_wh, price_at),
-        ("export_compensation", house.exported_wh, lambda start: 0.5),
-    ):
-        rows = await house.rows(key)
-        starts = sorted(rows)
-        assert len(starts) == (DAYS + 2) * 24 + 2
-        assert starts[-1] == back.replace(hour=9, minute=0)
-        for before, start in pairwise(starts):
-            used = register(start + timedelta(hours=1)) - register(start)
-            cost = used * price(start) / 1000
-            assert rows[start][1] - rows[before][1] == pytest.approx(cost, abs=0.001)
+    priced.home.freezer.move_to(back)
+    await priced.home.restart()
+    await priced.live(back.replace(hour=10, minute=6))
+    await priced.check_money((DAYS + 2) * 24 + 2)
+    assert max(await priced.rows("import_cost")) == back.replace(hour=9, minute=0)
 
 
 async def test_the_month_s_peaks_are_taken_from_the_profile(house: House) -> None:

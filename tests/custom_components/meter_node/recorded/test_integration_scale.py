@@ -13,20 +13,9 @@ from unittest.mock import patch
 
 import pytest
 from homeassistant.components.recorder import Recorder
-from homeassistant.components.recorder.statistics import statistics_during_period
-from homeassistant.components.recorder.tasks import StatisticsTask
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.recorder import get_instance
 from integration_home import Home, RealFrame
-from pytest_homeassistant_custom_component.components.recorder.common import (
-    async_wait_recording_done,
-)
-from test_integration_history import (
-    FIVE,
-    MORNING,
-    _at_once,  # noqa: F401
-    mock_recorder_before_hass,  # noqa: F401
-)
+from recorded_house import FIVE, MORNING, Period, compiled, statistics
 from test_integration_options import Options
 from test_integration_raw_topic import entry_of, hear
 
@@ -73,16 +62,7 @@ class House:
                 self.home.freezer.move_to(at)
                 if heard:
                     await self.push()
-            await self.compiled(edge - FIVE)
-
-    async def compiled(self, start: datetime) -> None:
-        await async_wait_recording_done(self.home.hass)
-        get_instance(self.home.hass).queue_task(StatisticsTask(start, True))
-        await async_wait_recording_done(self.home.hass)
-        history = self.home.coordinator.history
-        if history is not None and history._task is not None:
-            await history._task
-        await async_wait_recording_done(self.home.hass)
+            await compiled(self.home, edge - FIVE)
 
     async def choose(self, unit: str) -> None:
         """Choose a unit as a person does, and see what will happen before."""
@@ -94,19 +74,9 @@ class House:
         assert options.ended
         await self.home.settle()
 
-    async def rows(self, period: str, key: str = IMPORT) -> list[tuple[float, float]]:
+    async def rows(self, period: Period, key: str = IMPORT) -> list[tuple[float, float]]:
         """State and sum of each row, in kWh or in the currency."""
-        entity_id = self.home.entity_id(key)
-        assert entity_id is not None
-
-        def read() -> Any:
-            begin = datetime.fromtimestamp(0, UTC)
-            return statistics_during_period(
-                self.home.hass, begin, None, {entity_id}, period, None, {"state", "sum"}
-            )
-
-        found = await get_instance(self.home.hass).async_add_executor_job(read)
-        return [(row["state"], row["sum"]) for row in found.get(entity_id, [])]
+        return [(state, total) for _, state, total in await statistics(self.home, key, period)]
 
 
 @pytest.fixture
@@ -221,9 +191,8 @@ async def test_a_home_that_is_switched_off_before_the_meter_sends_goes_on_later(
     for period in ("5minute", "hour"):
         found = await house.rows(period)
         assert min(steps(found), default=0) >= 0
-        assert (
-            max(steps(found), default=0) < 12.5
-        )  # an hour of 1 kWh in five minutes, and its edges
+        # An hour of 1 kWh in five minutes, and its edges.
+        assert max(steps(found), default=0) < 12.5
         constant(found)
 
 

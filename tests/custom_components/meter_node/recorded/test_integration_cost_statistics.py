@@ -3,31 +3,28 @@ currency, and the history that is filled in between."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from homeassistant.components.recorder.statistics import (
     get_metadata,
-    statistics_during_period,
 )
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
 from integration_home import ALL_IS_WELL, THREE_PHASES
 from pytest_homeassistant_custom_component.common import MockConfigEntry
-from test_integration_history import (
+from recorded_house import (
     DAYS,
     FIVE,
     IMPORT,
     MORNING,
+    PRICED,
     PRICES,
     House,
-    _asks,  # noqa: F401
-    _at_once,  # noqa: F401
-    house,  # noqa: F401
-    mock_recorder_before_hass,  # noqa: F401
-    price_at,
+    Period,
+    statistics,
 )
 
 from custom_components.meter_node import tariff as tariff_module
@@ -36,39 +33,13 @@ from custom_components.meter_node.channel.activity_calendar import ActivityCalen
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.store import async_get_store
 
-OPTIONS = {
-    "tariff_preset": "denmark_n1",
-    "import_prices": PRICES,
-    "export_prices": dict.fromkeys(PRICES, 0.5),
-}
+
+async def sums(house: House, period: Period) -> list[float]:
+    """The running sums of the cost."""
+    return [total for *_, total in await statistics(house.home, "import_cost", period)]
 
 
-@pytest.fixture
-async def priced(house: House) -> House:  # noqa: F811
-    hass = house.home.hass
-    hass.config.currency = "DKK"
-    await hass.config.async_set_time_zone("Europe/Copenhagen")
-    hass.config_entries.async_update_entry(house.home.entry, options=OPTIONS)
-    await house.home.set_up()
-    return house
-
-
-async def sums(house: House, period: str, key: str = "import_cost") -> list[float]:  # noqa: F811
-    """The running sums of a sensor's rows, in their order."""
-    entity_id = house.home.entity_id(key)
-    assert entity_id is not None
-
-    def read() -> Any:
-        begin = datetime.fromtimestamp(0, UTC)
-        return statistics_during_period(
-            house.home.hass, begin, None, {entity_id}, period, None, {"sum"}
-        )
-
-    found = await house.recorder.async_add_executor_job(read)
-    return [row["sum"] for row in found.get(entity_id, [])]
-
-
-async def add_anew(house: House, **options: Any) -> None:  # noqa: F811
+async def add_anew(house: House, **options: Any) -> None:
     """Delete the meter, and add it again as a person would."""
     home = house.home
     await home.hass.config_entries.async_remove(home.entry.entry_id)
@@ -78,7 +49,7 @@ async def add_anew(house: House, **options: Any) -> None:  # noqa: F811
         title="382M 4711",
         unique_id=home.meter.title,
         data=home.meter.entry_data,
-        options=OPTIONS | options,
+        options=PRICED | options,
     )
     home.entry.add_to_hass(home.hass)
     await home.set_up()
@@ -110,17 +81,7 @@ async def test_the_history_of_a_meter_that_is_added_anew_has_no_negative_hour(
     back = MORNING.replace(hour=13, minute=2)
     priced.home.freezer.move_to(back)
     await priced.live(back.replace(hour=15, minute=11))
-    for key, register, price in (
-        ("import_cost", priced.imported_wh, price_at),
-        ("export_compensation", priced.exported_wh, lambda _: 0.5),
-    ):
-        rows = await priced.rows(key)
-        starts = sorted(rows)
-        assert len(starts) == DAYS * 24 + 7
-        for before, start in pairwise(starts):
-            used = register(start + timedelta(hours=1)) - register(start)
-            cost = used * price(start) / 1000
-            assert rows[start][1] - rows[before][1] == pytest.approx(cost, abs=0.001)
+    await priced.check_money(DAYS * 24 + 7)
     live = await sums(priced, "5minute")
     assert live[-1] >= (await sums(priced, "hour"))[-1]  # it goes on from the last hour
 
@@ -217,7 +178,7 @@ async def test_statistics_in_the_new_currency_begin_once_the_old_ones_are_cleare
 
 
 async def test_an_hour_in_which_the_utility_overrode_the_tariff_keeps_its_live_cost(
-    house: House,  # noqa: F811
+    house: House,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Tariff 3 at 4 DKK from 10:00:10 on, where the calendar has tariff 2 at 2 DKK."""
@@ -255,14 +216,14 @@ async def test_an_hour_in_which_the_utility_overrode_the_tariff_keeps_its_live_c
     assert [found[10], found[11]] == pytest.approx([2.4 * 4] * 2, abs=2.4 * 4 * 40 / 3600)
 
 
-async def other_prices(house: House, price: float) -> None:  # noqa: F811
+async def other_prices(house: House, price: float) -> None:
     """Give other prices in the options, at all hours the same."""
-    options = OPTIONS | {"import_prices": dict.fromkeys(PRICES, price)}
+    options = PRICED | {"import_prices": dict.fromkeys(PRICES, price)}
     house.home.hass.config_entries.async_update_entry(house.home.entry, options=options)
     await house.home.restart()
 
 
-async def costs(house: House) -> dict[int, float]:  # noqa: F811
+async def costs(house: House) -> dict[int, float]:
     """What import cost in each hour of the last day."""
     rows = await house.rows("import_cost")
     return {

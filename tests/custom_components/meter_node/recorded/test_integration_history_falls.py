@@ -10,19 +10,7 @@ import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
-from test_integration_history import (
-    DAYS,
-    FIVE,
-    IMPORT,
-    MORNING,
-    PRICES,
-    House,
-    _asks,  # noqa: F401
-    _at_once,  # noqa: F401
-    house,  # noqa: F401
-    mock_recorder_before_hass,  # noqa: F401
-    price_at,
-)
+from recorded_house import DAYS, FIVE, IMPORT, MORNING, PRICES, House, price_at
 
 from custom_components.meter_node.store import async_get_store
 
@@ -41,16 +29,16 @@ def used_wh(begin: datetime, end: datetime) -> float:
     return DAY_W * (end - begin) / HOUR
 
 
-async def fallen(house: House) -> None:  # noqa: F811
+async def fallen(house: House) -> None:
     """At 09:17 the register falls; nothing was filled since 09:00."""
     await house.home.set_up()
     await house.live(NINE + timedelta(minutes=6))
     house.fell = (FALL, LOST_WH)
     await house.live(NINE + timedelta(minutes=25))
-    assert set(house.home.coordinator.fallen) == {IMPORT}
+    assert set(house.home.coordinator.totals.fallen) == {IMPORT}
 
 
-async def energies(house: House, key: str = IMPORT) -> dict[datetime, float]:  # noqa: F811
+async def energies(house: House, key: str = IMPORT) -> dict[datetime, float]:
     """Of each hour but the first; none is ever negative."""
     rows = await house.rows(key)
     starts = sorted(rows)
@@ -59,14 +47,14 @@ async def energies(house: House, key: str = IMPORT) -> dict[datetime, float]:  #
     return found
 
 
-async def live(house: House, until: datetime) -> None:  # noqa: F811
+async def live(house: House, until: datetime) -> None:
     """Live on; each hour is looked at before it is filled and once it is."""
     while house.now < until:
         await house.live(min(until, house.now + FIVE))
         await energies(house)
 
 
-def shown_by(house: House, confirmed: datetime) -> Callable[[datetime], float]:  # noqa: F811
+def shown_by(house: House, confirmed: datetime) -> Callable[[datetime], float]:
     """What the sensor showed: it stands still from its last push before the fall on, and goes on
     from the last one before its user agreed."""
     before = house.imported_wh(LAST_PUSH)
@@ -80,7 +68,7 @@ def shown_by(house: House, confirmed: datetime) -> Callable[[datetime], float]: 
 
 
 async def check(
-    house: House,  # noqa: F811
+    house: House,
     shown: Callable[[datetime], float],
     last: datetime,
 ) -> None:
@@ -93,7 +81,7 @@ async def check(
         assert rows[start][0] == pytest.approx(shown(start + HOUR), abs=1.1), start
 
 
-async def test_a_fall_that_is_confirmed_after_fills_is_no_consumption(house: House) -> None:  # noqa: F811
+async def test_a_fall_that_is_confirmed_after_fills_is_no_consumption(house: House) -> None:
     await fallen(house)
     await live(house, ELEVEN + timedelta(minutes=6))
     found = await energies(house)
@@ -106,7 +94,7 @@ async def test_a_fall_that_is_confirmed_after_fills_is_no_consumption(house: Hou
 
 
 async def test_a_fall_that_is_confirmed_before_the_next_fill_is_no_consumption(
-    house: House,  # noqa: F811
+    house: House,
 ) -> None:
     await fallen(house)
     house.home.coordinator.async_count_on()
@@ -120,7 +108,7 @@ async def test_a_fall_that_is_confirmed_before_the_next_fill_is_no_consumption(
 
 @pytest.mark.parametrize("lost_wh", [LOST_WH, 300_000, 4_000])
 async def test_while_it_is_held_the_statistics_stand_still_as_the_sensor_does(
-    house: House,  # noqa: F811
+    house: House,
     lost_wh: int,
 ) -> None:
     """4 kWh are made good in 1 h 40 min: it goes on from there by itself."""
@@ -136,7 +124,7 @@ async def test_while_it_is_held_the_statistics_stand_still_as_the_sensor_does(
 
 
 async def test_statistics_that_are_cleared_after_a_fall_come_back_as_they_were(
-    house: House,  # noqa: F811
+    house: House,
 ) -> None:
     await fallen(house)
     await live(house, ELEVEN + timedelta(minutes=6))
@@ -151,7 +139,7 @@ async def test_statistics_that_are_cleared_after_a_fall_come_back_as_they_were(
     await check(house, shown, NOON)
 
 
-async def test_a_second_reading_after_a_fall_changes_nothing(house: House) -> None:  # noqa: F811
+async def test_a_second_reading_after_a_fall_changes_nothing(house: House) -> None:
     await fallen(house)
     await live(house, TEN + timedelta(minutes=6))
     house.home.coordinator.async_count_on()
@@ -164,7 +152,7 @@ async def test_a_second_reading_after_a_fall_changes_nothing(house: House) -> No
 
 
 async def test_a_cost_that_is_new_after_a_fall_is_that_of_what_was_used(
-    house: House,  # noqa: F811
+    house: House,
 ) -> None:
     hass = house.home.hass
     hass.config.currency = "DKK"
@@ -186,7 +174,7 @@ async def test_a_cost_that_is_new_after_a_fall_is_that_of_what_was_used(
 
 @pytest.mark.parametrize("confirms_at_once", [True, False])
 async def test_a_register_that_fell_while_nobody_listened_goes_on_from_what_was_seen_last(
-    house: House,  # noqa: F811
+    house: House,
     confirms_at_once: bool,
 ) -> None:
     """It falls at 15:17, which is heard of the day after at 08:04:30."""
@@ -215,7 +203,7 @@ async def test_a_register_that_fell_while_nobody_listened_goes_on_from_what_was_
     assert found[start + HOUR] == pytest.approx(DAY_W, abs=1.1)
 
 
-async def test_a_register_that_comes_back_lost_nothing(house: House) -> None:  # noqa: F811
+async def test_a_register_that_comes_back_lost_nothing(house: House) -> None:
     """A back-up was restored and put away again: what was shown meanwhile counts too."""
     await fallen(house)
     house.home.coordinator.async_count_on()
@@ -223,7 +211,7 @@ async def test_a_register_that_comes_back_lost_nothing(house: House) -> None:  #
     await live(house, TEN + timedelta(minutes=6))
     house.fell = None
     await live(house, NOON + timedelta(minutes=6))
-    assert house.home.coordinator.base(IMPORT) == 0
+    assert house.home.coordinator.totals.base(IMPORT) == 0
     found = await energies(house)
     assert found[NINE] == pytest.approx(used_wh(NINE, LAST_PUSH) + used_wh(confirmed, TEN), abs=1.1)
     assert found[TEN] == pytest.approx(
@@ -232,7 +220,7 @@ async def test_a_register_that_comes_back_lost_nothing(house: House) -> None:  #
     assert found[ELEVEN] == pytest.approx(DAY_W, abs=1.1)
 
 
-async def test_a_base_that_an_earlier_version_kept_is_gone_on_with(house: House) -> None:  # noqa: F811
+async def test_a_base_that_an_earlier_version_kept_is_gone_on_with(house: House) -> None:
     await fallen(house)
     house.home.coordinator.async_count_on()
     await live(house, TEN + timedelta(minutes=6))
