@@ -22,7 +22,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 
-from . import log_entries, meter_time, pace, patience, scale
+from . import falls, log_entries, meter_time, pace, patience, price_history, scale
 from .asking import Asker
 from .capacity import Capacity
 from .capacity_window import ClosedWindow
@@ -57,6 +57,7 @@ from .links import Links
 from .log_entries import LogEntry, NewEntry
 from .patience import Arrival
 from .plain_order import Sent
+from .price_history import PricesOfThen
 from .pricing import Pricing
 from .reader import KEY_REASONS, MeterReader, NotTakenError
 from .scale import Rescaling
@@ -159,6 +160,10 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
 
         choices = Choices.of(entry.options)
         self.tariffs = Tariffs(hass, entry, choices, self._record, self._turn)
+        self._choices = choices
+        self._currency = choices.currency(hass.config.currency)
+        if self.pricing is not None:
+            self._note_prices(self._record.prices)
         self.capacity: Capacity | None = None  # no rule was chosen
         if choices.capacity_preset is not None:
             zone = dt_util.get_default_time_zone()
@@ -247,6 +252,26 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
     def pricing(self) -> Pricing | None:
         """None where no price was given."""
         return self.tariffs.pricing
+
+    @property
+    def prices_of_then(self) -> PricesOfThen | None:
+        """The prices of what is over; None where no price was given."""
+        if (now := self.pricing) is None:
+            return None
+        own = price_history.own_calendar(self._choices, now, self._record.calendar)
+        return PricesOfThen(self._record.prices, now, own, self._record.overridden)
+
+    @callback
+    def async_forget_prices(self) -> None:
+        """Let the prices of now serve for all that is over."""
+        self._note_prices(())
+
+    def _note_prices(self, earlier: price_history.Eras) -> None:
+        currency, now_s = self._currency, int(dt_util.utcnow().timestamp())
+        prices = price_history.noted(earlier, self.config_entry.options, currency, now_s)
+        if prices != self._record.prices:
+            self._record.prices = prices
+            self._store.async_changed()
 
     @property
     def invocation_counter(self) -> int | None:
@@ -449,9 +474,12 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
             self._describe_device()
         self._pace(sent)
         self._tell_availability("its node is offline", update=False)
+        known, now = None if _is_lost(reading.time) else sent, dt_util.utcnow()
+        at = meter_time.booked_at(known, now, retained=retained)
+        at_s = int((at or now).timestamp())
         data = replace(
             self.data,
-            values=self.totals.take(reading.values, self.data.values),
+            values=self.totals.take(reading.values, self.data.values, at_s),
             states=self._states(reading, sent),
             keeps_logs=bool(reading.logs or reading.events),
             news=(*self.data.news, *news)[-NEWS_KEPT:],
@@ -462,8 +490,6 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
                 clock_deviation_s=self.clock.whole_s() if _tells_utc(reading.time) else None,
                 link_quality=self._link.percent,
             )
-        known = None if _is_lost(reading.time) else sent
-        at = meter_time.booked_at(known, dt_util.utcnow(), retained=retained)
         if at is not None:
             self._account(reading, at, data)
         self.tariffs.told(news)
@@ -473,6 +499,9 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Book what the counters have gone on until a moment."""
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
         self.tariffs.heard(at, counters_wh, data.states)
+        if self.tariffs.is_overridden:  # written with what it costs
+            record, at_s = self._record, int(at.timestamp())
+            record.overridden = price_history.overridden(record.overridden, at_s)
         if self.capacity is not None:
             self.capacity.take(at, self._import_wh(reading), _import_power_w(reading.values))
             self._record.capacity = self.capacity.state()
@@ -730,6 +759,11 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
         record = MeterRecord(keys, profile)
     elif record.keys != keys:
         record = record.with_keys(keys, None, "")
+    for key, base in record.bases.items():
+        if key not in record.steps:  # an earlier version kept it
+            _, hour_s = record.history.get(key, (0, 0))
+            *_, before = record.falls.get(key, (0.0,))
+            record.steps[key] = falls.undated(base, before, hour_s)
     if record.scaler_profile != profile:
         scale.change(record, profile)
         store.async_changed()

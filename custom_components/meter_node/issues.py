@@ -37,6 +37,8 @@ OLDEST_SOFTWARE: Final = (0, 1)
 
 ENERGY_DASHBOARD: Final = "energy_dashboard"
 TOTAL_FELL: Final = "total_fell"
+HISTORY: Final = "history"
+"""Raised by what fills the statistics, when it can't."""
 
 _MORE = "https://github.com/meter-node/meter-node/blob/main/docs/home-assistant.md#troubleshooting"
 _NUMBERS = re.compile(r"\d+(?:[.]\d+)*")
@@ -151,11 +153,8 @@ class Watch:
         """Leave nothing behind but what a homeowner has chosen to ignore."""
         self._stopped = True
         self._cancel()
-        registry = ir.async_get(self._hass)
         for problem in self._raised:
-            issue = registry.async_get_issue(DOMAIN, self._id(problem))
-            if issue is not None and issue.dismissed_version is None:
-                registry.async_delete(DOMAIN, self._id(problem))
+            async_leave_issue(self._hass, self._id(problem))
 
     def _id(self, problem: str) -> str:
         return issue_id(problem, self._meter.config_entry.entry_id)
@@ -253,5 +252,13 @@ def async_watch(hass: HomeAssistant, entry: MeterNodeConfigEntry) -> None:
 @callback
 def async_forget(hass: HomeAssistant, entry_id: str) -> None:
     """Delete every issue of a meter that is no more, ignored ones too."""
-    for problem in PROBLEMS:
-        ir.async_delete_issue(hass, DOMAIN, issue_id(problem.key, entry_id))
+    for key in (HISTORY, *(problem.key for problem in PROBLEMS)):
+        ir.async_delete_issue(hass, DOMAIN, issue_id(key, entry_id))
+
+
+@callback
+def async_leave_issue(hass: HomeAssistant, which: str) -> None:
+    """Delete an issue that nobody looks after any more, but not one that was ignored."""
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, which)
+    if issue is not None and issue.dismissed_version is None:
+        ir.async_delete_issue(hass, DOMAIN, which)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self
 
+from . import falls
 from .channel.kamstrup_v0001 import DEFAULT_SCALER_PROFILE, SCALER_PROFILES
 from .channel.reading import scaled
 from .store import MeterRecord
@@ -60,6 +61,7 @@ def change(record: MeterRecord, profile: str) -> None:
     record.falls = {
         key: [scaled(wh, exponent) for wh in fall] for key, fall in record.falls.items()
     }
+    record.steps = {key: falls.rescaled(steps, exponent) for key, steps in record.steps.items()}
     record.costs = _rescaled_costs(costs, exponent)
     record.capacity = {}
     record.history = {

@@ -7,6 +7,7 @@ frame is.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
@@ -54,6 +55,10 @@ class MeterRecord:
     """What a total is shown above its register, since that went back and was taken as it is."""
     falls: dict[str, list[float]] = field(default_factory=dict)
     """Registers that were taken as they are: from where each fell, to where, and its base then."""
+    steps: dict[str, list[list[float]]] = field(default_factory=dict)
+    """How each register that ever went back came to its base, and when: see ``falls``."""
+    came_s: int | None = None
+    """When totals came last (UTC seconds, by the meter's clock)."""
     gaps_s: list[int] = field(default_factory=list)
     """Between the last good live frames: how often the meter really sends."""
     entries: dict[str, int] = field(default_factory=dict)
@@ -64,6 +69,10 @@ class MeterRecord:
     """The meter's own, as it was last read."""
     costs: dict[str, Any] = field(default_factory=dict)
     """See ``costs``."""
+    prices: list[Mapping[str, Any]] = field(default_factory=list)
+    """Which were in force since when: see ``price_history``."""
+    overridden: list[list[int]] = field(default_factory=list)
+    """In which hours the utility had overridden the calendar: see ``price_history``."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """See ``capacity``."""
     rescale: dict[str, Any] = field(default_factory=dict)

@@ -128,6 +128,11 @@ class Tariffs:
         """Whether there is anything to price import by, and export."""
         return self._pricing.imported.any, self._pricing.exported.any
 
+    @property
+    def is_overridden(self) -> bool:
+        """Whether the meter says that another tariff is in force than its calendar says."""
+        return self._override is not None
+
     def label(self, tariff: int) -> str:
         """Return a tariff's name in the user's language, its number where it has no name."""
         rows = () if self._labels is None else self._labels.tariffs

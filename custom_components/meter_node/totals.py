@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from homeassistant.util import dt as dt_util
 
+from . import falls
 from .channel import registers
 from .store import MeterRecord, MeterStore
 
@@ -54,8 +55,22 @@ class Totals:
         """Return what is shown above the meter's own register, since it once went back."""
         return self._record.bases.get(key, 0)
 
-    def take(self, pushed: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-        """Return a frame's values with totals as shown, and those that came with an earlier one.
+    @property
+    def came_s(self) -> int | None:
+        """When totals came last (UTC seconds, by the meter's clock), None where none ever did."""
+        return self._record.came_s
+
+    def shown_wh(self, key: str, at_s: int, register: float) -> float:
+        """Return what was shown of a register that stood so at a moment (UTC seconds)."""
+        steps = self._record.steps.get(key, ())
+        return falls.shown_wh(steps, self.base(key), at_s, register)
+
+    def take(
+        self, pushed: Mapping[str, float], before: Mapping[str, float], at_s: int
+    ) -> dict[str, float]:
+        """Return the values of a frame of that moment (UTC seconds), with totals as shown.
+
+        Those that came with an earlier one are among them.
 
         Real meters send totals once an hour only; an instantaneous value that is not sent any
         more is none any more.
@@ -73,7 +88,9 @@ class Totals:
                 if key in before:
                     values[key] = before[key]
             elif not as_shown or value != totals.get(key):
-                values[key] = self._total(key, value)
+                values[key] = self._total(key, value, at_s)
+        if not _TOTALS.isdisjoint(pushed):
+            self._record.came_s = at_s  # written with what has changed
         return values
 
     def count_on(self) -> dict[str, float]:
@@ -88,16 +105,17 @@ class Totals:
             register, before = self._held.pop(key), self.base(key)
             record.falls[key] = [record.totals[key] - before, register, before]
             record.bases[key] = record.totals[key] - register
+            record.steps[key] = falls.with_base(record.steps[key], record.bases[key])
             moved_wh[key] = record.bases[key] - before
             del self._agreeing[key]
         self._store.async_changed()
         return moved_wh
 
-    def _total(self, key: str, register: float) -> float:
+    def _total(self, key: str, register: float, at_s: int) -> float:
         """Return a total that never goes down, but for a roll-over of the register."""
         before = self._record.totals.get(key)
         if key in self._record.falls and before is not None:
-            self._look_for_return(key, before - self.base(key), register)
+            self._look_for_return(key, before - self.base(key), register, at_s)
         value = register + self.base(key)
         if before is not None and value < before:
             if before > 0.9 * registers.ROLLOVER_WH and value < 0.1 * registers.ROLLOVER_WH:
@@ -111,18 +129,33 @@ class Totals:
                         before,
                         value,
                     )
+                step = self._step(key, at_s, register, self.base(key))
+                noted = self._record.steps.get(key, ())
+                self._note_steps(key, falls.with_fall(noted, step, self._held.get(key)))
                 agrees = register >= self._held.get(key, register)
                 self._agreeing[key] = self._agreeing[key] + 1 if agrees else 1
                 self._held[key] = register
                 return before
         if key in self._held:
             del self._held[key], self._agreeing[key]
+            self._note_steps(key, falls.made_good(self._record.steps[key], at_s))
         if value != before:
             self._record.totals[key] = value
             self._store.async_changed(soon=self._seldom)
         return value
 
-    def _look_for_return(self, key: str, before: float, register: float) -> None:
+    def _step(self, key: str, at_s: int, register: float, base: float) -> falls.Step:
+        """Return what is known of a register that stands elsewhere now, with another base."""
+        record = self._record
+        last_s = at_s if record.came_s is None else min(record.came_s, at_s)
+        return falls.Step(last_s, at_s, register, self.base(key), base, record.totals[key])
+
+    def _note_steps(self, key: str, steps: list[list[float]]) -> None:
+        if steps != self._record.steps.get(key):
+            self._record.steps[key] = steps
+            self._store.async_changed()
+
+    def _look_for_return(self, key: str, before: float, register: float, at_s: int) -> None:
         """Give a base up whose register came back to where it had fallen from: nothing was lost."""
         fell_from, fell_to, base = self._record.falls[key]
         if not came_back(fell_from, fell_to, before, register):
@@ -134,6 +167,8 @@ class Totals:
             before,
             register,
         )
+        step = self._step(key, at_s, register, base)
+        self._note_steps(key, falls.with_step(self._record.steps.get(key, ()), step))
         del self._record.falls[key]
         self._record.bases[key] = base
         if not base:

@@ -31,10 +31,11 @@ async def async_importer_of(coordinator: MeterNodeCoordinator) -> HistoryImporte
         if coordinator.asker is not None:
             # As the meter says it now, and not as it is shown: a total that fell is held.
             said = coordinator.reading.values if coordinator.reading is not None else {}
-            return AskedProfile(coordinator.asker, said, coordinator.totals.base)
+            return AskedProfile(coordinator.asker, said)
         if (kept := coordinator.kept_frames) is not None:
-            shown = coordinator.data.values
-            return KeptPast(kept, dt_util.utcnow(), shown, coordinator.totals.base)
+            shown = coordinator.data.values  # totals may have come with an earlier list
+            known = {key: value - coordinator.totals.base(key) for key, value in shown.items()}
+            return KeptPast(kept, dt_util.utcnow(), known)
         return None
 
     return HistoryImporter(coordinator, source)

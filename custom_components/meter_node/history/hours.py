@@ -17,6 +17,10 @@ from .readings import Reading
 HOUR_S = 3600
 LONGEST_DARK_S = 366 * 24 * HOUR_S
 """Beyond that a stamp is a lost clock's, and no year of empty hours is made of it."""
+LONGEST_BACK_S = 31 * 24 * HOUR_S
+"""Nor is a clock set back so far: such a stamp, too, is a lost clock's, and takes no hours back."""
+LOST_FOR_S = 24 * HOUR_S
+"""One that goes on from there for longer is meant so."""
 _WH_PER_KWH = 1000
 
 type Price = Callable[[datetime], Decimal | None]
@@ -59,6 +63,8 @@ class Walk:
         """Begin; ``priced`` are the amounts to keep, by their keys."""
         self._priced = priced
         self._end_s: int | None = None
+        self._sure_s: int | None = None  # before a stamp that was far ahead
+        self._lost_s: int | None = None  # since when stamps are passed over
         self._entry = 0
         self._raw: dict[str, int] = {}
         self._counts: dict[str, int] = {}
@@ -68,10 +74,13 @@ class Walk:
         """Return the hours (UTC seconds) that these readings decide, in order of time.
 
         While a meter is off its registers stand still: an hour that strikes in the dark has the
-        last value. Where a clock was set back, what comes later in the order of entries counts.
+        last value. Where a clock was set back, what comes later in the order of entries counts. One
+        that a lost clock stamped is passed over: the next has its energy.
         """
         found: dict[int, Boundary] = {}
         for reading in readings:
+            if self._is_lost(reading.end_s):
+                continue
             if self._end_s is not None and reading.end_s <= self._end_s:
                 found = {at: one for at, one in found.items() if at < reading.end_s}
             for at in self._dark_hours(reading.end_s):
@@ -80,6 +89,23 @@ class Walk:
             if reading.end_s % HOUR_S == 0:
                 found[reading.end_s] = self._boundary()
         return dict(sorted(found.items()))
+
+    def _is_lost(self, end_s: int) -> bool:
+        """Whether a stamp is to be passed over; one that is far ahead tells no hours, but is taken.
+
+        From there the clock may come back to where it was.
+        """
+        if self._end_s is None or self._end_s - end_s <= LONGEST_BACK_S:
+            if self._end_s is not None and end_s - self._end_s > LONGEST_DARK_S:
+                self._sure_s = self._end_s
+            self._lost_s = None
+            return False
+        if self._sure_s is not None and self._sure_s - end_s <= LONGEST_BACK_S:
+            self._sure_s = None
+            return False
+        if self._lost_s is None or end_s < self._lost_s:
+            self._lost_s = end_s
+        return end_s - self._lost_s < LOST_FOR_S
 
     def _dark_hours(self, end_s: int) -> Iterator[int]:
         if self._end_s is None or end_s - self._end_s > LONGEST_DARK_S:

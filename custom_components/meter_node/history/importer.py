@@ -22,6 +22,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN
+from ..issues import HISTORY, async_leave_issue, issue_id
 from ..scale import Rescaling
 from . import recorded
 from .hours import HOUR_S, Priced
@@ -84,7 +85,7 @@ class HistoryImporter:
         @callback
         def end() -> None:
             leave()
-            ir.async_delete_issue(self._hass, DOMAIN, self._issue_id)
+            async_leave_issue(self._hass, self._issue_id)
 
         return end
 
@@ -130,18 +131,29 @@ class HistoryImporter:
             rescaling.exponent,
         )
 
-    @staticmethod
-    def _until_s(now: datetime) -> int:
-        return (int(now.timestamp()) - SETTLED_S) // HOUR_S * HOUR_S
+    def _until_s(self, now: datetime) -> int:
+        """Up to when there is to be filled: never past what its sensors show.
+
+        A register that then falls would go on from less than history had counted.
+        """
+        shown_s = self._coordinator.totals.came_s
+        return min(int(now.timestamp()) - SETTLED_S, shown_s or 0) // HOUR_S * HOUR_S
 
     async def _async_fill(self, source: ProfileSource) -> None:
         await asyncio.sleep(zlib.crc32(self._coordinator.title.encode()) % SPREAD_S)
         until_s = self._until_s(dt_util.utcnow())
-        priced = self._priced()
-        passage = Passage(self._hass, source, priced, self._on_mark, until_s)
         self._waiting = False
+        groups = await self._async_groups(self._priced())
+        passage = Passage(
+            self._hass,
+            source,
+            self._coordinator.totals.shown_wh,
+            self._priced(),
+            self._on_mark,
+            until_s,
+        )
         try:
-            for mark, series in (await self._async_groups(priced)).items():
+            for mark, series in groups.items():
                 await self._async_pass(passage, series, mark)
         except SourceError as error:
             self._fail(error)
@@ -152,15 +164,19 @@ class HistoryImporter:
 
     def _priced(self) -> dict[str, Priced]:
         """The amounts that can be told: while no price of now is known, none of then is, either."""
-        pricing = self._coordinator.pricing
-        if pricing is None:
+        pricing, prices = self._coordinator.pricing, self._coordinator.prices_of_then
+        if pricing is None or prices is None:
             return {}
         now = dt_util.utcnow()
-        priced = {
-            "import_cost": Priced("import_active_energy", pricing.import_price),
-            "export_compensation": Priced("export_active_energy", pricing.export_price),
+        known = {
+            "import_cost": pricing.import_price(now),
+            "export_compensation": pricing.export_price(now),
         }
-        return {key: one for key, one in priced.items() if one.price(now) is not None}
+        priced = {
+            "import_cost": Priced("import_active_energy", prices.import_price),
+            "export_compensation": Priced("export_active_energy", prices.export_price),
+        }
+        return {key: one for key, one in priced.items() if known[key] is not None}
 
     async def _async_groups(
         self, priced: Mapping[str, Priced]
@@ -184,6 +200,8 @@ class HistoryImporter:
             mark = self._mark(key)
             if mark is not None and not await series.async_has(self._hass, mark.hour_s - HOUR_S):
                 mark = None
+                if key in priced:  # deleted, to be filled anew
+                    self._coordinator.async_forget_prices()
             groups.setdefault(mark, {})[key] = series
         if (capacity := self._capacity_key) is not None:
             groups.setdefault(self._mark(capacity), {})
@@ -240,7 +258,7 @@ class HistoryImporter:
 
     @property
     def _issue_id(self) -> str:
-        return f"history_{self._coordinator.config_entry.entry_id}"
+        return issue_id(HISTORY, self._coordinator.config_entry.entry_id)
 
     def _succeed(self, written: int) -> None:
         self._failing_since = self._not_before = None

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from homeassistant.exceptions import HomeAssistantError
 
-from .readings import Base, Reading, SourceError
+from .readings import Reading, SourceError
 
 KEPT_FOR = timedelta(days=131)
 """Nobody keeps more: a bridge has 130 days."""
@@ -37,19 +37,16 @@ class KeptPast:
     As no such reading has a number, its time is taken for one: it rises, too.
     """
 
-    def __init__(
-        self, kept: KeepsFrames, now: datetime, known_wh: Mapping[str, float], base_wh: Base
-    ) -> None:
-        """``known_wh``: what sensors show now, by register key, with ``base_wh`` in it."""
+    def __init__(self, kept: KeepsFrames, now: datetime, known_wh: Mapping[str, float]) -> None:
+        """``known_wh``: what registers were last known to stand at, by key."""
         self._kept = kept
         self._now = now
         self._known_wh = known_wh
-        self._base_wh = base_wh
 
     async def async_newest(self) -> Reading | None:
         """Return the registers of now, None where none was heard yet."""
         now_s = int(self._now.timestamp())
-        return _reading(now_s, self._known_wh, lambda key: 0) if self._known_wh else None
+        return _reading(now_s, self._known_wh) if self._known_wh else None
 
     async def readings(self, since: int | None) -> AsyncIterator[Sequence[Reading]]:
         """Give a reading a quarter from ``since`` on, the oldest first. Raises SourceError."""
@@ -62,7 +59,7 @@ class KeptPast:
                 at_s = int(at.timestamp())
                 for end_s, told in _told(last, at_s, values):
                     if end_s > given_s:
-                        piece.append(_reading(end_s, told, self._base_wh))
+                        piece.append(_reading(end_s, told))
                         given_s = end_s
                 last = at_s, values
                 if len(piece) >= PIECE:
@@ -86,7 +83,7 @@ def _told(
     return [last, first] if is_gap and last is not None else [first]
 
 
-def _reading(end_s: int, values: Mapping[str, float], base_wh: Base) -> Reading:
+def _reading(end_s: int, values: Mapping[str, float]) -> Reading:
     begin_s = (end_s - 1) // QUARTER_S * QUARTER_S
-    registers_wh = {key: round(value + base_wh(key)) for key, value in values.items()}
+    registers_wh = {key: round(value) for key, value in values.items()}
     return Reading(end_s, begin_s, end_s, registers_wh)

@@ -18,7 +18,7 @@ from ..channel import objects, services
 from ..channel.axdr import Value
 from ..channel.objects import ENTRY, LOAD_PROFILE, column
 from ..channel.registers import BY_KEY
-from .readings import DELTAS, Base, Reading, SourceError
+from .readings import DELTAS, Reading, SourceError
 
 PIECE_ROWS = 192
 """Two days of quarters: its response has less than the 16 KiB that a meter sends again."""
@@ -40,14 +40,10 @@ class Asks(Protocol):
 class AskedProfile:
     """A ``ProfileSource``: asks for the load profile, a bounded piece at a time."""
 
-    def __init__(self, asker: Asks, known_wh: Mapping[str, float], base_wh: Base) -> None:
-        """``known_wh``: what registers were last known to stand at, by key.
-
-        ``base_wh`` is added to each: what a sensor shows beyond its register.
-        """
+    def __init__(self, asker: Asks, known_wh: Mapping[str, float]) -> None:
+        """``known_wh``: what registers were last known to stand at, by key."""
         self._asker = asker
         self._known_wh = known_wh
-        self._base_wh = base_wh
         self._columns: ProfileColumns | None = None
         self._period_s = 0
         self._newest: Reading | None = None
@@ -65,10 +61,8 @@ class AskedProfile:
         newest = self._newest or await self.async_newest()
         if newest is None:
             return
-        last = newest.entry
-        # Numbers that begin anew are another store's: all that is there is news.
-        first = since if since is not None and since <= last else 1
-        first = await self._async_first(max(first, 1), last)
+        last, wanted = newest.entry, max(since or 1, 1)
+        first = wanted if wanted > last else await self._async_first(wanted, last)
         while first <= last:
             rows = await self._async_rows(first, first + PIECE_ROWS - 1)
             if rows:
@@ -112,7 +106,7 @@ class AskedProfile:
         # Intervals are aligned to the hour of UTC; one that a clock cut short begins with it, too.
         begin_s = (end_s - 1) // self._period_s * self._period_s
         energies_wh = {
-            key: round(value + self._base_wh(key))
+            key: round(value)
             for key, value in row.values.items()
             if value is not None and BY_KEY[key].is_energy
         }
@@ -121,7 +115,7 @@ class AskedProfile:
     def _holds_deltas(self, newest: Reading) -> bool:
         """Whether a row falls further behind its registers than an interval makes up for."""
         return any(
-            self._known_wh.get(key, 0) + self._base_wh(key) - wh > _MOST_IN_AN_INTERVAL_WH
+            self._known_wh.get(key, 0) - wh > _MOST_IN_AN_INTERVAL_WH
             for key, wh in newest.registers_wh.items()
         )
 

@@ -7,7 +7,7 @@ know when that happens, nor what becomes of an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from homeassistant.core import HomeAssistant
 
 from .hours import HOUR_S, Amount, Boundary, Priced, Walk
 from .plan import SHORT_TERM_S, Counter, Plan, Row, begin_counter, plan_amounts, shifted
-from .readings import ProfileSource, Reading
+from .readings import ProfileSource, Reading, Shown, as_shown
 from .recorded import Recorded, Series
 
 
@@ -33,6 +33,8 @@ class _Filling:
     series: Series
     there: Recorded | None = None
     before: Row | None = None
+    is_first: bool = False
+    """Whether ``before`` is the first hour's own row, which an earlier passage wrote."""
     counter: Counter | None = None
     amounts: dict[int, Amount] = field(default_factory=dict)
     last: Mark | None = None
@@ -44,6 +46,7 @@ class Passage:
 
     hass: HomeAssistant
     source: ProfileSource
+    shown: Shown
     priced: Mapping[str, Priced]
     """The series that are amounts; the others are registers."""
     on_mark: Callable[[str, Mark], None]
@@ -61,7 +64,7 @@ class Passage:
         since: Mark | None,
         on_readings: Callable[[Sequence[Reading]], None],
     ) -> None:
-        """Go through it; ``on_readings`` is told of all. Raises SourceError.
+        """Go through it; ``on_readings`` is told of all, as the meter has them. Raises SourceError.
 
         What was marked until then is done.
         """
@@ -69,11 +72,13 @@ class Passage:
         newest = await self.source.async_newest()
         if newest is None:
             return
+        newest = as_shown(newest, self.shown)
         fillings = {key: _Filling(series) for key, series in all_series.items()}
         walk = Walk({key: self.priced[key] for key in fillings if key in self.priced})
-        async for piece in self.source.readings(since.entry if since else None):
+        async for piece in self._pieces(newest, since):
             on_readings(piece)
-            found = {at: one for at, one in walk.take(piece).items() if at <= self.until_s}
+            shown = [as_shown(reading, self.shown) for reading in piece]
+            found = {at: one for at, one in walk.take(shown).items() if at <= self.until_s}
             if not found:
                 continue
             self.last = _mark(found)
@@ -91,6 +96,26 @@ class Passage:
         for key, filling in fillings.items():
             if filling.amounts:
                 await self._async_settle(key, filling)
+
+    async def _pieces(
+        self, newest: Reading, since: Mark | None
+    ) -> AsyncIterator[Sequence[Reading]]:
+        """Give the readings to go on with.
+
+        Where the mark's number is another reading's now, they come from another store (a copy that
+        was put back): what it has of the time up to the mark is left as it is, whatever it lost.
+        """
+        is_other = since is not None and newest.entry < since.entry
+        if not is_other:
+            async for piece in self.source.readings(since.entry if since else None):
+                if since is not None and _is_others(piece[0], since):
+                    is_other = True
+                    break
+                yield piece
+        if since is not None and is_other:
+            async for piece in self.source.readings(None):
+                if news := [reading for reading in piece if reading.end_s > since.hour_s]:
+                    yield news
 
     def _live_since_s(self, key: str) -> int:
         """From when on a live row is wanted: an amount is tied to that of its last hour."""
@@ -113,6 +138,7 @@ class Passage:
         known = None if since is None else there.hours.get(since.hour_s - HOUR_S)
         older = max((at for at in there.hours if at < first_s), default=None)
         filling.before = known or (None if older is None else there.hours[older])
+        filling.is_first = known is not None and since is not None and since.hour_s == min(found)
         there.hours = {at: row for at, row in there.hours.items() if at >= first_s}
         filling.there = there
         return True
@@ -125,7 +151,9 @@ class Passage:
             return
         if filling.counter is None:
             newest_wh = newest.registers_wh.get(key, counts[max(counts)])
-            filling.counter = begin_counter(filling.before, counts[min(counts)], newest_wh)
+            filling.counter = begin_counter(
+                filling.before, counts[min(counts)], newest_wh, is_first=filling.is_first
+            )
         plan = filling.counter.plan(counts, filling.there.hours, filling.there.short_term)
         await self._async_write(filling, plan)
         self.on_mark(key, _mark(found))
@@ -154,6 +182,11 @@ class Passage:
                 at: replace(row, sum=row.sum + shift.by) if at >= shift.since_s else row
                 for at, row in filling.there.short_term.items()
             }
+
+
+def _is_others(reading: Reading, since: Mark) -> bool:
+    """Whether the mark's number is that of a reading that was not there then."""
+    return reading.entry == since.entry and reading.end_s > since.hour_s
 
 
 def _mark(found: Mapping[int, Boundary]) -> Mark:

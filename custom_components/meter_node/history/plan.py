@@ -8,6 +8,7 @@ the recorder, nor units.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -74,7 +75,8 @@ class Counter:
         Rows of other hours are brought in line by their own states.
         """
         first_s = min(counts_wh) - HOUR_S
-        shifts = self._shifts({at: row for at, row in short_term.items() if at >= first_s})
+        live = {at: row for at, row in short_term.items() if at >= first_s}
+        shifts = self._shifts(live, counts_wh)
         hours = {at: row for at, row in shifted(hours, shifts).items() if at >= first_s}
         wanted = {
             at - HOUR_S: Row(count % ROLLOVER_WH, count - self.constant_wh)
@@ -84,16 +86,24 @@ class Counter:
         for at in sorted(hours.keys() | wanted.keys()):
             if at not in wanted:
                 linked = self._sum_of(hours[at])
-                wanted[at] = replace(hours[at], sum=before if linked is None else linked)
+                wanted[at] = replace(hours[at], sum=max(before, linked or 0.0))
             before = wanted[at].sum
         return Plan(shifts, _different(wanted, hours, _SAME_COUNT_WH, _SAME_COUNT_WH))
 
-    def _shifts(self, short_term: Rows) -> list[Shift]:
-        """Have the live rows, on which the next will build, keep to the constant."""
+    def _shifts(self, short_term: Rows, counts_wh: Mapping[int, int]) -> list[Shift]:
+        """Have the live rows, on which the next will build, keep to the constant.
+
+        None falls below the hour before it: a total may have been lower than its register had been.
+        """
         found, by = [], 0.0
+        hours = sorted(counts_wh)
         for at, row in sorted(short_term.items()):
             linked = self._sum_of(row)
-            if linked is not None and abs(linked - row.sum - by) > _SAME_COUNT_WH:
+            if linked is None:
+                continue
+            if place := bisect_right(hours, at):
+                linked = max(linked, counts_wh[hours[place - 1]] - self.constant_wh)
+            if abs(linked - row.sum - by) > _SAME_COUNT_WH:
                 found.append(Shift(at, linked - row.sum - by))
                 by = linked - row.sum
         return found
@@ -112,14 +122,19 @@ class Counter:
         return turns * ROLLOVER_WH + state_wh
 
 
-def begin_counter(before: Row | None, first_wh: int, newest_wh: int) -> Counter:
+def begin_counter(
+    before: Row | None, first_wh: int, newest_wh: int, *, is_first: bool = False
+) -> Counter:
     """Return a register's series.
 
     ``before`` is the last row that is older than the first known hour. Where it shows more than the
-    register had then, it tells of another counter: the sum goes on from there.
+    register had then, it tells of another counter: the sum goes on from there. ``is_first``: it is
+    that hour's own, whose sum stays whatever it shows: nothing was used between it and itself.
     """
     if before is None:
         return Counter(first_wh, first_wh, newest_wh)
+    if is_first:
+        return Counter(first_wh - before.sum, first_wh, newest_wh)
     rolled = ROLLOVER_WH if rolled_over(before.state, first_wh) else 0
     return Counter(min(before.state - rolled, first_wh) - before.sum, first_wh, newest_wh)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 
@@ -32,12 +32,20 @@ class Reading:
     begin_s: int
     end_s: int
     registers_wh: Mapping[str, int]
-    """By register key; one without a value is absent."""
+    """By register key, as the meter said it; one without a value is absent."""
 
 
-type Base = Callable[[str], float]
-"""By register key what is to be added to a register (Wh), where its sensor counts on from an
-earlier one's total."""
+type Shown = Callable[[str, int, float], float]
+"""By register key, moment (UTC seconds) and what it stood at then (Wh): what its sensor showed,
+which counts on from an earlier total where the register once went back."""
+
+
+def as_shown(reading: Reading, shown: Shown) -> Reading:
+    """Return a reading as sensors showed it."""
+    registers_wh = {
+        key: round(shown(key, reading.end_s, wh)) for key, wh in reading.registers_wh.items()
+    }
+    return replace(reading, registers_wh=registers_wh)
 
 
 class ProfileSource(Protocol):
@@ -53,6 +61,6 @@ class ProfileSource(Protocol):
     def readings(self, since: int | None) -> AsyncIterator[Sequence[Reading]]:
         """Give all from an entry on, in bounded pieces and in the order of their entries.
 
-        ``since`` None stands for the oldest; one that is not kept any more, for the next that is.
-        Raises SourceError.
+        ``since`` None stands for the oldest; one that is not kept any more, for the next that is;
+        from one above the newest on there are none. Raises SourceError.
         """

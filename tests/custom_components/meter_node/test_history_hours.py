@@ -110,6 +110,27 @@ def test_a_lost_clock_makes_no_hours_of_half_a_century() -> None:
     assert counts(Walk({}).take(readings)) == {1: 20}
 
 
+def test_a_row_of_a_lost_clock_takes_no_hours_back() -> None:
+    """In the third hour one is stamped in January 1970; its energy is in the next row."""
+    rows = [reading(n, T0 + n * HOUR_S, 100 * n) for n in (1, 2)]
+    rows += [reading(3, 900, 225), reading(4, T0 + 3 * HOUR_S, 300)]
+    assert counts(Walk({}).take(rows)) == {1: 100, 2: 200, 3: 300}
+
+
+def test_a_clock_that_was_lost_far_ahead_and_comes_back_loses_no_later_hour() -> None:
+    rows = [reading(n, T0 + n * HOUR_S, 100 * n) for n in (1, 2)]
+    rows += [reading(3, T0 + 70 * 366 * 24 * HOUR_S, 225)]
+    rows += [reading(n + 1, T0 + n * HOUR_S, 100 * n) for n in (3, 4)]
+    assert counts(Walk({}).take(rows)) == {1: 100, 2: 200, 3: 300, 4: 400}
+
+
+def test_a_clock_that_goes_on_for_a_day_from_far_back_is_meant_so() -> None:
+    """From hour 9000 to hour 0, hourly: the first day is passed over, and then it is believed."""
+    rows = [reading(1, T0 + 9000 * HOUR_S, 100)]
+    rows += [reading(2 + n, T0 + n * HOUR_S, 200 + n) for n in range(26)]
+    assert counts(Walk({}).take(rows)) == {24: 224, 25: 225}
+
+
 def test_a_later_run_goes_on_from_a_boundary_s_entry() -> None:
     rows = [reading(n, T0 + n * QUARTER_S, 10 * n) for n in range(1, 20)]
     found = Walk({}).take(rows)

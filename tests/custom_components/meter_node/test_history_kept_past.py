@@ -17,10 +17,6 @@ T0 = 1_792_800_000  # 2026-10-24 00:00 UTC
 HOUR_S = 3600
 
 
-def no_base(key: str) -> float:
-    return 0
-
-
 class Bridge:
     """Kept (seconds after T0, Wh) of a meter."""
 
@@ -43,9 +39,7 @@ class Bridge:
 
 async def read(bridge: Bridge, since: int | None = None) -> list[Reading]:
     now = datetime.fromtimestamp(T0, UTC) + timedelta(days=2)
-    return [
-        one async for piece in KeptPast(bridge, now, {}, no_base).readings(since) for one in piece
-    ]
+    return [one async for piece in KeptPast(bridge, now, {}).readings(since) for one in piece]
 
 
 async def hours(bridge: Bridge) -> dict[int, int]:
@@ -79,7 +73,7 @@ async def test_it_is_gone_on_from_a_moment() -> None:
 async def test_it_comes_in_bounded_pieces() -> None:
     bridge = Bridge(*((n * 900, 1.0 * n) for n in range(193)))
     now = datetime.fromtimestamp(T0, UTC) + timedelta(days=3)
-    pieces = [len(piece) async for piece in KeptPast(bridge, now, {}, no_base).readings(None)]
+    pieces = [len(piece) async for piece in KeptPast(bridge, now, {}).readings(None)]
     assert pieces == [192, 1]
 
 
@@ -92,7 +86,7 @@ async def test_a_silent_bridge_is_an_error() -> None:
 
 async def test_a_meter_that_was_not_heard_yet_has_no_newest() -> None:
     now = datetime.fromtimestamp(T0, UTC)
-    assert await KeptPast(Bridge(), now, {}, no_base).async_newest() is None
-    newest = await KeptPast(Bridge(), now, {KEY: 12.0}, no_base).async_newest()
+    assert await KeptPast(Bridge(), now, {}).async_newest() is None
+    newest = await KeptPast(Bridge(), now, {KEY: 12.0}).async_newest()
     assert newest is not None
     assert newest.registers_wh == {KEY: 12}

@@ -153,6 +153,27 @@ def test_another_meter_s_older_statistics_are_gone_on_from_without_a_fall() -> N
     assert recorder.short_term[T0 + HOUR_S].sum == 30_100
 
 
+def test_an_hour_that_is_begun_from_keeps_its_sum_whatever_its_row_shows() -> None:
+    """Its register stands at 1000, then at 1100; nothing lies between an hour and itself."""
+    for state in (900.0, 1000.0, 4000.0):
+        counter = begin_counter(Row(state, 500.0), 1000, 1100, is_first=True)
+        plan = counter.plan({T0: 1000, T0 + HOUR_S: 1100}, {T0 - HOUR_S: Row(state, 500.0)}, {})
+        sums = {T0 - HOUR_S: 500.0} | {at: row.sum for at, row in plan.rows.items()}
+        assert sums == {T0 - HOUR_S: 500, T0: 600}
+
+
+def test_a_live_total_below_the_register_of_the_last_hour_makes_no_negative_hour() -> None:
+    """Nobody saw that it stood at 1400 at one o'clock before it fell to 1200."""
+    recorder = PlainRecorder({}, {T0 + HOUR_S: Row(1200.0, 0.0)})
+    plan = begin_counter(None, 1000, 1200).plan(
+        {T0: 1000, T0 + HOUR_S: 1400}, {}, recorder.short_term
+    )
+    recorder.carry_out(plan)
+    for five in range(1, PER_HOUR):
+        recorder.compile(T0 + HOUR_S + five * FIVE_S, 1200.0 + five)
+    assert recorder.energies() == {T0: 400, T0 + HOUR_S: 11}
+
+
 def test_only_the_hour_that_differs_is_rewritten() -> None:
     counts = [place * 10 for place in range(5 * PER_HOUR + 1)]
     recorder = lived(counts, [True] * (5 * PER_HOUR))

@@ -79,6 +79,8 @@ class House:
     profile: KeptProfile = field(default_factory=lambda: KeptProfile(zone=ZoneInfo("UTC")))
     watts: int = 1200
     begun: datetime = MORNING - timedelta(days=DAYS)
+    fell: tuple[datetime, int] | None = None
+    """After that moment the register of import stands so much (Wh) lower."""
 
     @property
     def now(self) -> datetime:
@@ -88,7 +90,8 @@ class House:
         """What the register stands at; by night it takes twice as much."""
         hours = (moment - self.begun).total_seconds() / 3600
         nights = int(hours // 24) * 12 + min(hours % 24, 12)
-        return 5_000_000 + int(self.watts * (hours + nights))
+        lost_wh = self.fell[1] if self.fell is not None and moment > self.fell[0] else 0
+        return 5_000_000 + int(self.watts * (hours + nights)) - lost_wh
 
     def exported_wh(self, moment: datetime) -> int:
         hours = (moment - self.begun).total_seconds() / 3600

@@ -13,9 +13,23 @@ from homeassistant.components.recorder.statistics import (
 )
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
+from integration_home import ALL_IS_WELL, THREE_PHASES
 from pytest_homeassistant_custom_component.common import MockConfigEntry
-from recorded_house import DAYS, FIVE, MORNING, PRICED, House, Period, statistics
+from recorded_house import (
+    DAYS,
+    FIVE,
+    IMPORT,
+    MORNING,
+    PRICED,
+    PRICES,
+    House,
+    Period,
+    statistics,
+)
 
+from custom_components.meter_node import tariff as tariff_module
+from custom_components.meter_node.channel import axdr, objects, presets
+from custom_components.meter_node.channel.activity_calendar import ActivityCalendar
 from custom_components.meter_node.const import DOMAIN
 from custom_components.meter_node.store import async_get_store
 
@@ -161,3 +175,95 @@ async def test_statistics_in_the_new_currency_begin_once_the_old_ones_are_cleare
     for before, start in pairwise(sorted(rows)):
         used = priced.imported_wh(start + timedelta(hours=1)) - priced.imported_wh(start)
         assert rows[start][1] - rows[before][1] == pytest.approx(used * 0.3 / 1000, abs=0.001)
+
+
+async def test_an_hour_in_which_the_utility_overrode_the_tariff_keeps_its_live_cost(
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tariff 3 at 4 DKK from 10:00:10 on, where the calendar has tariff 2 at 2 DKK."""
+    home, begun = house.home, MORNING.replace(hour=10, minute=0)
+    home.hass.config.currency = "DKK"
+    await home.hass.config.async_set_time_zone("Europe/Copenhagen")
+    options = {"import_prices": PRICES, "export_prices": {}}
+    home.hass.config_entries.async_update_entry(home.entry, options=options)
+
+    async def calendar(_asker: object) -> ActivityCalendar:
+        return presets.load_all()["denmark_n1"].calendar
+
+    async def push(self: House) -> None:
+        self.meter_until(self.now)
+        at_night = 1_000_000
+        peak = max(0, self.imported_wh(self.now) - self.imported_wh(begun))
+        total = self.imported_wh(self.now)
+        values = THREE_PHASES | {
+            IMPORT: total,
+            f"{IMPORT}_t1": at_night,
+            f"{IMPORT}_t2": total - at_night - peak,
+            f"{IMPORT}_t3": peak,
+        }
+        tariff = axdr.unsigned(3 if self.now > begun else 2)
+        said = {**ALL_IS_WELL, (objects.ACTIVE_TARIFF, 2): tariff}
+        await self.home.push(self.home.meter.seal(self.home.meter.body(values, said=said)))
+
+    monkeypatch.setattr(tariff_module, "async_read_calendar", calendar)
+    monkeypatch.setattr(House, "push", push)
+    await home.set_up()
+    await house.live(MORNING.replace(hour=12, minute=6))
+    found = await costs(house)
+    assert found[9] == pytest.approx(2.4 * 2, abs=0.05)
+    # From push to push: at most 40 s of 2.4 kW are in the next hour.
+    assert [found[10], found[11]] == pytest.approx([2.4 * 4] * 2, abs=2.4 * 4 * 40 / 3600)
+
+
+async def other_prices(house: House, price: float) -> None:
+    """Give other prices in the options, at all hours the same."""
+    options = PRICED | {"import_prices": dict.fromkeys(PRICES, price)}
+    house.home.hass.config_entries.async_update_entry(house.home.entry, options=options)
+    await house.home.restart()
+
+
+async def costs(house: House) -> dict[int, float]:
+    """What import cost in each hour of the last day."""
+    rows = await house.rows("import_cost")
+    return {
+        start.hour: rows[start][1] - rows[before][1]
+        for before, start in list(pairwise(sorted(rows)))[-24:]
+    }
+
+
+async def test_other_prices_touch_no_hour_that_is_over(priced: House) -> None:
+    """2.4 kWh an hour at 2 DKK by day; from 12:00:10 on at 10, but for the quarter that runs."""
+    noon = MORNING.replace(hour=12, minute=0)
+    await priced.live(noon - timedelta(seconds=1))
+    await other_prices(priced, 10)
+    await priced.live(noon + timedelta(minutes=66))
+    found = await costs(priced)
+    assert [found[hour] for hour in (9, 10, 11)] == pytest.approx([4.8] * 3, abs=0.001)
+    assert found[12] == pytest.approx(0.6 * 2 + 1.8 * 10, abs=0.001)
+
+
+async def test_hours_that_wait_to_be_filled_are_priced_by_the_prices_of_then(
+    priced: House,
+) -> None:
+    await priced.live(MORNING.replace(hour=10, minute=6))
+    priced.profile.silent = True
+    await priced.live(MORNING.replace(hour=14, minute=6))
+    await other_prices(priced, 10)
+    priced.profile.silent = False
+    await priced.live(MORNING.replace(hour=16, minute=6))
+    found = await costs(priced)
+    assert [found[hour] for hour in range(10, 14)] == pytest.approx([4.8] * 4, abs=0.001)
+    assert found[15] == pytest.approx(24, abs=0.001)
+
+
+async def test_a_cost_that_is_deleted_is_filled_anew_at_the_prices_of_now(priced: House) -> None:
+    await priced.live(MORNING.replace(hour=10, minute=6))
+    await other_prices(priced, 10)
+    await priced.push()
+    entity_id = priced.home.entity_id("import_cost")
+    assert entity_id is not None
+    priced.recorder.async_clear_statistics([entity_id])
+    await priced.live(MORNING.replace(hour=11, minute=11))
+    found = await costs(priced)
+    assert [found[hour] for hour in (9, 10)] == pytest.approx([24] * 2, abs=0.001)

@@ -266,6 +266,22 @@ async def test_a_removed_meter_leaves_no_repair_behind(
     assert not [issue for domain, issue in issue_registry.issues if domain == DOMAIN]
 
 
+async def test_a_history_repair_that_is_ignored_stays_so_until_the_meter_is_removed(
+    house: House, issue_registry: ir.IssueRegistry
+) -> None:
+    await house.home.set_up()
+    house.profile.keep(int(MORNING.timestamp()) // QUARTER_S * QUARTER_S, 50, 0)
+    await house.live(MORNING + FIVE)
+    issue = f"history_{house.home.entry.entry_id}"
+    ir.async_ignore_issue(house.home.hass, DOMAIN, issue, True)
+    await house.home.restart()
+    found = issue_registry.async_get_issue(DOMAIN, issue)
+    assert found is not None
+    assert found.dismissed_version is not None
+    await house.home.hass.config_entries.async_remove(house.home.entry.entry_id)
+    assert issue_registry.async_get_issue(DOMAIN, issue) is None
+
+
 async def test_a_meter_that_can_only_be_listened_to_is_left_alone(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -352,3 +368,80 @@ async def test_a_meter_that_can_t_be_asked_is_filled_from_what_its_bridge_kept(
         await house.live(MORNING.replace(hour=9, minute=6))
     await house.check(DAYS * 24 + 1)
     assert house.profile.asked == []
+
+
+# --- a store that was put back -------------------------------------------------------------------
+
+
+def lose(house: House, days: int, *, first: int = 1) -> None:
+    """Put the profile back to a copy of some days ago, as what it keeps from an entry on."""
+    edge_s = (house.now - timedelta(days=days)).timestamp()
+    house.profile.rows = [
+        row for row in house.profile.rows if row.entry >= first and row.end_s <= edge_s
+    ]
+
+
+def goes_on_from(monkeypatch: pytest.MonkeyPatch, again: datetime) -> None:
+    """Have the meter keep no row of the time before it came back."""
+
+    def until(self: House, moment: datetime) -> None:
+        last_s = max(self.profile.rows[-1].end_s, int(again.timestamp()))
+        for end_s in range(
+            last_s // QUARTER_S * QUARTER_S + QUARTER_S, int(moment.timestamp()) + 1, QUARTER_S
+        ):
+            end = datetime.fromtimestamp(end_s, UTC)
+            self.profile.keep(end_s, self.imported_wh(end), self.exported_wh(end))
+
+    monkeypatch.setattr(House, "meter_until", until)
+
+
+@pytest.mark.parametrize("first", [1, 201])
+async def test_rows_that_a_restored_store_lost_destroy_no_hour_that_was_filled(
+    house: House, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """A disk image of two days ago is put back; the register goes on from the last push."""
+    await house.home.set_up()
+    await house.live(MORNING.replace(hour=9, minute=6))
+    lose(house, 2, first=first)
+    goes_on_from(monkeypatch, house.now)
+    await house.live(MORNING.replace(hour=12, minute=6))
+    await house.check(DAYS * 24 + 4)
+
+
+async def test_a_restored_store_is_known_when_its_numbers_have_passed_the_mark(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lost two hours, and is silent for three more: its numbers are higher than ever again."""
+    await house.home.set_up()
+    await house.live(MORNING.replace(hour=9, minute=6))
+    edge_s = (house.now - timedelta(hours=2)).timestamp()
+    house.profile.rows = [row for row in house.profile.rows if row.end_s <= edge_s]
+    goes_on_from(monkeypatch, house.now)
+    house.profile.silent = True
+    await house.live(MORNING.replace(hour=12, minute=6))
+    house.profile.silent = False
+    await house.live(MORNING.replace(hour=14, minute=6))
+    await house.check(DAYS * 24 + 6)
+
+
+async def test_a_restored_store_whose_register_fell_too_is_gone_on_with(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two days' energy is lost with it; its user lets the sensor count on at once."""
+    await house.home.set_up()
+    await house.live(MORNING.replace(hour=9, minute=6))
+    before, seen = await house.rows(), house.now
+    lost_wh = house.imported_wh(seen) - house.imported_wh(seen - timedelta(days=2))
+    lose(house, 2)
+    goes_on_from(monkeypatch, seen)
+    house.fell = (seen, lost_wh)
+    await house.live(MORNING.replace(hour=9, minute=16))
+    house.home.coordinator.async_count_on()
+    agreed = house.now
+    await house.live(MORNING.replace(hour=12, minute=6))
+    rows = await house.rows()
+    assert {start: rows[start] for start in before} == before
+    hours = [rows[start][1] - rows[start - timedelta(hours=1)][1] for start in sorted(rows)[-3:]]
+    # 2.4 kW; what was used between the last push before it and the agreement is not shown.
+    nine = 2400 * (1 - (agreed - seen).total_seconds() / HOUR_S)
+    assert hours == pytest.approx([nine, 2400, 2400], abs=1.1)

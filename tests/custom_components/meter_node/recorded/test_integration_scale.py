@@ -264,6 +264,7 @@ def test_a_record_is_rescaled_and_back_without_a_rounding_error() -> None:
         totals={IMPORT: COUNTED},
         bases={IMPORT: 7},
         falls={IMPORT: [9, 3, 1]},
+        steps={IMPORT: [[1_795_000_000, 1_795_000_010, 3, 1, 7, 10]]},
         history={IMPORT: [5, 1_795_176_000], "capacity_norway_elvia": [5, 1_795_176_000]},
         costs=costs,
         capacity={"preset": "norway_elvia"},
@@ -271,6 +272,7 @@ def test_a_record_is_rescaled_and_back_without_a_rounding_error() -> None:
     change(record, "energy_10_wh")
     assert record.totals == {IMPORT: 10 * COUNTED}
     assert record.falls == {IMPORT: [90, 30, 10]}
+    assert record.steps == {IMPORT: [[1_795_000_000, 1_795_000_010, 30, 10, 70, 100]]}
     assert record.costs["totals"] == {COST: "123.45678901"}
     assert record.costs["counted"] == {IMPORT: [10 * COUNTED, 1_795_176_000.0]}
     assert record.history == {IMPORT: [5, 1_795_176_000]}

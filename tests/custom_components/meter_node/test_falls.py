@@ -1,0 +1,225 @@
+"""What was shown of a register that once went back, at any moment of its past."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plain_recorder import FIVE_S, HOUR_S, PlainRecorder
+
+from custom_components.meter_node import falls
+from custom_components.meter_node.channel.registers import ROLLOVER_WH
+from custom_components.meter_node.falls import STEPS_KEPT, Step
+from custom_components.meter_node.history.hours import Walk
+from custom_components.meter_node.history.plan import begin_counter
+from custom_components.meter_node.history.readings import Reading, as_shown
+
+KEY = "import_active_energy"
+T0 = 1_792_800_000  # a whole hour: 2026-10-24 00:00 UTC
+PER_HOUR = HOUR_S // FIVE_S
+assert datetime.fromtimestamp(T0, UTC).minute == 0
+
+FALL = Step(1000, 1300, 2000, 0, 0, 9000)
+"""Held at 9000 since 1300 s; seen as before at 1000 s."""
+TAKEN = falls.with_base([[*FALL]], 6900)
+"""It stood at 2100 when its user took it as it was: 9000 go on from there."""
+
+
+@pytest.mark.parametrize(
+    ("at_s", "register_wh", "shown_wh"),
+    [
+        (900, 8900, 8900),
+        (1000, 9000, 9000),
+        (1100, 9050, 9000),  # nobody saw that
+        (1200, 1950, 9000),
+        (1300, 2000, 9000),
+        (1400, 2100, 9000),
+        (1500, 2150, 9050),
+        (9999, 9000, 15900),  # long after it is where it fell from: that is no return
+    ],
+)
+def test_a_reading_has_the_base_of_its_own_time(
+    at_s: int, register_wh: float, shown_wh: float
+) -> None:
+    assert falls.shown_wh(TAKEN, 6900, at_s, register_wh) == shown_wh
+
+
+def test_a_fall_that_is_held_shows_what_it_fell_from_until_that_is_reached() -> None:
+    held = falls.with_fall([], FALL, None)
+    shown = [falls.shown_wh(held, 0, 2000, wh) for wh in (2000, 8999, 9000, 9001)]
+    assert shown == [9000, 9000, 9000, 9001]
+
+
+def test_a_register_that_never_fell_is_shown_with_what_is_added_to_it() -> None:
+    assert falls.shown_wh([], 500, 1, 100) == 600
+
+
+def test_a_fall_that_goes_on_is_one_step_and_a_lower_one_another() -> None:
+    """Again after a restart, and while it is held: 2000 → 2500, then down to 400."""
+    noted = falls.with_fall([], FALL, None)
+    again = FALL._replace(last_s=1300, first_s=1400, to_wh=2100)
+    assert falls.with_fall(noted, again, None) == falls.with_fall(noted, again, 2000) == noted
+    lower = Step(1500, 1600, 400, 0, 0, 9000)
+    both = falls.with_base(falls.with_fall(noted, lower, 2500), 8600)
+    shown = [falls.shown_wh(both, 8600, *one) for one in ((1500, 2500), (1600, 400), (1700, 450))]
+    assert shown == [9000, 9000, 9050]
+
+
+def test_a_fall_that_was_made_good_within_its_hour_is_forgotten() -> None:
+    noted = falls.with_fall([], FALL, None)
+    assert falls.made_good(noted, HOUR_S - 1) == []
+    assert falls.made_good(noted, HOUR_S) == [[*FALL._replace(to_wh=9000)]]
+    assert falls.made_good(TAKEN, HOUR_S - 1) == TAKEN
+
+
+def test_a_register_that_falls_again_from_where_it_was_makes_another_step() -> None:
+    noted = falls.made_good(falls.with_fall([], FALL, None), HOUR_S)
+    again = Step(2 * HOUR_S, 2 * HOUR_S + 10, 2000, 0, 0, 9000)
+    taken = falls.with_base(falls.with_fall(noted, again, None), 7000)
+    assert falls.shown_wh(taken, 7000, HOUR_S, 9000) == 9000
+
+
+def test_a_roll_over_after_a_fall_is_not_held_at_what_was_shown_then() -> None:
+    high = 0.95 * ROLLOVER_WH
+    noted = falls.with_fall([], Step(0, 10, high - 500, 0, 0, high), None)
+    assert falls.shown_wh(noted, 0, 999, 70) == 70
+
+
+def test_steps_are_bounded() -> None:
+    noted: list[list[float]] = []
+    for number in range(100, 0, -1):
+        noted = falls.with_fall(noted, Step(0, number, number - 1, 0, 0, number), None)
+    assert len(noted) == STEPS_KEPT
+
+
+def test_a_base_without_a_moment_serves_what_comes_after_the_last_hour_that_was_filled() -> None:
+    noted = falls.undated(7000, 0, 7200)
+    assert falls.shown_wh(noted, 7000, 7200, 2100) == 9100
+    assert falls.shown_wh(noted, 7000, 6300, 8900) == 8900
+
+
+def test_steps_in_another_power_of_ten_are_at_the_same_moments() -> None:
+    assert falls.rescaled([[1, 2, 30, 40, 50, 60]], -1) == [[1, 2, 3, 4, 5, 6]]
+
+
+# --- a home that lives through falls --------------------------------------------------------------
+
+
+class Sensor:
+    """A total as it is shown: held while its register is lower, until its user agrees."""
+
+    def __init__(self, register_wh: int) -> None:
+        self.total = float(register_wh)
+        self.base = 0.0
+        self.register = register_wh
+        self.came_s = T0
+        self.steps: list[list[float]] = []
+        self.is_held = False
+
+    def push(self, at_s: int, register_wh: int) -> None:
+        if register_wh + self.base < self.total:
+            step = Step(self.came_s, at_s, register_wh, self.base, self.base, self.total)
+            held_wh = self.register if self.is_held else None
+            self.steps = falls.with_fall(self.steps, step, held_wh)
+            self.is_held = True
+        else:
+            if self.is_held:
+                self.steps = falls.made_good(self.steps, at_s)
+            self.is_held = False
+            self.total = register_wh + self.base
+        self.register, self.came_s = register_wh, at_s
+
+    def count_on(self) -> None:
+        if self.is_held:
+            self.base = self.total - self.register
+            self.steps = falls.with_base(self.steps, self.base)
+            self.is_held = False
+
+    def shown(self, key: str, at_s: int, register_wh: float) -> float:
+        return falls.shown_wh(self.steps, self.base, at_s, register_wh)
+
+
+class Life:
+    """A register, its readings each five minutes, a sensor, and a recorder that is filled."""
+
+    def __init__(self, begin_wh: int) -> None:
+        self.sensor = Sensor(begin_wh)
+        self.recorder = PlainRecorder()
+        self.readings = [Reading(0, T0 - FIVE_S, T0, {KEY: begin_wh})]
+        self.mark: tuple[int, int] | None = None
+
+    def live(self, register_wh: int, *, is_there: bool) -> None:
+        last = self.readings[-1]
+        at_s = last.end_s + FIVE_S
+        self.readings.append(Reading(last.entry + 1, last.end_s, at_s, {KEY: register_wh}))
+        if is_there:
+            self.sensor.push(at_s, register_wh)
+            self.recorder.compile(last.end_s, self.sensor.total)
+
+    def fill(self, *, anew: bool = False) -> bool:
+        """Fill up to the last hour that is shown, as a passage does; whether there was a need."""
+        since = None if anew else self.mark
+        entry, hour_s = (0, 0) if since is None else since
+        until_s = self.sensor.came_s // HOUR_S * HOUR_S
+        read = [as_shown(one, self.sensor.shown) for one in self.readings if one.entry >= entry]
+        found = {at: one for at, one in Walk({}).take(read).items() if at <= until_s}
+        if not found or not self.recorder.short_term:
+            return False
+        first_s, hours = min(found) - HOUR_S, self.recorder.hours
+        older = max((at for at in hours if at < first_s), default=None)
+        before = hours.get(hour_s - HOUR_S) if since else None
+        if before is None and older is not None:
+            before = hours[older]
+        counts = {at: one.counts_wh[KEY] for at, one in found.items()}
+        is_first = bool(since) and hour_s == min(counts)
+        newest_wh = round(self.sensor.total)
+        counter = begin_counter(before, counts[min(counts)], newest_wh, is_first=is_first)
+        plan = counter.plan(counts, hours, self.recorder.short_term)
+        self.recorder.carry_out(plan)
+        self.mark = found[max(found)].entry, max(found)
+        return bool(plan)
+
+
+FALLS_WH = {"fall": 1_500_000, "fall a little": 5_000}
+happenings = st.sampled_from((*["use"] * 20, "fall", "fall a little", "agree", "fill", "fill anew"))
+
+
+@given(
+    begin=st.integers(2_000_000, 9_000_000),
+    steps=st.lists(
+        st.tuples(happenings, st.integers(0, 3000), st.booleans()),
+        min_size=3 * PER_HOUR,
+        max_size=8 * PER_HOUR,
+    ),
+    always_there=st.booleans(),
+)
+def test_falls_are_never_consumption_and_never_make_a_negative_hour(
+    begin: int, steps: list[tuple[str, int, bool]], always_there: bool
+) -> None:
+    """Less is used while nobody listens than a fall loses: 96 times 15 Wh at most."""
+    life, register, shown = Life(begin), begin, {T0: float(begin)}
+    for what, used, is_there in [*steps, ("use", 0, True)]:
+        if what in FALLS_WH and register >= FALLS_WH[what]:
+            register -= FALLS_WH[what]
+        elif what == "agree":
+            life.sensor.count_on()
+        elif what in {"fill", "fill anew"}:
+            life.fill(anew=what == "fill anew")
+        is_seen = is_there or always_there
+        register += used if is_seen else used // 200
+        life.live(register, is_there=is_seen)
+        shown[life.readings[-1].end_s] = life.sensor.total
+        assert min(life.recorder.energies().values(), default=0) > -0.6
+    life.fill()
+    again = PlainRecorder(dict(life.recorder.hours), dict(life.recorder.short_term))
+    energies = life.recorder.energies()
+    assert min(energies.values(), default=0) > -0.6
+    if always_there:
+        first = min(life.recorder.hours)
+        for at, energy in energies.items():
+            if at > first:
+                assert energy == pytest.approx(shown[at + HOUR_S] - shown[at], abs=1.1)
+    assert not life.fill(anew=True)
+    assert life.recorder == again

@@ -1,0 +1,80 @@
+"""What is over is priced by the prices that were in force then."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from custom_components.meter_node import price_history
+from custom_components.meter_node.channel.activity_calendar import single_tariff
+from custom_components.meter_node.price_history import ERAS_KEPT, SPANS_KEPT, Eras, PricesOfThen
+from custom_components.meter_node.pricing import Prices, Pricing
+
+NOW = Pricing("DKK", UTC, single_tariff(), Prices({1: Decimal(3)}), Prices())
+
+
+def eras(*prices: tuple[int, float]) -> Eras:
+    """Of (second, import price)."""
+    noted: Eras = []
+    for since_s, price in prices:
+        noted = price_history.noted(noted, {"import_prices": {"1": price}}, "DKK", since_s)
+    return noted
+
+
+def price(noted: Eras, at_s: int) -> Decimal | None:
+    then = PricesOfThen(noted, NOW, single_tariff(), [])
+    return then.import_price(datetime.fromtimestamp(at_s, UTC))
+
+
+@pytest.mark.parametrize(
+    ("at_s", "wanted"), [(0, 1), (100, 1), (199, 1), (200, 2), (299, 2), (300, 3), (999, 3)]
+)
+def test_each_moment_has_its_own_price_and_what_was_before_the_first_has_that(
+    at_s: int, wanted: int
+) -> None:
+    assert price(eras((100, 1.0), (200, 2.0), (300, 3.0)), at_s) == wanted
+
+
+def test_other_options_are_no_other_prices() -> None:
+    noted = eras((100, 3.0))
+    options = {"import_prices": {"1": 3.0}, "capacity_preset": "norway_elvia", "main_fuse": 25}
+    assert price_history.noted(noted, options, "DKK", 200) == noted
+
+
+def test_prices_of_another_currency_serve_nobody() -> None:
+    noted = price_history.noted(eras((100, 1.0)), {"import_prices": {"1": 3.0}}, "EUR", 200)
+    assert price(noted, 0) == 3
+
+
+def test_what_a_price_now_sensor_said_before_another_choice_is_not_known() -> None:
+    noted = price_history.noted([], {"import_spot": "sensor.spot"}, "DKK", 100)
+    noted = price_history.noted(noted, {"import_prices": {"1": 3.0}}, "DKK", 200)
+    assert price(noted, 199) is None
+    assert price(noted, 200) == 3
+
+
+def test_the_prices_that_are_kept_are_bounded() -> None:
+    assert len(eras(*((n, float(n)) for n in range(100)))) == ERAS_KEPT
+
+
+def test_an_hour_with_an_override_has_no_price_of_the_calendar() -> None:
+    """Heard from 01:59:59 to 03:00:00."""
+    spans: list[list[int]] = []
+    for at_s in (7199, 7200, 10_799, 10_800):
+        spans = price_history.overridden(spans, at_s)
+    assert spans == [[1, 3]]
+    then = PricesOfThen(eras((0, 3.0)), NOW, single_tariff(), spans)
+    found = [
+        then.import_price(datetime.fromtimestamp(at_s, UTC))
+        for at_s in (3599, 3600, 14_399, 14_400)
+    ]
+    assert found == [3, None, None, 3]
+
+
+def test_the_hours_with_an_override_that_are_kept_are_bounded() -> None:
+    spans: list[list[int]] = []
+    for day in range(2 * SPANS_KEPT):
+        spans = price_history.overridden(spans, day * 86_400)
+    assert len(spans) == SPANS_KEPT
