@@ -29,7 +29,6 @@ from meter_node.meter.rows import Image
 from meter_node.meter.snapshot import NANO, ROLLOVER_NWH
 from meter_node.published import Published
 
-DATABASE = "store.sqlite"
 INSTANCE = "instance"
 """A file beside the database with a random name of this copy, new at each start of the node."""
 STATE_PART = "restore"
@@ -131,14 +130,14 @@ def back_up(data_dir: Path, file: Path, now_s: int) -> None:
     Keys, configuration and passwords are not in it; system titles and names of the meters are.
     Raises BackupError, StoreError, KeyFileError, OSError.
     """
-    if not (data_dir / DATABASE).exists():
-        raise BackupError(f"{data_dir / DATABASE}: nothing was metered yet")
+    if not (data_dir / store.DATABASE).exists():
+        raise BackupError(f"{data_dir / store.DATABASE}: nothing was metered yet")
     own_keys = keys.load(data_dir)
     temporary = file.with_name(file.name + ".new")
     _remove(temporary)
     temporary.touch(mode=0o600)
     try:
-        with closing(store.Store(data_dir / DATABASE)) as database:
+        with closing(store.Store(data_dir / store.DATABASE)) as database:
             database.copy_to(temporary)
         with closing(store.Store(temporary)) as copy:
             copy.set_mark(INSTANCE, None)
@@ -183,7 +182,7 @@ def restore(
     last, local = last or {}, local or {}
     if datetime.fromtimestamp(now_s, UTC) < COUNTER_EPOCH:
         raise BackupError("this machine's clock is wrong: set it first, counters go by it")
-    path, temporary = data_dir / DATABASE, data_dir / "restore.sqlite"
+    path, temporary = data_dir / store.DATABASE, data_dir / "restore.sqlite"
     with store.lock(data_dir):
         _remove(temporary)
         temporary.touch(mode=0o600)
@@ -256,7 +255,7 @@ class _Running:
 
 
 def _running(data_dir: Path) -> _Running:
-    path = data_dir / DATABASE
+    path = data_dir / store.DATABASE
     if not path.exists():
         return _Running()
     try:

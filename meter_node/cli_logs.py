@@ -18,7 +18,6 @@ import typer
 from rich.table import Table
 
 from meter_node import keys, store
-from meter_node.backup import DATABASE
 from meter_node.channel.event_codes import LOGS, Log
 from meter_node.cli_output import console
 from meter_node.config import ConfigError
@@ -62,7 +61,7 @@ def verify_logs(
 
     Raises StoreError where there is no store, KeyFileError, ConfigError for a meter unknown.
     """
-    path = data_dir / DATABASE
+    path = data_dir / store.DATABASE
     if not path.exists():
         raise store.StoreError(f"{path}: nothing was metered yet; run meter-node run first")
     meters = keys.load(data_dir).meters

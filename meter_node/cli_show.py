@@ -20,7 +20,6 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from meter_node import __version__, config, keys, runner, store
-from meter_node.backup import DATABASE
 from meter_node.config import ConfigError
 from meter_node.cosem.identity import Identity
 from meter_node.cosem.logical_device import LogicalDevice
@@ -116,7 +115,9 @@ def _look(
             continue
         own_keys = own_keys or keys.load(data_dir)
         if meter.name in own_keys.meters:
-            yield _from_store(meter, own_keys.meters[meter.name], data_dir / DATABASE, language)
+            yield _from_store(
+                meter, own_keys.meters[meter.name], data_dir / store.DATABASE, language
+            )
 
 
 def _ask(

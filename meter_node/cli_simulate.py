@@ -134,7 +134,7 @@ def simulate(
     with store.lock(data_dir):
         own_keys = node.own_keys(settings, data_dir).meters[chosen.name]
         title = own_keys.system_title
-        database = store.Store(data_dir / node.DATABASE)
+        database = store.Store(data_dir / store.DATABASE)
         try:
             _check_untouched(database.kept(title), chosen.name, span)
             errors = Console(stderr=True)

@@ -46,6 +46,8 @@ from meter_node.sources.scaling import CURRENT_FULL_SCALE_A, VOLTAGE_FULL_SCALE_
 from meter_node.store import Kept
 
 FILE_NAME = "meter_node.toml"
+OWN_FILES = frozenset({"meter_node", "keys", "store", "restore", "kept", "instance", "lock"})
+"""What the node's files in its data directory are called, up to the first dot."""
 BRIDGE_BAUDRATE = 2400
 AMI_BAUDRATE = 9600
 
@@ -684,10 +686,10 @@ def load_to_run(path: Path, data_dir: Path) -> Config:
     if not settings.meter:
         raise ConfigError(f"{path}: meter: there is no [[meter]] to run")
     for who, place in settings.places():
-        if place.stands_in(data_dir):
+        if place.stands_in(data_dir, OWN_FILES):
             raise ConfigError(
-                f"{path}: {who} has {place.text}, among the node's own files (keys, registers): "
-                "name one elsewhere, or in a directory of its own there"
+                f"{path}: {who} has {place.text}, which is a name of the node's own files (keys, "
+                "registers): take another"
             )
     return settings
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-DATABASE = "store.sqlite"
 SELF_TEST_EVERY_S = 86_400
 _BROKER_WAIT_S = 5.0
 _PROGRAM = Path(__file__).parent
@@ -68,7 +67,7 @@ async def run(
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
     with store.lock(data_dir):
         node_keys = own_keys(settings, data_dir)
-        database = _open_store(data_dir / DATABASE)
+        database = _open_store(data_dir / store.DATABASE)
         local = {
             node_keys.meters[meter.name].system_title: LocalTime(meter.zone())
             for meter in settings.meter
@@ -361,7 +360,7 @@ def _digest_of_program() -> str:
 def own_keys(settings: config.Config, data_dir: Path) -> keys.NodeKeys:
     """Return the keys; new ones for new meters, but never in the place of lost ones."""
     path = data_dir / keys.FILE_NAME
-    if not path.exists() and (data_dir / DATABASE).exists():
+    if not path.exists() and (data_dir / store.DATABASE).exists():
         raise keys.KeyFileError(
             f"{path} is missing beside registers that were metered with it; put back a copy. "
             "meter-node init makes new keys: then every display must be paired anew, and the "

@@ -72,6 +72,7 @@ CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT R
 """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
+DATABASE = "store.sqlite"
 type _Kind = Literal["log", "profile", "billing"]
 _COLUMNS: dict[_Kind, str] = {
     "log": "entry, time_s, offset_s, code, detail, chain",

@@ -498,10 +498,12 @@ class Place:
     hosts: frozenset[str] = frozenset()
     """Addresses of a TCP port; none: all that the machine has."""
 
-    def stands_in(self, folder: Path) -> bool:
-        """Whether it is a file of this folder, not of one below it."""
+    def stands_in(self, folder: Path, names: frozenset[str]) -> bool:
+        """Whether it is a file of this folder called so, up to the first dot."""
         kind, *where = self.key
-        return kind == "path" and Path(str(where[0])).parent == folder.resolve()
+        path = Path(str(where[0]))
+        is_there = kind == "path" and path.parent == folder.resolve()
+        return is_there and path.name.partition(".")[0] in names
 
     def excludes(self, other: Place) -> bool:
         """Whether who has this one can't have the other."""

@@ -25,7 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from meter_node import keys, node, store
+from meter_node import keys, store
 from meter_node.meter.profile import LOAD_PROFILE
 from scripts.benches import faketime
 from scripts.benches.result import Result
@@ -298,6 +298,6 @@ def _faults(site: _Site, place: int, rows: Rows, filled_to: datetime) -> list[st
 
 def _registers(site: _Site, place: int) -> dict[int, int]:
     assert site.meter is not None
-    with closing(store.Store(site.data / node.DATABASE)) as database:
+    with closing(store.Store(site.data / store.DATABASE)) as database:
         rows = database.profile_rows(bytes.fromhex(site.meter.system_title), LOAD_PROFILE)
     return {row.time_s: value for row in rows if (value := row.values[place]) is not None}

@@ -28,7 +28,6 @@ from meter_node import keys, store
 from meter_node.channel import apdu, hello, kamstrup_v0001, lists, registers, security
 from meter_node.ciphering import PycryptodomeAead
 from meter_node.meter.snapshot import NANO
-from meter_node.node import DATABASE
 from scripts.benches import powercut_store
 from scripts.benches.result import Result
 from scripts.demonstration import broker, ports
@@ -237,9 +236,9 @@ async def _kill_again_and_again(
 
 def _hold_store_against(watch: Watch, data_dir: Path) -> float:
     """Check what a kill left; return the time (s, UTC) of the last committed second."""
-    if not (data_dir / DATABASE).exists():
+    if not (data_dir / store.DATABASE).exists():
         return 0.0
-    with closing(store.Store(data_dir / DATABASE)) as database:
+    with closing(store.Store(data_dir / store.DATABASE)) as database:
         kept = database.kept(watch.own_keys.system_title)
     for key, published in watch.energies.items():
         if kept.energies_nwh.get(key, 0) // NANO < published:

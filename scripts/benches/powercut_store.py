@@ -193,7 +193,7 @@ def kills(times: int, advance: Callable[[], None] = lambda: None) -> list[str]:
 
 def _work(folder: Path, sending: Connection) -> None:
     """Be the store's process: commit without pause and confirm each commit, until killed."""
-    database = store.Store(folder / backup.DATABASE)
+    database = store.Store(folder / store.DATABASE)
     backup.claim(folder, database, _START_S, {})
     counter = InvocationCounter(
         database.reserved_counter(KEY), 0, lambda bound: database.reserve_counter(KEY, bound)
@@ -218,7 +218,7 @@ def _received(receiving: Connection, step: int) -> tuple[int, list[int]]:
 
 def _left(folder: Path, truth: Truth, confirmed: int) -> list[str]:
     """Hold what a kill left against the truth, which then goes on from there."""
-    path = folder / backup.DATABASE
+    path = folder / store.DATABASE
     if not path.exists():
         return [] if confirmed == 0 else ["the store is gone"]
     with closing(store.Store(path)) as database:
@@ -259,7 +259,7 @@ def tears(
             count += 1
             truth = truths.setdefault(tear.step, Truth())
             truth.advance_to(tear.step)
-            path = folder / backup.DATABASE
+            path = folder / store.DATABASE
             path.write_bytes(tear.database)
             path.with_name(f"{path.name}-wal").write_bytes(tear.journal)
             try:
@@ -287,7 +287,7 @@ def _goes_on(database: store.Store, step: int) -> list[str]:
 
 def _tears(folder: Path, page_size: int, stride: int) -> Iterator[Tear]:
     folder.mkdir()
-    path = folder / backup.DATABASE
+    path = folder / store.DATABASE
     with closing(sqlite3.connect(path)) as plain:
         plain.execute(f"PRAGMA page_size={page_size}")
         plain.execute("VACUUM")

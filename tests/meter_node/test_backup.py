@@ -16,7 +16,7 @@ from mosquitto import Mosquitto
 from typer.testing import CliRunner
 
 from meter_node import backup, cli, cli_backup, config, keys, node, store
-from meter_node.backup import COUNTER_JUMP, DATABASE, STATE_PART, BackupError
+from meter_node.backup import COUNTER_JUMP, STATE_PART, BackupError
 from meter_node.channel import apdu, axdr, hello, meter_node_v1, objects, security
 from meter_node.channel.cosem_time import CosemDateTime
 from meter_node.channel.event_codes import Log
@@ -56,7 +56,7 @@ class House:
 
     def start(self, now_s: int = NOON_S) -> bool:
         """Claim the directory; whether it was found to be a copy."""
-        with closing(store.Store(self.data_dir / DATABASE)) as database:
+        with closing(store.Store(self.data_dir / store.DATABASE)) as database:
             return backup.claim(self.data_dir, database, now_s, {self.title: LOCAL})
 
     def meter_until(
@@ -66,19 +66,19 @@ class House:
         event: str = "",
         states: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
-        with closing(store.Store(self.data_dir / DATABASE)) as database:
+        with closing(store.Store(self.data_dir / store.DATABASE)) as database:
             logs = EventLogs(LOCAL, database.kept(self.title).log_heads)
             rows = logs.append([Event.of(event, time_s)] if event else [])
             texts = {part: json.dumps(state) for part, state in (states or {}).items()}
             database.commit(self.title, Image(time_s * NANO, energies_nwh, texts, rows))
 
     def kept(self) -> store.Kept:
-        with closing(store.Store(self.data_dir / DATABASE)) as database:
+        with closing(store.Store(self.data_dir / store.DATABASE)) as database:
             return database.kept(self.title)
 
     def take(self, times: int = 1) -> int:
         """Start, use so many numbers of the key, and return the last of them."""
-        with closing(store.Store(self.data_dir / DATABASE)) as database:
+        with closing(store.Store(self.data_dir / store.DATABASE)) as database:
             counter = InvocationCounter(
                 database.reserved_counter(self.key),
                 0,
@@ -87,7 +87,7 @@ class House:
             return [counter.take() for _ in range(times)][-1]
 
     def status_log(self) -> list[tuple[int, str]]:
-        with closing(store.Store(self.data_dir / DATABASE)) as database:
+        with closing(store.Store(self.data_dir / store.DATABASE)) as database:
             return [(row.code, row.detail) for row in database.log_rows(self.title, Log.STATUS)]
 
     def tokens_wait(self) -> bool:
@@ -140,7 +140,7 @@ def test_no_key_is_in_a_back_up(house: House, old: Path) -> None:
 
 
 def test_a_back_up_can_be_made_while_the_node_writes(house: House, tmp_path: Path) -> None:
-    with closing(store.Store(house.data_dir / DATABASE)) as running:
+    with closing(store.Store(house.data_dir / store.DATABASE)) as running:
         running.commit(house.title, Image(NOON_S * NANO, {"import_active_energy": 11 * KWH}))
         backup.back_up(house.data_dir, tmp_path / "file", NOON_S)
         running.commit(house.title, Image(NOON_S * NANO, {"import_active_energy": 12 * KWH}))
@@ -152,7 +152,7 @@ def test_a_back_up_can_be_made_while_the_node_writes(house: House, tmp_path: Pat
 
 
 def test_a_restored_register_is_raised_to_what_was_published(house: House, old: Path) -> None:
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     done = house.restore(old, last={house.title: PUSHED}, local={house.title: LOCAL})
     assert house.kept().energies_nwh == {"import_active_energy": 15 * KWH}
     assert done.raised_nwh == {house.title: {"import_active_energy": 5 * KWH}}
@@ -170,7 +170,7 @@ def test_a_restored_register_is_raised_to_what_the_store_here_holds(
 
 def test_a_restored_counter_gives_no_number_twice(house: House, old: Path) -> None:
     used = house.take(3)
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     house.restore(old, last={house.title: PUSHED})
     first = house.take()
     assert first > used
@@ -179,7 +179,7 @@ def test_a_restored_counter_gives_no_number_twice(house: House, old: Path) -> No
 
 
 def test_a_restore_without_a_floor_is_refused_and_changes_nothing(house: House, old: Path) -> None:
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     before = sorted(path.name for path in house.data_dir.iterdir())
     keys_before = (house.data_dir / keys.FILE_NAME).read_bytes()
     with pytest.raises(BackupError, match="--new-keys"):
@@ -191,7 +191,7 @@ def test_a_restore_without_a_floor_is_refused_and_changes_nothing(house: House, 
 def test_a_restore_without_a_floor_rotates_the_keys_where_that_is_wanted(
     house: House, old: Path
 ) -> None:
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     assert house.restore(old, new_keys=True).new_keys
     renewed = keys.load(house.data_dir).meters["house"]
     assert renewed.system_title == house.title
@@ -214,7 +214,7 @@ def test_an_empty_directory_gets_the_meters_under_new_keys(
 
 def test_tokens_wait_after_a_restore(house: House, old: Path) -> None:
     assert not house.tokens_wait()
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     house.restore(old, last={house.title: PUSHED})
     assert house.tokens_wait()
 
@@ -258,7 +258,7 @@ def test_a_copied_store_is_no_floor(house: House, old: Path) -> None:
 
 
 def test_a_damaged_store_is_put_aside(house: House, old: Path) -> None:
-    path = house.data_dir / DATABASE
+    path = house.data_dir / store.DATABASE
     path.write_bytes(b"\0" * 5000)
     house.restore(old, last={house.title: PUSHED})
     assert house.kept().energies_nwh == {"import_active_energy": 15 * KWH}
@@ -305,7 +305,7 @@ def test_a_back_up_of_version_1_is_restored(house: House, tmp_path: Path) -> Non
         old.execute("INSERT INTO meter VALUES (?, 1)", (house.title,))
         old.execute("INSERT INTO energy VALUES (?, 'import_active_energy', 7, 5)", (house.title,))
         old.commit()
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     house.restore(file, last={house.title: Published(0, {"import_active_energy": 7})})
     assert house.kept().energies_nwh == {"import_active_energy": 7 * NANO + 5}
 
@@ -363,7 +363,7 @@ def test_tokens_that_waited_here_wait_on(prepaid: tuple[House, Path]) -> None:
 
 def test_without_the_store_that_ran_here_the_last_push_tells(prepaid: tuple[House, Path]) -> None:
     house, file = prepaid
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     pushed = Published(5000, {"import_active_energy": 13_000}, SHOWN_OFF)
     house.restore(file, last={house.title: pushed})
     assert house.state("breaker") == OFF | {"wants_button": True}
@@ -384,7 +384,7 @@ def test_a_store_here_that_is_older_than_the_last_push_does_not_count(
 
 def test_a_restore_with_new_keys_waits_for_the_button(prepaid: tuple[House, Path]) -> None:
     house, file = prepaid
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     house.restore(file, new_keys=True)
     assert house.state("breaker") == ON | {"closed": False, "wants_button": True}
     assert house.state("credit")["credit_nwh"] == 8 * KWH
@@ -439,14 +439,14 @@ def test_a_directory_put_back_in_its_place_is_found(house: House, tmp_path: Path
 
 
 def test_a_database_put_back_alone_is_found(house: House, tmp_path: Path) -> None:
-    shutil.copy2(house.data_dir / DATABASE, tmp_path / "copy")
+    shutil.copy2(house.data_dir / store.DATABASE, tmp_path / "copy")
     house.start()
-    shutil.copy2(tmp_path / "copy", house.data_dir / DATABASE)
+    shutil.copy2(tmp_path / "copy", house.data_dir / store.DATABASE)
     assert house.start()
 
 
 def test_a_database_that_is_gone_is_found(house: House) -> None:
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     assert house.start()
     assert house.status_log() == [(194, "")]
 
@@ -481,7 +481,7 @@ def test_a_cut_in_the_middle_of_a_start_makes_no_copy(
 
 def test_a_store_from_before_there_were_instances_is_no_copy(house: House) -> None:
     (house.data_dir / backup.INSTANCE).unlink()
-    with closing(store.Store(house.data_dir / DATABASE)) as database:
+    with closing(store.Store(house.data_dir / store.DATABASE)) as database:
         database.set_mark(backup.INSTANCE, None)
     assert not house.start()
 
@@ -552,7 +552,7 @@ def test_a_push_of_other_keys_tells_nothing(house: House, tmp_path: Path) -> Non
 
 
 def hold(house: House, last: Published) -> Mapping[str, int] | None:
-    with closing(store.Store(house.data_dir / DATABASE)) as database:
+    with closing(store.Store(house.data_dir / store.DATABASE)) as database:
         return backup.raise_to_published(database, house.meter, last, NOON_S, LOCAL)
 
 
@@ -626,7 +626,7 @@ def test_what_was_raised_is_printed_with_its_unit_totals_first_and_no_zero() -> 
 def test_verify_logs_finds_a_changed_row(house: House) -> None:
     house.meter_until(NOON_S, {}, "power_down")
     assert run("verify-logs", "--data-dir", house.data_dir)[0] == 0
-    with closing(sqlite3.connect(house.data_dir / DATABASE)) as database:
+    with closing(sqlite3.connect(house.data_dir / store.DATABASE)) as database:
         database.execute("UPDATE log SET time_s = time_s + 1 WHERE entry = 2")
         database.commit()
     status, output = run("verify-logs", "--data-dir", house.data_dir)
@@ -652,7 +652,7 @@ def test_verify_logs_finds_a_whole_log_that_was_removed_by_its_published_head(
     house: House,
 ) -> None:
     head = house.kept().log_heads[Log.STATUS]
-    with closing(sqlite3.connect(house.data_dir / DATABASE)) as database:
+    with closing(sqlite3.connect(house.data_dir / store.DATABASE)) as database:
         database.executescript("DELETE FROM log; DELETE FROM series;")
     assert verify_logs(house.data_dir).whole
     report = verify_logs(house.data_dir, [(Log.STATUS, ChainHead(1, head.chain))])
@@ -665,7 +665,7 @@ def test_the_commands_back_up_and_restore(house: House, tmp_path: Path) -> None:
     status, output = run("restore", file, "--data-dir", house.data_dir)
     assert status == 0, output
     assert house.status_log()[-1][0] == 193
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     with pytest.raises(BackupError, match="--new-keys"):
         run("restore", file, "--data-dir", house.data_dir)
     status, output = run("restore", file, "--data-dir", house.data_dir, "--new-keys")
@@ -682,7 +682,7 @@ async def test_restore_asks_the_broker_for_the_last_push(
         f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
         '[[meter]]\nname = "house"\nmodel = "382M"\n[meter.source]\nkind = "simulated"\n'
     )
-    (house.data_dir / DATABASE).unlink()
+    (house.data_dir / store.DATABASE).unlink()
     status, output = await asyncio.to_thread(run, "restore", old, "--data-dir", house.data_dir)
     assert status == 0, output
     assert "import_active_energy: raised by 5.000 kWh" in output

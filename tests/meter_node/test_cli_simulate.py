@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meter_node import cli, config, keys, node, store
+from meter_node import cli, config, keys, store
 from meter_node.meter.billing import Billing
 from meter_node.meter.clock import MeterClock
 from meter_node.meter.energy import EnergyRegisters
@@ -53,7 +53,7 @@ def test_a_data_directory_is_made_and_has_the_registers(
     data_dir = tmp_path / "data"
     settings = config.load(data_dir / config.FILE_NAME)
     own_keys = keys.load(data_dir).meters[settings.meter[0].name]
-    database = store.Store(data_dir / node.DATABASE)
+    database = store.Store(data_dir / store.DATABASE)
     kept = database.kept(own_keys.system_title)
     database.close()
     assert kept.time_ns // NANO == 1_743_458_400  # 2025-04-01 00:00 in Copenhagen is 22:00 UTC
@@ -91,7 +91,7 @@ def test_wholly_dark_quarter_hours_are_listed_and_just_these_have_no_row(
     assert document["load_profile_rows"] == 96 - 10
     # As the store has it: every other quarter-hour of the day, by its end.
     title = keys.load(tmp_path).meters["house"].system_title
-    database = store.Store(tmp_path / node.DATABASE)
+    database = store.Store(tmp_path / store.DATABASE)
     stamps_s = [row.time_s for row in database.profile_rows(title, LOAD_PROFILE)]
     database.close()
     start_s = int(datetime(2025, 4, 28, 22, tzinfo=UTC).timestamp())
@@ -129,7 +129,7 @@ def test_tariffs_add_up_to_the_total_to_the_last_nanowatt_hour(
     assert document["tariffs_add_up"] is True
     assert [name for name, energy in document["tariffs_wh"].items() if energy] == ["t1", "t2", "t3"]
     title = keys.load(tmp_path).meters["house"].system_title
-    database = store.Store(tmp_path / node.DATABASE)
+    database = store.Store(tmp_path / store.DATABASE)
     energies = database.kept(title).energies_nwh
     database.close()
     parts = [energies[f"import_active_energy_t{tariff}"] for tariff in range(1, 9)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from meter_node import config
+from meter_node import backup, config, kept_frames, keys, store
 from meter_node.ports.ami import AmiSettings
 from meter_node.ports.bearers import Endpoint
 from meter_node.ports.conversation import SerialLine
@@ -366,11 +366,24 @@ def test_a_file_without_a_meter_is_none_to_run_by(tmp_path: Path) -> None:
         config.load_to_run(path, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["keys.json", "meter_node.sqlite", "x", "link"])
+OWN_FILES = (
+    config.FILE_NAME,
+    keys.FILE_NAME,
+    "keys.new",
+    store.DATABASE,
+    f"{store.DATABASE}-wal",
+    kept_frames.FILE_NAME,
+    f"{kept_frames.FILE_NAME}.damaged",
+    backup.INSTANCE,
+    "restore.sqlite",
+    "lock",
+    "link",
+)
+
+
+@pytest.mark.parametrize("name", OWN_FILES)
 @pytest.mark.parametrize("kind", ["p1", "s0"])
-def test_a_modules_file_is_none_of_the_nodes_own_directory(
-    tmp_path: Path, name: str, kind: str
-) -> None:
+def test_a_modules_file_is_none_of_the_nodes_own(tmp_path: Path, name: str, kind: str) -> None:
     data_dir, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     data_dir.mkdir()
     elsewhere.mkdir()
@@ -378,13 +391,16 @@ def test_a_modules_file_is_none_of_the_nodes_own_directory(
     file = (elsewhere if name == "link" else data_dir) / name
     chosen = {"file": str(file)} if kind == "s0" else {"bearer": f"file:{file}"}
     path = written(elsewhere, METER + module(kind, **chosen))
-    said = rf"module\[0\] \({kind}\) has {file}, among the node's own files"
+    said = rf"module\[0\] \({kind}\) has {file}, which is a name of the node's own files"
     with pytest.raises(config.ConfigError, match=said):
         config.load_to_run(path, data_dir)
 
 
-def test_a_modules_file_may_be_in_a_directory_of_its_own_below_the_nodes(tmp_path: Path) -> None:
-    path = written(tmp_path, METER + module("s0", file=str(tmp_path / "pulses" / "house")))
+@pytest.mark.parametrize("name", ["pulses.csv", "pulses/keys.json"])
+def test_a_modules_file_may_be_beside_the_nodes_own_ones_or_below(
+    tmp_path: Path, name: str
+) -> None:
+    path = written(tmp_path, METER + module("s0", file=str(tmp_path / name)))
     assert config.load_to_run(path, tmp_path).meter
 
 

@@ -48,7 +48,7 @@ async def metered(folder: Path, source: str, seconds: float) -> dict[str, int]:
     with suppress(asyncio.CancelledError):
         await running
     title = keys.load(folder).meters["house"].system_title
-    database = store.Store(folder / node.DATABASE)
+    database = store.Store(folder / store.DATABASE)
     try:
         return dict(database.kept(title).energies_nwh)
     finally:
