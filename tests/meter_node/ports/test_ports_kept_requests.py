@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +162,17 @@ def test_random_bytes_are_passed_over(payload: bytes) -> None:
     assert heard.said == []
 
 
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[KeptFrames]:
+    with closing(KeptFrames(tmp_path, 130)) as made:
+        yield made
+
+
 def test_a_bridge_keeps_what_it_forwards_and_says_for_how_long(
-    captures: dict[str, bytes], tmp_path: Path
+    captures: dict[str, bytes], kept: KeptFrames
 ) -> None:
     heard, clock = Heard(), Clock()
     clock.now_s = NOON
-    kept = KeptFrames(tmp_path, 130)
     made = bridge.Bridge(heard, 10, kept, clock)  # type: ignore[arg-type]
     for _ in range(200):  # 2000 s: the first of three quarter-hours
         list(made.feed(captures[DANISH]))
@@ -180,9 +186,8 @@ def test_a_bridge_keeps_what_it_forwards_and_says_for_how_long(
 
 
 def test_a_bridge_that_was_started_anew_answers_before_it_heard_a_frame(
-    captures: dict[str, bytes], tmp_path: Path
+    captures: dict[str, bytes], kept: KeptFrames
 ) -> None:
-    kept = KeptFrames(tmp_path, 130)
     kept.add(TITLE, frames.apdu_of(captures[DANISH]), NOON)
     heard = Heard()
     bridge.Bridge(heard, 10, kept)  # type: ignore[arg-type]
