@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +17,15 @@ assert NOON % 900 == 0
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> KeptFrames:
-    return KeptFrames(tmp_path, 130)
+def keep(tmp_path: Path) -> Iterator[Callable[[int], KeptFrames]]:
+    """Open what is kept of so many days; all are closed at the end."""
+    with ExitStack() as opened:
+        yield lambda days: opened.enter_context(closing(KeptFrames(tmp_path, days)))
+
+
+@pytest.fixture
+def kept(keep: Callable[[int], KeptFrames]) -> KeptFrames:
+    return keep(130)
 
 
 def arrivals(kept: KeptFrames, title: str = A) -> list[int]:
@@ -58,8 +67,10 @@ def test_two_meters_on_one_port_are_kept_apart(kept: KeptFrames) -> None:
     assert kept.titles() == {A, B}
 
 
-def test_the_oldest_quarter_hour_goes_when_the_days_are_full(tmp_path: Path) -> None:
-    kept = KeptFrames(tmp_path, 1)
+def test_the_oldest_quarter_hour_goes_when_the_days_are_full(
+    keep: Callable[[int], KeptFrames],
+) -> None:
+    kept = keep(1)
     for quarter in range(100):
         kept.add(A, bytes(480), NOON + 900 * quarter)
         kept.add(A, bytes(225), NOON + 900 * quarter + 1)
@@ -69,8 +80,10 @@ def test_the_oldest_quarter_hour_goes_when_the_days_are_full(tmp_path: Path) -> 
     assert found[-1] == NOON + 900 * 99 + 1
 
 
-def test_a_clock_that_leaps_costs_one_quarter_hour_and_not_the_history(tmp_path: Path) -> None:
-    kept = KeptFrames(tmp_path, 1)
+def test_a_clock_that_leaps_costs_one_quarter_hour_and_not_the_history(
+    keep: Callable[[int], KeptFrames],
+) -> None:
+    kept = keep(1)
     for quarter in range(96):
         kept.add(A, bytes(480), NOON + 900 * quarter)
     kept.add(A, bytes(480), NOON + 900 * 35_000)  # a year ahead
@@ -94,12 +107,12 @@ def test_130_days_of_a_real_meter_take_ten_megabytes_at_most(tmp_path: Path) -> 
 
 
 def test_after_a_restart_in_the_middle_of_a_quarter_hour_nothing_is_kept_twice(
-    tmp_path: Path,
+    keep: Callable[[int], KeptFrames],
 ) -> None:
-    kept = KeptFrames(tmp_path, 130)
+    kept = keep(130)
     kept.add(A, bytes(480), NOON)
     kept.close()
-    kept = KeptFrames(tmp_path, 130)
+    kept = keep(130)
     assert not kept.add(A, bytes(480), NOON + 300)
     assert kept.add(A, bytes(480), NOON + 900)
     assert arrivals(kept) == [NOON, NOON + 900]
@@ -142,10 +155,13 @@ def test_what_was_kept_is_there_after_the_process_was_killed(tmp_path: Path) -> 
     "content", [b"no database at all" * 100, b"SQLite format 3\x00" + bytes(84)]
 )
 def test_a_damaged_file_is_set_aside(
-    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    keep: Callable[[int], KeptFrames],
+    content: bytes,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
-    kept = KeptFrames(tmp_path, 130)
+    kept = keep(130)
     assert kept.add(A, b"frame", NOON)
     assert "set aside" in caplog.text
     assert (tmp_path / (FILE_NAME + ".damaged")).read_bytes() == content
