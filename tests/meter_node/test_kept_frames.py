@@ -15,6 +15,8 @@ NOON = 1_795_176_000  # 2026-11-20 12:00 UTC, a quarter-hour's beginning
 A, B = "4b414d4501a4dc52", "4b414d4501349083"
 assert NOON % 900 == 0
 
+type Keep = Callable[[int], KeptFrames]
+
 
 @pytest.fixture
 def keep(tmp_path: Path) -> Iterator[Callable[[int], KeptFrames]]:
@@ -24,7 +26,7 @@ def keep(tmp_path: Path) -> Iterator[Callable[[int], KeptFrames]]:
 
 
 @pytest.fixture
-def kept(keep: Callable[[int], KeptFrames]) -> KeptFrames:
+def kept(keep: Keep) -> KeptFrames:
     return keep(130)
 
 
@@ -68,7 +70,7 @@ def test_two_meters_on_one_port_are_kept_apart(kept: KeptFrames) -> None:
 
 
 def test_the_oldest_quarter_hour_goes_when_the_days_are_full(
-    keep: Callable[[int], KeptFrames],
+    keep: Keep,
 ) -> None:
     kept = keep(1)
     for quarter in range(100):
@@ -81,7 +83,7 @@ def test_the_oldest_quarter_hour_goes_when_the_days_are_full(
 
 
 def test_a_clock_that_leaps_costs_one_quarter_hour_and_not_the_history(
-    keep: Callable[[int], KeptFrames],
+    keep: Keep,
 ) -> None:
     kept = keep(1)
     for quarter in range(96):
@@ -107,7 +109,7 @@ def test_130_days_of_a_real_meter_take_ten_megabytes_at_most(tmp_path: Path) -> 
 
 
 def test_after_a_restart_in_the_middle_of_a_quarter_hour_nothing_is_kept_twice(
-    keep: Callable[[int], KeptFrames],
+    keep: Keep,
 ) -> None:
     kept = keep(130)
     kept.add(A, bytes(480), NOON)
@@ -156,7 +158,7 @@ def test_what_was_kept_is_there_after_the_process_was_killed(tmp_path: Path) -> 
 )
 def test_a_damaged_file_is_set_aside(
     tmp_path: Path,
-    keep: Callable[[int], KeptFrames],
+    keep: Keep,
     content: bytes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
