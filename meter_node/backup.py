@@ -34,10 +34,10 @@ INSTANCE = "instance"
 STATE_PART = "restore"
 """Part of a meter's state that a restored copy begins with: see `Restored.state`."""
 COUNTER_JUMP = 1 << 20
-"""Numbers that a copy leaves out above its own: six days of two frames a second. The floor by the
+"""Numbers that a copy leaves out above its own: six days of what the clock gives. The floor by the
 clock is what usually counts; this one is for a clock that is wrong."""
-WIRELESS_JUMP = 1 << 17
-"""The same of the shorter numbers of wireless telegrams: six days of the most that are sent."""
+WIRELESS_JUMP = 1 << 18
+"""The same of the shorter numbers of wireless telegrams: nearly six days."""
 _MACHINE = (
     Path("/etc/machine-id"),
     Path("/var/lib/dbus/machine-id"),

@@ -75,7 +75,7 @@ COUNTER_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 COUNTS_PER_SECOND = 2
 
 
-WIRELESS_COUNTS_PER_MINUTE = 16
+WIRELESS_COUNTS_PER_MINUTE = 32
 LAST_WIRELESS = 2**29 - 1
 """The session number of EN 13757-4 has 29 bits: minutes, and four bits within one."""
 
@@ -83,7 +83,7 @@ LAST_WIRELESS = 2**29 - 1
 def wireless_floor(now: datetime) -> int:
     """Return the lowest session number that a start at ``now`` may begin with.
 
-    As ``time_floor``, for a key under which no more than 16 telegrams a minute are sent.
+    As ``time_floor``, for a key under which no more than half of them are sent.
     """
     minutes = int((now - COUNTER_EPOCH).total_seconds() // 60)
     return max(0, minutes * WIRELESS_COUNTS_PER_MINUTE)
@@ -93,8 +93,8 @@ def time_floor(now: datetime) -> int:
     """Return the lowest counter that a start at ``now`` may begin with.
 
     Two numbers a second since 2026: a data directory restored from a back-up starts above
-    whatever was sent since the back-up was taken, as long as no more than two frames a second
-    were sent. A clock before 2026 gives no floor.
+    whatever was sent since the back-up was taken, as long as no more than one frame a second was
+    sent: each start leaves out fewer numbers than it gives. A clock before 2026 gives no floor.
     """
     return max(0, int((now - COUNTER_EPOCH).total_seconds()) * COUNTS_PER_SECOND)
 

@@ -351,11 +351,11 @@ class MeterConfig(_Section):
                 taking.setdefault(numbers.key, []).append((f"module[{number}]", numbers))
         for key, takers in taking.items():
             a_minute = sum(numbers.a_minute for _, numbers in takers)
-            by_clock = takers[0][1].by_clock_a_minute
-            if a_minute > by_clock:
+            most = takers[0][1].most_a_minute
+            if a_minute > most:
                 raise ValueError(
                     f"{', '.join(who for who, _ in takers)}: together {float(a_minute):.4g} "
-                    f"telegrams a minute under the meter's {key}; there are numbers for {by_clock}:"
+                    f"telegrams a minute under the meter's {key}; there are numbers for {most}:"
                     " leave some of them out, or raise interval_s where they have it"
                 )
         return self

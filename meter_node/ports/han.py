@@ -60,7 +60,7 @@ class HanSettings(BearerSettings):
         """One a ciphered list."""
         if not self.ciphered:
             return None
-        return Numbers("list keys", Fraction(60, INTERVAL_S), 60 * COUNTS_PER_SECOND)
+        return Numbers("list keys", Fraction(60, INTERVAL_S), 60 * COUNTS_PER_SECOND // 2)
 
     @property
     @override

@@ -40,8 +40,8 @@ class Numbers:
     key: str
     """In words: all modules of a meter that name the same take from the same row."""
     a_minute: Fraction
-    by_clock_a_minute: int
-    """How many the clock gives, to all of them."""
+    most_a_minute: int
+    """To all of them: half of what the clock gives, as a start leaves out fewer than it gives."""
 
 
 class ModuleSettings(BaseModel):

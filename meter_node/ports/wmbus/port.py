@@ -33,7 +33,7 @@ from .frames import FORMATS, FrameFormat, with_length
 
 BAUDRATE = 115_200
 SHORTEST_INTERVAL_S = 8
-"""Two modules of a meter may send at this pace: the clock gives sixteen numbers a minute."""
+"""Two modules of a meter may send at this pace: sixteen telegrams a minute have numbers."""
 
 type Protection = Literal["ell", "profile_a"]
 
@@ -73,7 +73,7 @@ class WmbusSettings(BearerSettings):
     def numbers(self) -> Numbers:
         """One a telegram."""
         a_minute = Fraction(60, self.interval_s)
-        return Numbers("wireless key", a_minute, WIRELESS_COUNTS_PER_MINUTE)
+        return Numbers("wireless key", a_minute, WIRELESS_COUNTS_PER_MINUTE // 2)
 
     @property
     @override

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from meter_node.ciphering import CounterExhaustedError, InvocationCounter, time_floor
+from meter_node.ciphering import (
+    CounterExhaustedError,
+    InvocationCounter,
+    time_floor,
+    wireless_floor,
+)
 
 AHEAD = 1024
 LAST = 2**32 - 1
@@ -204,6 +209,20 @@ def test_a_restored_back_up_repeats_no_number_at_up_to_two_frames_a_second() -> 
     sent = take(counter, 2 * int(hour.total_seconds()) - 1)
     restored = Disk(back_up).start(time_floor(begun + hour))
     assert restored.take() > sent[-1]
+
+
+@pytest.mark.parametrize("run_s", [30, 75, 600, 3600])
+def test_a_restored_back_up_repeats_no_wireless_number_however_often_the_node_restarts(
+    run_s: int,
+) -> None:
+    begun, day_s = datetime(2026, 6, 1, tzinfo=UTC), 24 * 60 * 60
+    disk = Disk(wireless_floor(begun))
+    sent = [0]
+    for start_s in range(0, day_s, run_s):
+        floor = wireless_floor(begun + timedelta(seconds=start_s))
+        counter = InvocationCounter(disk.bound, floor, disk.persist, ahead=32)
+        sent += take(counter, run_s * 16 // 60)  # the most that a meter's modules may send
+    assert sent[-1] < wireless_floor(begun + timedelta(seconds=day_s))
 
 
 # --- the end -------------------------------------------------------------------------------------
