@@ -639,6 +639,18 @@ class Config(_Section):
         if self.ami is not None:
             yield from self.ami.places()
 
+    def files_read(self) -> Iterator[str]:
+        """Yield the files that the node reads beside its own ones."""
+        names: list[str | None] = []
+        if (mqtt := self.mqtt) is not None:
+            names += mqtt.password_file, mqtt.ca_file, mqtt.client_certificate, mqtt.client_key
+        for source in (meter.source for meter in self.meter):
+            if isinstance(source, _RealSourceConfig):
+                names.append(source.calibration_file)
+            if isinstance(source, RecordingSourceConfig):
+                names.append(source.file)
+        yield from filter(None, names)
+
 
 def one_of(names: Iterable[str], chosen: str | None) -> str:
     """Return the meter that ``--meter`` chose, or the only one. Raises ConfigError."""
@@ -691,6 +703,9 @@ def load_to_run(path: Path, data_dir: Path) -> Config:
                 f"{path}: {who} has {place.text}, which is a name of the node's own files (keys, "
                 "registers): take another"
             )
+        for read in (str(path), *settings.files_read()):
+            if place.excludes(bearers.path_place(read)):
+                raise ConfigError(f"{path}: {who} has {place.text}, which the node reads")
     return settings
 
 

@@ -396,6 +396,23 @@ def test_a_modules_file_is_none_of_the_nodes_own(tmp_path: Path, name: str, kind
         config.load_to_run(path, data_dir)
 
 
+@pytest.mark.parametrize("name", ["here.toml", "password", "gains.json", "yesterday.dat"])
+def test_a_modules_file_is_none_that_the_node_reads(tmp_path: Path, name: str) -> None:
+    (tmp_path / "password").write_text("secret")
+    path = tmp_path / "here.toml"
+    path.write_text(
+        '[mqtt]\nhost = "broker"\nusername = "me"\n'
+        f'password_file = "{tmp_path}/password"\n'
+        '[[meter]]\nname = "house"\nmodel = "382M"\n'
+        f'[meter.source]\nkind = "recording"\nfile = "{tmp_path}/yesterday.dat"\n'
+        f'calibration_file = "{tmp_path}/gains.json"\n'
+        + module("p1", bearer=f"file:{tmp_path}/there/../{name}")
+    )
+    said = r"module\[0\] \(p1\) has .*, which the node reads"
+    with pytest.raises(config.ConfigError, match=said):
+        config.load_to_run(path, tmp_path / "data")
+
+
 @pytest.mark.parametrize("name", ["pulses.csv", "pulses/keys.json"])
 def test_a_modules_file_may_be_beside_the_nodes_own_ones_or_below(
     tmp_path: Path, name: str
