@@ -363,14 +363,14 @@ class Sender:
 
     def __init__(self, output: Output, clock: Clock, led: Led | None) -> None:
         """Nothing was sent yet, or long ago."""
-        self._output = output
-        self._clock = clock
+        self.output = output
+        self.clock = clock
         self._led = led
         self._free_ns = 0
 
     async def send(self, pulse: Pulse) -> None:
         """Send it when it is due. Raises OSError."""
-        await self._clock.wait_until(max(pulse.on_ns, self._free_ns))
+        await self.clock.wait_until(max(pulse.on_ns, self._free_ns))
         whole = asyncio.ensure_future(self._whole(pulse.off_ns - pulse.on_ns))
         try:
             await asyncio.shield(whole)
@@ -378,15 +378,15 @@ class Sender:
             await whole
 
     async def _whole(self, length_ns: int) -> None:
-        begun_ns = self._clock.now_ns()
-        self._output.set(True, begun_ns)
+        begun_ns = self.clock.now_ns()
+        self.output.set(True, begun_ns)
         if self._led is not None:
             self._led.blink()
         try:
-            await self._clock.wait_until(begun_ns + length_ns)
+            await self.clock.wait_until(begun_ns + length_ns)
         finally:
-            ended_ns = self._clock.now_ns()
-            self._output.set(False, ended_ns)
+            ended_ns = self.clock.now_ns()
+            self.output.set(False, ended_ns)
             self._free_ns = ended_ns + PAUSE_MS * NS_PER_MS
 
 
@@ -402,87 +402,96 @@ async def run(view: MeterView, settings: S0Settings) -> None:
                 output.close()
 
 
-class Beat:
-    """When the last image came, and how far it is to the next. Pure.
+class Pace:
+    """Which image's energy is pulsed next, and until when. Pure.
 
-    As far as the last two intervals tell, of which the shorter counts: a hiccup of the machine is
-    one long interval, and must not spread what comes after it.
+    Of each interval the first image counts; those that somebody else wanted between are left out.
+    So the energy of an interval has an interval to be sent in, and the distance of pulses is the
+    power, whatever other beats there are.
     """
 
-    def __init__(self, second: int, now_ns: int) -> None:
-        """One image was seen."""
-        self._second = second
-        self._came_ns = now_ns
-        self._last_s, self._before_s = 1, LONGEST_INTERVAL_S
+    def __init__(self, second: int, register: int, interval_s: int, now_ns: int) -> None:
+        """Begin with any image; ``register`` is the one that is pulsed, in whole Wh or varh."""
+        self._take(second, register, interval_s, now_ns)
 
-    def come(self, second: int, now_ns: int) -> None:
+    def see(self, second: int, register: int, interval_s: int, now_ns: int) -> None:
         """Look at the image that there is; it may be the one before."""
-        if second == self._second:
-            return
-        length_s = min(max(second - self._second, 1), LONGEST_INTERVAL_S)
-        self._before_s, self._last_s = self._last_s, length_s
-        self._second, self._came_ns = second, now_ns
+        if second // interval_s != self.second // interval_s:
+            self._take(second, register, interval_s, now_ns)
 
-    @property
-    def next_ns(self) -> int:
-        """When the next one is to be there."""
-        return self._came_ns + min(self._last_s, self._before_s) * NANO
+    def _take(self, second: int, register: int, interval_s: int, now_ns: int) -> None:
+        self.second, self.register = second, register
+        self.next_ns = now_ns + (interval_s - second % interval_s) * NANO
+        """When the next one that counts is due."""
 
 
 async def _pulse(view: MeterView, settings: S0Settings, output: Output) -> None:
     # A clock that went back between two runs must not have this one's pulses before the last one's:
     # what was sent of an interval is told by their times.
     clock = Clock(output.ended_ns)
+
+    def image() -> tuple[int, int, int, int]:
+        register = view.raw(settings.energy) or 0
+        return view.second, register, view.interval_s, clock.now_ns()
+
+    def look() -> None:
+        pace.see(*image())
+
+    async def watch() -> None:
+        """See every image, also those that come while pulses are sent."""
+        while True:
+            await view.committed()
+            look()
+
     await view.committed()
-    beat = Beat(view.second, clock.now_ns())
-    watching = asyncio.create_task(_watch(view, beat, clock))
+    pace = Pace(*image())
+    watching = asyncio.create_task(watch())
     try:
-        await _send_all(view, settings, output, beat, clock)
+        train = await _go_on(view, settings, output, pace.register)
+        sender = Sender(output, clock, view.led)
+        await _send_all(view, settings, train, sender, pace, look)
     finally:
         watching.cancel()
 
 
-async def _watch(view: MeterView, beat: Beat, clock: Clock) -> None:
-    """See every image, also those that come while pulses are sent."""
-    while True:
-        await view.committed()
-        beat.come(view.second, clock.now_ns())
-
-
 async def _send_all(
-    view: MeterView, settings: S0Settings, output: Output, beat: Beat, clock: Clock
+    view: MeterView,
+    settings: S0Settings,
+    train: Train,
+    sender: Sender,
+    pace: Pace,
+    look: Callable[[], None],
 ) -> None:
-    sender = Sender(output, clock, view.led)
-    train = await _go_on(view, settings, output)
-    image_s: int | None = None
+    taken_s: int | None = None
     end_ns = 0
     while True:
-        if view.second == image_s and not train.waiting:
+        look()
+        if pace.second == taken_s and not train.waiting:
             await view.committed()
-        image_s = view.second
-        beat.come(image_s, clock.now_ns())
+            continue
+        taken_s = pace.second
         # Until the next image is there, however long the last pulses took.
-        start_ns = max(clock.now_ns(), end_ns)
-        end_ns = max(beat.next_ns, start_ns + LEAST_WINDOW_NS)
-        pulses = train.take(view.raw(settings.energy) or 0, start_ns, end_ns)
+        start_ns = max(sender.clock.now_ns(), end_ns)
+        end_ns = max(pace.next_ns, start_ns + LEAST_WINDOW_NS)
+        pulses = train.take(pace.register, start_ns, end_ns)
         if not pulses:
             continue
         # Counted before they are sent: a cut may swallow some, and never sends one twice.
         await _keep(view, settings, train.kept(len(pulses), start_ns - 1))
-        before = output.sent
+        before = sender.output.sent
         try:
             with _named(settings):
                 for pulse in pulses:
                     await sender.send(pulse)
         finally:
-            unsent = len(pulses) - (output.sent - before)
+            unsent = len(pulses) - (sender.output.sent - before)
             if unsent:
                 await asyncio.shield(_keep(view, settings, train.kept(unsent=unsent)))
 
 
-async def _go_on(view: MeterView, settings: S0Settings, output: Output) -> Train:
+async def _go_on(view: MeterView, settings: S0Settings, output: Output, register: int) -> Train:
     """Take up what was kept; a module that is new begins at the register as it is."""
-    begun = Kept(view.raw(settings.energy) or 0, 0, 0, settings.constant)
+    begun = Kept(register, 0, 0, settings.constant)
     if (text := await view.keeping.kept(settings.place)) is not None:
         try:
             kept = Kept.from_text(text)
