@@ -237,7 +237,15 @@ _LONGEST_LINE = 2 * len("1790000000000000000,")
 _MOST_LINES = LONGEST_INTERVAL_S * 1000 // 60
 """Of the longest interval, of the shortest pulses and pauses."""
 _PULSE = re.compile(rb"(\d{1,19}),(\d{1,19})")
-_PART = re.compile(rb"\d{0,19}(,\d{0,19})?")
+_PART = re.compile(rb"\d{19}(,\d{0,19})?")
+
+
+def is_begun(left: bytes, now_ns: int) -> bool:
+    """Whether this may be what a cut left of a first line: a part of what is written here now.
+
+    Fewer digits than a time has may be anybody's: the number of a process, for example.
+    """
+    return str(now_ns).encode().startswith(left) or _PART.fullmatch(left) is not None
 
 
 class RecordedOutput:
@@ -271,7 +279,7 @@ class RecordedOutput:
         pulses = [Pulse(int(match[1]), int(match[2])) for match in found if match]
         # Behind pulses it may be anything that a power cut or a scribbler left; the first one must
         # look like one. Some file systems leave zeros where bytes were to come.
-        is_first = not start and _PART.fullmatch(begun.rstrip(b"\0"))
+        is_first = not start and is_begun(begun.rstrip(b"\0"), time.time_ns())
         if len(pulses) < len(found) or not (pulses or is_first):
             raise OSError("it holds something else than pulses: name another file, or remove it")
         if begun:

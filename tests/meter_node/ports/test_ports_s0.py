@@ -118,7 +118,7 @@ async def test_power_cuts_at_any_moment_lose_no_recorded_pulse_and_repeat_none(
             texts = dict(house.keeping.texts)
             recorded = path.read_bytes()
         house.keeping.texts = texts
-        path.write_bytes(recorded + b"17829"[: random_.randrange(6)])
+        path.write_bytes(recorded + str(time.time_ns())[:5].encode()[: random_.randrange(6)])
         assert len(recorded.splitlines()) <= given
     async with running(s0.run(house.view, chosen)):
         for _ in range(4):
@@ -322,8 +322,12 @@ A_PULSE = b"1790000000000000000,1790000000030000000\n"
         b"x" * 1_000_000,
         b"\0" * 1_000_000 + b"\n",
         b"\0" * 1_000_000,
+        b"12345",
+        b"12345,",
+        b"1,2",
+        b"0",
     ],
-    ids=range(9),
+    ids=range(13),
 )
 def test_a_file_that_holds_something_else_than_pulses_is_refused_and_stays_as_it_was(
     tmp_path: Path, held: bytes
@@ -336,9 +340,35 @@ def test_a_file_that_holds_something_else_than_pulses_is_refused_and_stays_as_it
 
 
 @pytest.mark.parametrize(
+    ("left", "it_may_be"),
+    [
+        (b"", True),
+        (b"17", True),
+        (b"1790000000", True),
+        (b"1790000000000000000", True),
+        (b"1789999999999999999,17", True),
+        (b"1790000001", False),
+        (b"17,", False),
+        (b"12345", False),
+        (b"17900000000000000000", False),
+    ],
+)
+def test_what_a_cut_left_of_a_first_line_begins_as_the_time_or_has_all_its_digits(
+    left: bytes, it_may_be: bool
+) -> None:
+    assert s0.is_begun(left, 1_790_000_000_000_000_000) == it_may_be
+
+
+A_LITTLE = str(time.time_ns())[:2].encode()
+
+
+@pytest.mark.parametrize(
     ("begun", "pulses"),
     [
-        *product([b"", b"17", A_PULSE[:-1], A_PULSE[:20], b"\0" * 99, b"17\0\0"], [0, 1, 50_000]),
+        *product(
+            [b"", A_LITTLE, A_PULSE[:-1], A_PULSE[:20], b"\0" * 99, A_LITTLE + b"\0\0"],
+            [0, 1, 50_000],
+        ),
         *product([b"scribbled", b"\xff" * 4096], [1, 50_000]),
     ],
 )
