@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,8 @@ LONGEST_INTERVAL_S = 60
 """An image comes at least so often."""
 LEAST_WINDOW_NS = NANO // 2
 """Pulses are released for so long at least: each time is a write to the store."""
+MOST_BEHIND_NS = 3600 * NANO
+"""A host's clock that is further behind the last pulse is right, and that pulse's time wrong."""
 _AS_KEPT = "counted "
 _CONSUMER = "meter-node S0"
 
@@ -105,7 +107,7 @@ class Kept:
     """Where the pulses stand.
 
     The register up to which energy was taken, what waits, and how many pulses were being sent, all
-    of which begin after ``after_ns``.
+    of which begin after ``after_ns``; the last one before them began at ``behind_ns``.
     """
 
     register: int
@@ -114,6 +116,7 @@ class Kept:
     constant: int
     sending: int = 0
     after_ns: int = 0
+    behind_ns: int = 0
 
     def to_text(self) -> str:
         """Return it as it is kept."""
@@ -159,11 +162,13 @@ class Train:
         """Whether there are whole pulses that no interval had room for."""
         return self._output.backlog["queued"] > 0
 
-    def kept(self, sending: int = 0, after_ns: int = 0, unsent: int = 0) -> Kept:
+    def kept(
+        self, sending: int = 0, after_ns: int = 0, behind_ns: int = 0, *, unsent: int = 0
+    ) -> Kept:
         """Return what must outlive a cut, with so many under way, or given back."""
         waits = self._output.backlog
-        queued = waits["queued"] + unsent
-        return Kept(self.register, queued, waits["rest"], waits["constant"], sending, after_ns)
+        queued, rest, constant = waits["queued"] + unsent, waits["rest"], waits["constant"]
+        return Kept(self.register, queued, rest, constant, sending, after_ns, behind_ns)
 
 
 # --- outputs --------------------------------------------------------------------------------------
@@ -178,12 +183,11 @@ class Output(Protocol):
     def set(self, on: bool, now_ns: int) -> None:
         """Switch it."""
 
-    @property
-    def ended_ns(self) -> int:
-        """When an earlier run's last pulse ended, 0 where that can't be told."""
+    last: Pulse | None
+    """The last pulse that stands there, an earlier run's among them."""
 
-    def sent_after(self, time_ns: int) -> int | None:
-        """How many pulses an earlier run began after a moment; None where that can't be told."""
+    def sent_of(self, kept: Kept) -> int | None:
+        """How many pulses of those under way an earlier run sent; None: that can't be told."""
 
     def close(self) -> None:
         """Let go of it, off."""
@@ -203,6 +207,7 @@ class GpioOutput:
         from gpiod.line import Direction, Value
 
         self.sent = 0
+        self.last: Pulse | None = None
         self._values = {True: Value.ACTIVE, False: Value.INACTIVE}
         self._offset = line.offset
         settings = gpiod.LineSettings(
@@ -216,12 +221,7 @@ class GpioOutput:
         self._request.set_value(self._offset, self._values[on])
         self.sent += on
 
-    @property
-    def ended_ns(self) -> int:
-        """A line remembers nothing."""
-        return 0
-
-    def sent_after(self, time_ns: int) -> int | None:
+    def sent_of(self, kept: Kept) -> int | None:
         """A line remembers nothing."""
         return None
 
@@ -248,6 +248,15 @@ def is_begun(left: bytes, now_ns: int) -> bool:
     return str(now_ns).encode().startswith(left) or _PART.fullmatch(left) is not None
 
 
+def sent_of(kept: Kept, recorded: Sequence[Pulse]) -> int:
+    """Return how many of the pulses under way stand in a record."""
+    begun = [pulse.on_ns for pulse in recorded]
+    if kept.behind_ns in begun:
+        # By their place: a clock that was put right between two runs makes earlier ones later.
+        begun = begun[len(begun) - begun[::-1].index(kept.behind_ns) :]
+    return sum(on_ns > kept.after_ns for on_ns in begun)
+
+
 class RecordedOutput:
     """A time series: a line ``on_ns,off_ns`` (UTC) a pulse, in a file that grows."""
 
@@ -267,6 +276,7 @@ class RecordedOutput:
             self._file.close()
             raise
         self._tells = was_there
+        self.last = self._pulses[-1] if self._pulses else None
 
     def _last_pulses(self) -> list[Pulse]:
         """Return as many as an interval can have; cut off a begun one. Raises OSError."""
@@ -300,6 +310,7 @@ class RecordedOutput:
                 self._file.truncate(self._file.seek(0, os.SEEK_END) - written)
                 raise OSError(errno.ENOSPC, "the disk is full")
             self.sent += 1
+            self.last = Pulse(begun_ns, now_ns)
 
     def _is_there(self) -> bool:
         """Whether whoever opens the path now finds what is written here."""
@@ -307,14 +318,9 @@ class RecordedOutput:
             return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
         return False
 
-    def sent_after(self, time_ns: int) -> int | None:
+    def sent_of(self, kept: Kept) -> int | None:
         """Count the lines; a file that is gone tells nothing."""
-        return sum(pulse.on_ns > time_ns for pulse in self._pulses) if self._tells else None
-
-    @property
-    def ended_ns(self) -> int:
-        """Look at the last line."""
-        return self._pulses[-1].off_ns if self._pulses else 0
+        return sent_of(kept, self._pulses) if self._tells else None
 
     def close(self) -> None:
         """Close the file."""
@@ -346,15 +352,23 @@ def _named(settings: S0Settings) -> Iterator[None]:
 # --- sending --------------------------------------------------------------------------------------
 
 
+def begins_ns(host_ns: int, last: Pulse | None) -> int:
+    """Return which time it is, by the host's clock and the last pulse.
+
+    A host whose clock is a little behind goes on from that pulse, so that times never go back. One
+    that is far behind is believed: else a single wrong time would have all that follow it be wrong.
+    """
+    if last is None or last.off_ns - host_ns > MOST_BEHIND_NS:
+        return host_ns
+    return max(host_ns, last.off_ns)
+
+
 class Clock:
     """Monotonic nanoseconds, near UTC's: a host clock that is set disturbs no pulse."""
 
-    def __init__(self, after_ns: int = 0) -> None:
-        """Read both clocks.
-
-        ``after_ns``: it is later already, though the host may think otherwise.
-        """
-        self._offset_ns = max(time.time_ns(), after_ns) - time.monotonic_ns()
+    def __init__(self, begun_ns: int) -> None:
+        """Begin at a moment."""
+        self._offset_ns = begun_ns - time.monotonic_ns()
 
     def now_ns(self) -> int:
         """Return them."""
@@ -436,7 +450,14 @@ class Pace:
 async def _pulse(view: MeterView, settings: S0Settings, output: Output) -> None:
     # A clock that went back between two runs must not have this one's pulses before the last one's:
     # what was sent of an interval is told by their times.
-    clock = Clock(output.ended_ns)
+    host_ns = time.time_ns()
+    clock = Clock(begins_ns(host_ns, output.last))
+    if output.last is not None and output.last.off_ns - host_ns > MOST_BEHIND_NS:
+        _LOGGER.warning(
+            "%s: s0: %s: its last pulse is %.0f s ahead of the clock; those that follow go by the "
+            "clock",
+            *(view.name, settings.file, (output.last.off_ns - host_ns) / NANO),
+        )
 
     def image() -> tuple[int, int, int, int]:
         register = view.raw(settings.energy) or 0
@@ -485,7 +506,8 @@ async def _send_all(
         if not pulses:
             continue
         # Counted before they are sent: a cut may swallow some, and never sends one twice.
-        await _keep(view, settings, train.kept(len(pulses), start_ns - 1))
+        behind_ns = sender.output.last.on_ns if sender.output.last else 0
+        await _keep(view, settings, train.kept(len(pulses), start_ns - 1, behind_ns))
         before = sender.output.sent
         try:
             with _named(settings):
@@ -503,7 +525,7 @@ async def _go_on(view: MeterView, settings: S0Settings, output: Output, register
     if (text := await view.keeping.kept(settings.place)) is not None:
         try:
             kept = Kept.from_text(text)
-            return Train(settings.pulses, kept, output.sent_after(kept.after_ns))
+            return Train(settings.pulses, kept, output.sent_of(kept))
         except ValueError as error:
             _LOGGER.error("%s: s0: %s; it begins at the register as it is", view.name, error)
     await _keep(view, settings, begun)

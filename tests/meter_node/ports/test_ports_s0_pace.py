@@ -31,7 +31,7 @@ class LoopClock(s0.Clock):
     """The simulated time in the place of the machine's."""
 
     @override
-    def __init__(self, after_ns: int = 0) -> None:
+    def __init__(self, begun_ns: int) -> None:
         pass
 
     @override
@@ -51,9 +51,9 @@ class Counter:
         (self.begun if on else self.ended).append(now_ns / 1e9 - BEGUN_S)
         self.sent += on
 
-    ended_ns = 0
+    last = None
 
-    def sent_after(self, time_ns: int) -> int | None:
+    def sent_of(self, kept: s0.Kept) -> int | None:
         return None
 
     def close(self) -> None:
