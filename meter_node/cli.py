@@ -6,16 +6,16 @@ Exit status: 0 done, 1 it could not be done, 2 wrong arguments or configuration.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import signal
-import stat
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache, partial
-from io import FileIO, TextIOWrapper
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, TextIO
 from zoneinfo import ZoneInfo, available_timezones
@@ -44,7 +44,8 @@ from meter_node.ciphering import (
 )
 from meter_node.data_directory import DEFAULT_DATA_DIR, DataDir
 from meter_node.kept_frames import KeptFrames
-from meter_node.ports import bearers, mqtt
+from meter_node.log_queue import QueuedLog
+from meter_node.ports import mqtt
 from meter_node.sources import SourceError
 from meter_node.utility.errors import UtilityError
 
@@ -97,9 +98,9 @@ def run(
     path = config_file or data_dir / config.FILE_NAME
     reread = partial(config.load_to_run, path, data_dir)
     settings = reread()
-    _log(verbose)
+    end_log = _log(verbose)
     _warn_of_readers(path, settings)
-    _until_stopped(node.run(settings, data_dir, reread))
+    _until_stopped(node.run(settings, data_dir, reread), end_log)
 
 
 @_commands.command("bridge")
@@ -133,9 +134,9 @@ def bridge_command(
         chosen = settings.bridge
     else:
         raise config.ConfigError(f"{path}: bridge: there is no [bridge] with a source")
-    _log(verbose)
+    end_log = _log(verbose)
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _until_stopped(_bridge(settings.mqtt, chosen, data_dir))
+    _until_stopped(_bridge(settings.mqtt, chosen, data_dir), end_log)
 
 
 @_commands.command("replay")
@@ -158,7 +159,7 @@ def replay_command(
     verbose: Verbose = False,
 ) -> None:
     """Serve a captured frame as a meter's customer port would: verbatim once, or kept alive."""
-    _log(verbose)
+    end_log = _log(verbose)
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise config.ConfigError(f"--listen: {listen!r} is not host:port")
@@ -179,7 +180,7 @@ def replay_command(
         sending = continuation.frames(counter, lambda: datetime.now(zone))
     else:
         sending = iter((capture.frame,))
-    _until_stopped(replay.serve(host, int(port), sending, interval))
+    _until_stopped(replay.serve(host, int(port), sending, interval), end_log)
 
 
 @_commands.command()
@@ -284,7 +285,7 @@ async def _bridge(settings: config.MqttConfig, chosen: config.BridgeConfig, data
                 kept.close()
 
 
-def _until_stopped(work: Coroutine[None, None, None]) -> None:
+def _until_stopped(work: Coroutine[None, None, None], end_log: Callable[[], None]) -> None:
     """Run until the work ends, or until Ctrl-C or a service manager asks it to end."""
 
     async def stoppable() -> None:
@@ -297,24 +298,27 @@ def _until_stopped(work: Coroutine[None, None, None]) -> None:
         except asyncio.CancelledError:
             logging.getLogger(__name__).info("stopped")
 
-    asyncio.run(stoppable())
-
-
-def _log_stream() -> TextIO:
-    """Return standard error; a terminal or pipe that nobody reads loses lines, and none waits."""
     try:
-        descriptor = sys.stderr.fileno()
-        if not (os.isatty(descriptor) or stat.S_ISFIFO(os.fstat(descriptor).st_mode)):
-            return sys.stderr
-        own = FileIO(bearers.opened_anew(descriptor), "w")
-    except OSError:  # another user's terminal or pipe: there is no other way to it
-        return sys.stderr
-    return TextIOWrapper(own, errors="backslashreplace", write_through=True)
+        asyncio.run(stoppable())
+    finally:
+        end_log()  # before the reason why it ended is printed
 
 
-def _log(verbose: bool) -> None:
+def _log_queue() -> tuple[QueuedLog, TextIO]:
+    """Return a way to standard error on which nobody waits, and the same for text."""
+    if sys.stderr is None:  # it is closed
+        descriptor, encoding = os.open(os.devnull, os.O_WRONLY), "utf-8"
+    else:
+        descriptor, encoding = sys.stderr.fileno(), sys.stderr.encoding
+    queue = QueuedLog(descriptor)
+    return queue, TextIOWrapper(queue, encoding, "backslashreplace", write_through=True)
+
+
+def _log(verbose: bool) -> Callable[[], None]:
+    """Begin to log; return what waits, for a bounded time, until all is written."""
     level = logging.DEBUG if verbose else logging.INFO
-    stream = _log_stream()
+    queue, stream = _log_queue()
+    atexit.register(queue.end)
     if _errors.is_terminal:
         console = Console(file=stream, highlight=False)
         handler = RichHandler(console=console, show_path=False, rich_tracebacks=False)
@@ -324,3 +328,4 @@ def _log(verbose: bool) -> None:
         logging.basicConfig(level=level, format=form, stream=stream)
     # Connection attempts of the library are told by the port, once and in plain words.
     logging.getLogger("mqtt").setLevel(logging.CRITICAL)
+    return queue.end

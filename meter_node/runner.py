@@ -504,7 +504,8 @@ class MeterRunner:
         # An event is kept and told at once.
         push_s = self._meter.parameters.push.interval_s
         due = has_ended({push_s}, before, second) or self._meter.has_news
-        if due or has_ended({self._commit_interval_s} | self.view.beats_s, before, second):
+        self.view.own_beats_s = frozenset({self._commit_interval_s, push_s})
+        if due or has_ended(self.view.own_beats_s | self.view.beats_s, before, second):
             # A push that the store was too slow for is not forgotten with its snapshot.
             due = due or (self._offer is not None and self._offer.push)
             self._offer = self._make_offer(push=due)

@@ -347,22 +347,17 @@ def _opened(path: str) -> int:
     return os.open(path, _OPENED | os.O_CREAT, 0o640)
 
 
-def opened_anew(descriptor: int) -> int:
-    """Return a descriptor of a terminal or pipe of one's own, on which no write waits.
-
-    A terminal that is not read makes writers wait, and to be told not to on the descriptor that all
-    share would break whatever else prints there. Raises OSError.
-    """
-    return os.open(f"/proc/self/fd/{descriptor}", _OPENED)
-
-
 def _standard_output() -> int:
     """Return standard output as one that no write waits for. Raises OSError."""
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
     descriptor = sys.stdout.fileno()
     if not os.isatty(descriptor):
         return os.dup(descriptor)
     try:
-        return opened_anew(descriptor)
+        # Of one's own: to be told not to wait on the one that all share would break whatever else
+        # prints there.
+        return os.open(f"/proc/self/fd/{descriptor}", _OPENED)
     except PermissionError:
         raise OSError("the terminal is another user's: put '| cat' behind the command") from None
 

@@ -172,6 +172,19 @@ class MeterView:
         self._next = asyncio.Event()
         self.beats_s: frozenset[int] = frozenset()
         """How often the modules want an image, those that aren't content with the meter's beat."""
+        self.own_beats_s: frozenset[int] = frozenset({1})
+        """The meter's own: at the multiples of each of these there is an image, whoever wants it.
+
+        An image a second is the most that there can be.
+        """
+
+    @property
+    def interval_s(self) -> int:
+        """From one image to the next, of those that come evenly: the shortest of all beats.
+
+        There is one at each multiple, and others between them where other beats or events want it.
+        """
+        return min(self.own_beats_s | self.beats_s)
 
     @property
     def keeping(self) -> Keeping:

@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,8 @@ LONGEST_INTERVAL_S = 60
 """An image comes at least so often."""
 LEAST_WINDOW_NS = NANO // 2
 """Pulses are released for so long at least: each time is a write to the store."""
+MOST_BEHIND_NS = 3600 * NANO
+"""A host's clock that is further behind the last pulse is right, and that pulse's time wrong."""
 _AS_KEPT = "counted "
 _CONSUMER = "meter-node S0"
 
@@ -105,7 +107,7 @@ class Kept:
     """Where the pulses stand.
 
     The register up to which energy was taken, what waits, and how many pulses were being sent, all
-    of which begin after ``after_ns``.
+    of which begin after ``after_ns``; the last one before them began at ``behind_ns``.
     """
 
     register: int
@@ -114,6 +116,7 @@ class Kept:
     constant: int
     sending: int = 0
     after_ns: int = 0
+    behind_ns: int = 0
 
     def to_text(self) -> str:
         """Return it as it is kept."""
@@ -159,11 +162,13 @@ class Train:
         """Whether there are whole pulses that no interval had room for."""
         return self._output.backlog["queued"] > 0
 
-    def kept(self, sending: int = 0, after_ns: int = 0, unsent: int = 0) -> Kept:
+    def kept(
+        self, sending: int = 0, after_ns: int = 0, behind_ns: int = 0, *, unsent: int = 0
+    ) -> Kept:
         """Return what must outlive a cut, with so many under way, or given back."""
         waits = self._output.backlog
-        queued = waits["queued"] + unsent
-        return Kept(self.register, queued, waits["rest"], waits["constant"], sending, after_ns)
+        queued, rest, constant = waits["queued"] + unsent, waits["rest"], waits["constant"]
+        return Kept(self.register, queued, rest, constant, sending, after_ns, behind_ns)
 
 
 # --- outputs --------------------------------------------------------------------------------------
@@ -178,12 +183,11 @@ class Output(Protocol):
     def set(self, on: bool, now_ns: int) -> None:
         """Switch it."""
 
-    @property
-    def ended_ns(self) -> int:
-        """When an earlier run's last pulse ended, 0 where that can't be told."""
+    last: Pulse | None
+    """The last pulse that stands there, an earlier run's among them."""
 
-    def sent_after(self, time_ns: int) -> int | None:
-        """How many pulses an earlier run began after a moment; None where that can't be told."""
+    def sent_of(self, kept: Kept) -> int | None:
+        """How many pulses of those under way an earlier run sent; None: that can't be told."""
 
     def close(self) -> None:
         """Let go of it, off."""
@@ -203,6 +207,7 @@ class GpioOutput:
         from gpiod.line import Direction, Value
 
         self.sent = 0
+        self.last: Pulse | None = None
         self._values = {True: Value.ACTIVE, False: Value.INACTIVE}
         self._offset = line.offset
         settings = gpiod.LineSettings(
@@ -216,12 +221,7 @@ class GpioOutput:
         self._request.set_value(self._offset, self._values[on])
         self.sent += on
 
-    @property
-    def ended_ns(self) -> int:
-        """A line remembers nothing."""
-        return 0
-
-    def sent_after(self, time_ns: int) -> int | None:
+    def sent_of(self, kept: Kept) -> int | None:
         """A line remembers nothing."""
         return None
 
@@ -237,7 +237,24 @@ _LONGEST_LINE = 2 * len("1790000000000000000,")
 _MOST_LINES = LONGEST_INTERVAL_S * 1000 // 60
 """Of the longest interval, of the shortest pulses and pauses."""
 _PULSE = re.compile(rb"(\d{1,19}),(\d{1,19})")
-_PART = re.compile(rb"\d{0,19}(,\d{0,19})?")
+_PART = re.compile(rb"\d{19}(,\d{0,19})?")
+
+
+def is_begun(left: bytes, now_ns: int) -> bool:
+    """Whether this may be what a cut left of a first line: a part of what is written here now.
+
+    Fewer digits than a time has may be anybody's: the number of a process, for example.
+    """
+    return str(now_ns).encode().startswith(left) or _PART.fullmatch(left) is not None
+
+
+def sent_of(kept: Kept, recorded: Sequence[Pulse]) -> int:
+    """Return how many of the pulses under way stand in a record."""
+    begun = [pulse.on_ns for pulse in recorded]
+    if kept.behind_ns in begun:
+        # By their place: a clock that was put right between two runs makes earlier ones later.
+        begun = begun[len(begun) - begun[::-1].index(kept.behind_ns) :]
+    return sum(on_ns > kept.after_ns for on_ns in begun)
 
 
 class RecordedOutput:
@@ -259,6 +276,7 @@ class RecordedOutput:
             self._file.close()
             raise
         self._tells = was_there
+        self.last = self._pulses[-1] if self._pulses else None
 
     def _last_pulses(self) -> list[Pulse]:
         """Return as many as an interval can have; cut off a begun one. Raises OSError."""
@@ -271,7 +289,7 @@ class RecordedOutput:
         pulses = [Pulse(int(match[1]), int(match[2])) for match in found if match]
         # Behind pulses it may be anything that a power cut or a scribbler left; the first one must
         # look like one. Some file systems leave zeros where bytes were to come.
-        is_first = not start and _PART.fullmatch(begun.rstrip(b"\0"))
+        is_first = not start and is_begun(begun.rstrip(b"\0"), time.time_ns())
         if len(pulses) < len(found) or not (pulses or is_first):
             raise OSError("it holds something else than pulses: name another file, or remove it")
         if begun:
@@ -292,6 +310,7 @@ class RecordedOutput:
                 self._file.truncate(self._file.seek(0, os.SEEK_END) - written)
                 raise OSError(errno.ENOSPC, "the disk is full")
             self.sent += 1
+            self.last = Pulse(begun_ns, now_ns)
 
     def _is_there(self) -> bool:
         """Whether whoever opens the path now finds what is written here."""
@@ -299,14 +318,9 @@ class RecordedOutput:
             return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
         return False
 
-    def sent_after(self, time_ns: int) -> int | None:
+    def sent_of(self, kept: Kept) -> int | None:
         """Count the lines; a file that is gone tells nothing."""
-        return sum(pulse.on_ns > time_ns for pulse in self._pulses) if self._tells else None
-
-    @property
-    def ended_ns(self) -> int:
-        """Look at the last line."""
-        return self._pulses[-1].off_ns if self._pulses else 0
+        return sent_of(kept, self._pulses) if self._tells else None
 
     def close(self) -> None:
         """Close the file."""
@@ -338,15 +352,23 @@ def _named(settings: S0Settings) -> Iterator[None]:
 # --- sending --------------------------------------------------------------------------------------
 
 
+def begins_ns(host_ns: int, last: Pulse | None) -> int:
+    """Return which time it is, by the host's clock and the last pulse.
+
+    A host whose clock is a little behind goes on from that pulse, so that times never go back. One
+    that is far behind is believed: else a single wrong time would have all that follow it be wrong.
+    """
+    if last is None or last.off_ns - host_ns > MOST_BEHIND_NS:
+        return host_ns
+    return max(host_ns, last.off_ns)
+
+
 class Clock:
     """Monotonic nanoseconds, near UTC's: a host clock that is set disturbs no pulse."""
 
-    def __init__(self, after_ns: int = 0) -> None:
-        """Read both clocks.
-
-        ``after_ns``: it is later already, though the host may think otherwise.
-        """
-        self._offset_ns = max(time.time_ns(), after_ns) - time.monotonic_ns()
+    def __init__(self, begun_ns: int) -> None:
+        """Begin at a moment."""
+        self._offset_ns = begun_ns - time.monotonic_ns()
 
     def now_ns(self) -> int:
         """Return them."""
@@ -363,14 +385,14 @@ class Sender:
 
     def __init__(self, output: Output, clock: Clock, led: Led | None) -> None:
         """Nothing was sent yet, or long ago."""
-        self._output = output
-        self._clock = clock
+        self.output = output
+        self.clock = clock
         self._led = led
         self._free_ns = 0
 
     async def send(self, pulse: Pulse) -> None:
         """Send it when it is due. Raises OSError."""
-        await self._clock.wait_until(max(pulse.on_ns, self._free_ns))
+        await self.clock.wait_until(max(pulse.on_ns, self._free_ns))
         whole = asyncio.ensure_future(self._whole(pulse.off_ns - pulse.on_ns))
         try:
             await asyncio.shield(whole)
@@ -378,15 +400,15 @@ class Sender:
             await whole
 
     async def _whole(self, length_ns: int) -> None:
-        begun_ns = self._clock.now_ns()
-        self._output.set(True, begun_ns)
+        begun_ns = self.clock.now_ns()
+        self.output.set(True, begun_ns)
         if self._led is not None:
             self._led.blink()
         try:
-            await self._clock.wait_until(begun_ns + length_ns)
+            await self.clock.wait_until(begun_ns + length_ns)
         finally:
-            ended_ns = self._clock.now_ns()
-            self._output.set(False, ended_ns)
+            ended_ns = self.clock.now_ns()
+            self.output.set(False, ended_ns)
             self._free_ns = ended_ns + PAUSE_MS * NS_PER_MS
 
 
@@ -402,91 +424,108 @@ async def run(view: MeterView, settings: S0Settings) -> None:
                 output.close()
 
 
-class Beat:
-    """When the last image came, and how far it is to the next. Pure.
+class Pace:
+    """Which image's energy is pulsed next, and until when. Pure.
 
-    As far as the last two intervals tell, of which the shorter counts: a hiccup of the machine is
-    one long interval, and must not spread what comes after it.
+    Of each interval the first image counts; those that somebody else wanted between are left out.
+    So the energy of an interval has an interval to be sent in, and the distance of pulses is the
+    power, whatever other beats there are.
     """
 
-    def __init__(self, second: int, now_ns: int) -> None:
-        """One image was seen."""
-        self._second = second
-        self._came_ns = now_ns
-        self._last_s, self._before_s = 1, LONGEST_INTERVAL_S
+    def __init__(self, second: int, register: int, interval_s: int, now_ns: int) -> None:
+        """Begin with any image; ``register`` is the one that is pulsed, in whole Wh or varh."""
+        self._take(second, register, interval_s, now_ns)
 
-    def come(self, second: int, now_ns: int) -> None:
+    def see(self, second: int, register: int, interval_s: int, now_ns: int) -> None:
         """Look at the image that there is; it may be the one before."""
-        if second == self._second:
-            return
-        length_s = min(max(second - self._second, 1), LONGEST_INTERVAL_S)
-        self._before_s, self._last_s = self._last_s, length_s
-        self._second, self._came_ns = second, now_ns
+        if second // interval_s != self.second // interval_s:
+            self._take(second, register, interval_s, now_ns)
 
-    @property
-    def next_ns(self) -> int:
-        """When the next one is to be there."""
-        return self._came_ns + min(self._last_s, self._before_s) * NANO
+    def _take(self, second: int, register: int, interval_s: int, now_ns: int) -> None:
+        self.second, self.register = second, register
+        self.next_ns = now_ns + (interval_s - second % interval_s) * NANO
+        """When the next one that counts is due."""
 
 
 async def _pulse(view: MeterView, settings: S0Settings, output: Output) -> None:
     # A clock that went back between two runs must not have this one's pulses before the last one's:
     # what was sent of an interval is told by their times.
-    clock = Clock(output.ended_ns)
+    host_ns = time.time_ns()
+    clock = Clock(begins_ns(host_ns, output.last))
+    if output.last is not None and output.last.off_ns - host_ns > MOST_BEHIND_NS:
+        _LOGGER.warning(
+            "%s: s0: %s: its last pulse is %.0f s ahead of the clock; those that follow go by the "
+            "clock",
+            *(view.name, settings.file, (output.last.off_ns - host_ns) / NANO),
+        )
+
+    def image() -> tuple[int, int, int, int]:
+        register = view.raw(settings.energy) or 0
+        return view.second, register, view.interval_s, clock.now_ns()
+
+    def look() -> None:
+        pace.see(*image())
+
+    async def watch() -> None:
+        """See every image, also those that come while pulses are sent."""
+        while True:
+            await view.committed()
+            look()
+
     await view.committed()
-    beat = Beat(view.second, clock.now_ns())
-    watching = asyncio.create_task(_watch(view, beat, clock))
+    pace = Pace(*image())
+    watching = asyncio.create_task(watch())
     try:
-        await _send_all(view, settings, output, beat, clock)
+        train = await _go_on(view, settings, output, pace.register)
+        sender = Sender(output, clock, view.led)
+        await _send_all(view, settings, train, sender, pace, look)
     finally:
         watching.cancel()
 
 
-async def _watch(view: MeterView, beat: Beat, clock: Clock) -> None:
-    """See every image, also those that come while pulses are sent."""
-    while True:
-        await view.committed()
-        beat.come(view.second, clock.now_ns())
-
-
 async def _send_all(
-    view: MeterView, settings: S0Settings, output: Output, beat: Beat, clock: Clock
+    view: MeterView,
+    settings: S0Settings,
+    train: Train,
+    sender: Sender,
+    pace: Pace,
+    look: Callable[[], None],
 ) -> None:
-    sender = Sender(output, clock, view.led)
-    train = await _go_on(view, settings, output)
-    image_s: int | None = None
+    taken_s: int | None = None
     end_ns = 0
     while True:
-        if view.second == image_s and not train.waiting:
+        look()
+        if pace.second == taken_s and not train.waiting:
             await view.committed()
-        image_s = view.second
-        beat.come(image_s, clock.now_ns())
+            continue
+        taken_s = pace.second
         # Until the next image is there, however long the last pulses took.
-        start_ns = max(clock.now_ns(), end_ns)
-        end_ns = max(beat.next_ns, start_ns + LEAST_WINDOW_NS)
-        pulses = train.take(view.raw(settings.energy) or 0, start_ns, end_ns)
+        start_ns = max(sender.clock.now_ns(), end_ns)
+        end_ns = max(pace.next_ns, start_ns + LEAST_WINDOW_NS)
+        pulses = train.take(pace.register, start_ns, end_ns)
         if not pulses:
             continue
         # Counted before they are sent: a cut may swallow some, and never sends one twice.
-        await _keep(view, settings, train.kept(len(pulses), start_ns - 1))
-        before = output.sent
+        behind_ns = sender.output.last.on_ns if sender.output.last else 0
+        await _keep(view, settings, train.kept(len(pulses), start_ns - 1, behind_ns))
+        before = sender.output.sent
         try:
             with _named(settings):
                 for pulse in pulses:
                     await sender.send(pulse)
         finally:
-            unsent = len(pulses) - (output.sent - before)
+            unsent = len(pulses) - (sender.output.sent - before)
             if unsent:
                 await asyncio.shield(_keep(view, settings, train.kept(unsent=unsent)))
 
 
-async def _go_on(view: MeterView, settings: S0Settings, output: Output) -> Train:
+async def _go_on(view: MeterView, settings: S0Settings, output: Output, register: int) -> Train:
     """Take up what was kept; a module that is new begins at the register as it is."""
-    begun = Kept(view.raw(settings.energy) or 0, 0, 0, settings.constant)
+    begun = Kept(register, 0, 0, settings.constant)
     if (text := await view.keeping.kept(settings.place)) is not None:
         try:
             kept = Kept.from_text(text)
-            return Train(settings.pulses, kept, output.sent_after(kept.after_ns))
+            return Train(settings.pulses, kept, output.sent_of(kept))
         except ValueError as error:
             _LOGGER.error("%s: s0: %s; it begins at the register as it is", view.name, error)
     await _keep(view, settings, begun)

@@ -233,6 +233,12 @@ async def test_a_terminal_that_nobody_reads_is_cut_and_stops_nothing(
     os.close(master)
 
 
+def test_standard_output_that_is_closed_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OSError, match="standard output is closed"):
+        bearers._FileLine(None)
+
+
 async def test_a_slow_terminal_gets_each_message_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = pseudo_terminal()
     message = bytes(range(256)) * (2 * A_TERMINAL_HOLDS // 256)

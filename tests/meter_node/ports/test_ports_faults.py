@@ -19,7 +19,7 @@ from meter_node.ports import bearers, conversation, modules, s0
 from meter_node.ports.module import Kind, MeterView, ModuleSettings
 from meter_node.ports.modules import KINDS, Modules
 
-OF_THE_TABLE = {"tell", "beats_s"}
+OF_THE_TABLE = {"tell", "beats_s", "own_beats_s"}
 """What the table of modules and the meter do with a view, and no module."""
 
 

@@ -118,7 +118,7 @@ async def test_power_cuts_at_any_moment_lose_no_recorded_pulse_and_repeat_none(
             texts = dict(house.keeping.texts)
             recorded = path.read_bytes()
         house.keeping.texts = texts
-        path.write_bytes(recorded + b"17829"[: random_.randrange(6)])
+        path.write_bytes(recorded + str(time.time_ns())[:5].encode()[: random_.randrange(6)])
         assert len(recorded.splitlines()) <= given
     async with running(s0.run(house.view, chosen)):
         for _ in range(4):
@@ -129,11 +129,16 @@ async def test_power_cuts_at_any_moment_lose_no_recorded_pulse_and_repeat_none(
     assert len(pulses_in(path)) == given
 
 
-async def test_a_clock_that_went_back_between_two_runs_loses_no_pulse(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ahead_s", "goes_back"), [(1800, False), (86_400, True)], ids=["a little", "far"]
+)
+async def test_a_clock_that_went_back_between_two_runs_loses_no_pulse(
+    ahead_s: int, goes_back: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path, house = tmp_path / "pulses.csv", ModuleHouse()
     chosen = settings(file=str(path))
-    # As an earlier run left it, by a clock that was an hour ahead of the host's now.
-    ahead_ns = time.time_ns() + 3600 * NANO
+    # As an earlier run left it, by a clock that was ahead of the host's now.
+    ahead_ns = time.time_ns() + ahead_s * NANO
     earlier = [(ahead_ns + at * NANO, ahead_ns + at * NANO + 30_000_000) for at in range(20)]
     path.write_text("".join(f"{on},{off}\n" for on, off in earlier))
     async with running(s0.run(house.view, chosen)):
@@ -152,7 +157,44 @@ async def test_a_clock_that_went_back_between_two_runs_loses_no_pulse(tmp_path: 
         await until(lambda: len(pulses_in(path)) >= 20 + 10)
         await asyncio.sleep(0.3)
     assert len(pulses_in(path)) == 20 + 10
-    assert pulses_in(path) == sorted(pulses_in(path))
+    assert pulses_in(path)[20:] == sorted(pulses_in(path)[20:])
+    assert (pulses_in(path)[20] < pulses_in(path)[19]) == goes_back
+    assert ("ahead of the clock" in caplog.text) == goes_back
+
+
+def test_a_host_is_believed_that_is_more_than_an_hour_behind_the_last_pulse() -> None:
+    host_ns, hour_ns = 1_790_000_000 * NANO, 3600 * NANO
+    told = [
+        s0.begins_ns(host_ns, s0.Pulse(off_ns - 30_000_000, off_ns)) - host_ns
+        for off_ns in (host_ns - 5, host_ns + 5, host_ns + hour_ns, host_ns + hour_ns + 1)
+    ]
+    assert told == [0, 5, hour_ns, 0]
+    assert s0.begins_ns(host_ns, None) == host_ns
+
+
+@pytest.mark.parametrize(
+    ("recorded", "sent"),
+    [
+        ([5, 100, 103], 2),  # 5 was the last one before, and two were sent after it
+        ([900, 905, 5], 0),  # 900 and 905 are of a clock that was ahead
+        ([900, 5, 100, 103, 109], 3),
+        ([100, 103], 2),  # another file, which holds nothing from before
+        ([3, 4], 0),
+        ([], 0),
+    ],
+)
+def test_what_was_sent_is_told_by_what_stands_behind_the_last_pulse_before_it(
+    recorded: list[int], sent: int
+) -> None:
+    kept = s0.Kept(0, 0, 0, 1000, sending=4, after_ns=99, behind_ns=5)
+    assert s0.sent_of(kept, [s0.Pulse(on_ns, on_ns + 1) for on_ns in recorded]) == sent
+
+
+def test_of_pulses_behind_one_of_a_clock_that_was_ahead_none_is_taken_for_sent_before() -> None:
+    kept = s0.Kept(0, 0, 0, 1000, sending=4, after_ns=99, behind_ns=905)
+    recorded = [s0.Pulse(on_ns, on_ns + 1) for on_ns in (900, 905, 100, 103)]
+    assert s0.sent_of(kept, recorded[:2]) == 0
+    assert s0.sent_of(kept, recorded) == 2
 
 
 async def test_a_file_that_was_taken_away_repeats_nothing(tmp_path: Path) -> None:
@@ -322,8 +364,12 @@ A_PULSE = b"1790000000000000000,1790000000030000000\n"
         b"x" * 1_000_000,
         b"\0" * 1_000_000 + b"\n",
         b"\0" * 1_000_000,
+        b"12345",
+        b"12345,",
+        b"1,2",
+        b"0",
     ],
-    ids=range(9),
+    ids=range(13),
 )
 def test_a_file_that_holds_something_else_than_pulses_is_refused_and_stays_as_it_was(
     tmp_path: Path, held: bytes
@@ -336,9 +382,35 @@ def test_a_file_that_holds_something_else_than_pulses_is_refused_and_stays_as_it
 
 
 @pytest.mark.parametrize(
+    ("left", "it_may_be"),
+    [
+        (b"", True),
+        (b"17", True),
+        (b"1790000000", True),
+        (b"1790000000000000000", True),
+        (b"1789999999999999999,17", True),
+        (b"1790000001", False),
+        (b"17,", False),
+        (b"12345", False),
+        (b"17900000000000000000", False),
+    ],
+)
+def test_what_a_cut_left_of_a_first_line_begins_as_the_time_or_has_all_its_digits(
+    left: bytes, it_may_be: bool
+) -> None:
+    assert s0.is_begun(left, 1_790_000_000_000_000_000) == it_may_be
+
+
+A_LITTLE = str(time.time_ns())[:2].encode()
+
+
+@pytest.mark.parametrize(
     ("begun", "pulses"),
     [
-        *product([b"", b"17", A_PULSE[:-1], A_PULSE[:20], b"\0" * 99, b"17\0\0"], [0, 1, 50_000]),
+        *product(
+            [b"", A_LITTLE, A_PULSE[:-1], A_PULSE[:20], b"\0" * 99, A_LITTLE + b"\0\0"],
+            [0, 1, 50_000],
+        ),
         *product([b"scribbled", b"\xff" * 4096], [1, 50_000]),
     ],
 )

@@ -6,16 +6,18 @@ import asyncio
 import random
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import override
 
 import pytest
+from display_meters import SNAPSHOT
 from module_house import ModuleHouse
 from simulated_loop import SimulatedLoop
 
 from meter_node.ports import s0
 
+NANO = 10**9
 PERIOD_S = 0.060
 """30 ms and 30 ms: 16 pulses a second."""
 SLACK_S = 0.5
@@ -29,7 +31,7 @@ class LoopClock(s0.Clock):
     """The simulated time in the place of the machine's."""
 
     @override
-    def __init__(self, after_ns: int = 0) -> None:
+    def __init__(self, begun_ns: int) -> None:
         pass
 
     @override
@@ -49,9 +51,9 @@ class Counter:
         (self.begun if on else self.ended).append(now_ns / 1e9 - BEGUN_S)
         self.sent += on
 
-    ended_ns = 0
+    last = None
 
-    def sent_after(self, time_ns: int) -> int | None:
+    def sent_of(self, kept: s0.Kept) -> int | None:
         return None
 
     def close(self) -> None:
@@ -77,6 +79,11 @@ class Played:
         ]
 
 
+def house_at_a_full_minute() -> ModuleHouse:
+    """All intervals have ended just now."""
+    return ModuleHouse(replace(SNAPSHOT, time_ns=BEGUN_S * NANO))
+
+
 type Steps = Iterator[tuple[float, int]]
 """Of each interval: how long the process stands still in it, and how many Wh there were."""
 
@@ -90,7 +97,8 @@ def play(monkeypatch: pytest.MonkeyPatch, steps: Steps, interval_s: int) -> Play
     async def go() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
-        house = ModuleHouse()
+        house = house_at_a_full_minute()
+        house.view.own_beats_s = frozenset({interval_s})
         chosen = s0.S0Settings.model_validate({"kind": "s0", "offset": 1, "constant": CONSTANT})
         task = asyncio.create_task(s0.run(house.view, chosen))
         await asyncio.sleep(0.01)
@@ -182,10 +190,61 @@ def test_pulses_are_even_where_nothing_holds_them_up(monkeypatch: pytest.MonkeyP
     assert 0.9 < min(gaps) <= max(gaps) < 1.1
 
 
-def test_the_interval_of_images_is_the_shorter_of_the_last_two() -> None:
-    beat = s0.Beat(100, 0)
+WH_A_SECOND = 3
+"""10.8 kW: of no number of seconds below 60 the pulses have no room in as many."""
+
+
+@pytest.mark.parametrize(
+    "beats_s", [{5, 10, 8}, {5, 10, 7}, {60, 10, 12}, {60, 10, 1}, {7, 10}], ids=str
+)
+def test_pulses_are_even_whatever_beats_there_are(
+    monkeypatch: pytest.MonkeyPatch, beats_s: set[int]
+) -> None:
+    counter = Counter()
+    monkeypatch.setattr(s0, "Clock", LoopClock)
+    monkeypatch.setattr(s0, "open_output", lambda _: counter)
+
+    async def go() -> None:
+        house = house_at_a_full_minute()
+        house.view.own_beats_s = frozenset(list(beats_s)[:1])
+        house.view.beats_s = frozenset(list(beats_s)[1:])
+        chosen = s0.S0Settings.model_validate({"kind": "s0", "offset": 1, "constant": CONSTANT})
+        task = asyncio.create_task(s0.run(house.view, chosen))
+        shown_s = 0
+        for second in range(1, 241):
+            await asyncio.sleep(1)
+            if any((BEGUN_S + second) % beat_s == 0 for beat_s in beats_s):
+                house.later(second - shown_s, import_active_energy=WH_A_SECOND * (second - shown_s))
+                shown_s = second
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(go())
+    begun = counter.begun[WH_A_SECOND * 2 * min(beats_s) :]
+    gaps = [later - before for before, later in pairwise(begun)]
+    assert len(begun) > WH_A_SECOND * 100
+    assert 0.9 / WH_A_SECOND < min(gaps) <= max(gaps) < 1.1 / WH_A_SECOND
+
+
+def test_of_each_interval_the_first_image_counts_until_the_next_one_is_due() -> None:
+    # Beats of 5 and 8 s: at 15 there is one of both's intervals, and at 16 one that is left out.
+    pace = s0.Pace(10, 100, 5, 0)
     told = []
-    for second in accumulate((5, 5, 20, 5, 60, 60, 5), initial=100):
-        beat.come(second, second)
-        told.append((beat.next_ns - second) // 10**9)
-    assert told[1:] == [1, 5, 5, 5, 5, 60, 5]
+    for second in (15, 16, 20, 24, 25):
+        pace.see(second, 10 * second, 5, second * NANO)
+        told.append((pace.second, pace.register, pace.next_ns // NANO))
+    assert told == [(15, 150, 20), (15, 150, 20), (20, 200, 25), (20, 200, 25), (25, 250, 30)]
+
+
+def test_an_image_that_is_late_has_until_the_next_one_and_no_longer() -> None:
+    # The machine stood still from 11 to 37: the image of 37 is the first since that of 10.
+    pace = s0.Pace(10, 100, 5, 0)
+    pace.see(37, 370, 5, 37 * NANO)
+    assert (pace.register, pace.next_ns) == (370, 40 * NANO)
+
+
+def test_a_view_comes_evenly_at_the_shortest_beat_of_meter_and_modules() -> None:
+    view = house_at_a_full_minute().view
+    view.own_beats_s, view.beats_s = frozenset({60, 15}), frozenset({8, 30})
+    assert view.interval_s == 8
