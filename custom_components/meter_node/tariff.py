@@ -130,8 +130,11 @@ class Tariffs:
 
     @property
     def is_overridden(self) -> bool:
-        """Whether the meter says that another tariff is in force than its calendar says."""
-        return self._override is not None
+        """Whether the meter says that another tariff is in force than its calendar says.
+
+        A calendar that is not known yet says nothing that could be overridden.
+        """
+        return self._override is not None and self.calendar is not None
 
     def label(self, tariff: int) -> str:
         """Return a tariff's name in the user's language, its number where it has no name."""

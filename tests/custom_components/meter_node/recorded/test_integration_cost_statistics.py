@@ -3,7 +3,9 @@ currency, and the history that is filled in between."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -177,43 +179,69 @@ async def test_statistics_in_the_new_currency_begin_once_the_old_ones_are_cleare
         assert rows[start][1] - rows[before][1] == pytest.approx(used * 0.3 / 1000, abs=0.001)
 
 
-async def test_an_hour_in_which_the_utility_overrode_the_tariff_keeps_its_live_cost(
-    house: House,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Tariff 3 at 4 DKK from 10:00:10 on, where the calendar has tariff 2 at 2 DKK."""
-    home, begun = house.home, MORNING.replace(hour=10, minute=0)
-    home.hass.config.currency = "DKK"
-    await home.hass.config.async_set_time_zone("Europe/Copenhagen")
-    options = {"import_prices": PRICES, "export_prices": {}}
-    home.hass.config_entries.async_update_entry(home.entry, options=options)
+@dataclass
+class Utility:
+    """Has the meter count in tariff 3 at 4 DKK from a moment on; its calendar's by day is 2, at 2."""
 
-    async def calendar(_asker: object) -> ActivityCalendar:
-        return presets.load_all()["denmark_n1"].calendar
+    house: House
+    overrides: datetime = MORNING + timedelta(days=1)
 
-    async def push(self: House) -> None:
-        self.meter_until(self.now)
-        at_night = 1_000_000
-        peak = max(0, self.imported_wh(self.now) - self.imported_wh(begun))
-        total = self.imported_wh(self.now)
+    async def push(self) -> None:
+        house, begun = self.house, self.overrides
+        house.meter_until(house.now)
+        total, at_night = house.imported_wh(house.now), 1_000_000
+        peak = max(0, total - house.imported_wh(begun))
         values = THREE_PHASES | {
             IMPORT: total,
             f"{IMPORT}_t1": at_night,
             f"{IMPORT}_t2": total - at_night - peak,
             f"{IMPORT}_t3": peak,
         }
-        tariff = axdr.unsigned(3 if self.now > begun else 2)
+        tariff = axdr.unsigned(3 if house.now > begun else 2)
         said = {**ALL_IS_WELL, (objects.ACTIVE_TARIFF, 2): tariff}
-        await self.home.push(self.home.meter.seal(self.home.meter.body(values, said=said)))
+        meter = house.home.meter
+        await house.home.push(meter.seal(meter.body(values, said=said)))
 
+
+@pytest.fixture
+async def utility(house: House, monkeypatch: pytest.MonkeyPatch) -> Utility:
+    """A house in Denmark whose meter has a calendar of its own, which it is asked for."""
+
+    async def calendar(_asker: object) -> ActivityCalendar:
+        await asyncio.sleep(0)  # the answer comes after the push that is taken now
+        return presets.load_all()["denmark_n1"].calendar
+
+    utility, hass = Utility(house), house.home.hass
     monkeypatch.setattr(tariff_module, "async_read_calendar", calendar)
-    monkeypatch.setattr(House, "push", push)
-    await home.set_up()
+    monkeypatch.setattr(house, "push", utility.push)
+    hass.config.currency = "DKK"
+    await hass.config.async_set_time_zone("Europe/Copenhagen")
+    options = {"import_prices": PRICES, "export_prices": {}}
+    hass.config_entries.async_update_entry(house.home.entry, options=options)
+    await house.home.set_up()
+    return utility
+
+
+async def test_an_hour_in_which_the_utility_overrode_the_tariff_keeps_its_live_cost(
+    utility: Utility,
+) -> None:
+    """From 10:00:10 on."""
+    house, utility.overrides = utility.house, MORNING.replace(hour=10, minute=0)
     await house.live(MORNING.replace(hour=12, minute=6))
     found = await costs(house)
     assert found[9] == pytest.approx(2.4 * 2, abs=0.05)
     # From push to push: at most 40 s of 2.4 kW are in the next hour.
     assert [found[10], found[11]] == pytest.approx([2.4 * 4] * 2, abs=2.4 * 4 * 40 / 3600)
+
+
+async def test_the_hour_in_which_a_meters_calendar_is_read_first_is_priced_by_it(
+    utility: Utility,
+) -> None:
+    """It is added at 08:02, up to when it took 1.2 kW: what was counted live lacks that."""
+    await utility.house.live(MORNING.replace(hour=10, minute=6))
+    found = await costs(utility.house)
+    used = (1.2 * 2 + 2.4 * 58) / 60
+    assert [found[8], found[9]] == pytest.approx([used * 2, 2.4 * 2], abs=0.001)
 
 
 async def other_prices(house: House, price: float) -> None:
