@@ -499,9 +499,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Book what the counters have gone on until a moment."""
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
         self.tariffs.heard(at, counters_wh, data.states)
-        if self.tariffs.is_overridden:  # written with what it costs
-            record, at_s = self._record, int(at.timestamp())
-            record.overridden = price_history.overridden(record.overridden, at_s)
+        record = self._record  # written with what it costs
+        record.overridden, record.heard_s = price_history.heard(
+            record.overridden,
+            record.heard_s,
+            int(at.timestamp()),
+            self._patience_s,
+            is_overridden=self.tariffs.is_overridden,
+        )
         if self.capacity is not None:
             self.capacity.take(at, self._import_wh(reading), _import_power_w(reading.values))
             self._record.capacity = self.capacity.state()

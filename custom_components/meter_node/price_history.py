@@ -36,6 +36,8 @@ _OPTIONS = (
 SPANS_KEPT = 200
 """Of hours with an override: half a year of one a day."""
 _HOUR_S = 3600
+_ROW_S = 300
+"""A silence of one row of statistics moves no cost that could be told."""
 
 type Spans = Sequence[Sequence[int]]
 """Of hours (UTC, since 1970), as a store keeps them: the first and the last of each."""
@@ -58,20 +60,45 @@ def noted(
     return [*eras] if eras[-1]["options"] == era["options"] else [*eras, era][-ERAS_KEPT:]
 
 
-def overridden(spans: Spans, at_s: int) -> list[list[int]]:
-    """Note that the utility had overridden the calendar at a moment (UTC seconds)."""
-    hour, noted = at_s // _HOUR_S, [[*span] for span in spans]
-    if is_overridden(spans, at_s):
-        return noted
-    if noted and noted[-1][1] == hour - 1:
-        noted[-1][1] = hour
-        return noted
-    return [*noted, [hour, hour]][-SPANS_KEPT:]
+def heard(
+    spans: Spans, stretch: Sequence[int], at_s: int, patience_s: int, *, is_overridden: bool
+) -> tuple[list[list[int]], list[int]]:
+    """Take a frame of a moment (UTC seconds); return the spans, and the stretch that is heard now.
+
+    A stretch has the moments of its first and its last frame. An absence (a longer silence than
+    that, or five minutes) ends it; the hours in which one begins and ends were not counted live
+    from edge to edge, so their overrides are not noted. Within an hour it is no harm.
+    """
+    hours = [[*span] for span in spans]
+    if not stretch:
+        stretch = [at_s, at_s]
+    elif _is_absence(stretch[1], at_s, patience_s):
+        hours, stretch = _without(hours, stretch[1] // _HOUR_S), [at_s, at_s]
+    hour = at_s // _HOUR_S
+    if is_overridden and stretch[0] <= hour * _HOUR_S:
+        hours = _with(hours, hour)
+    return hours, [stretch[0], at_s]
 
 
-def is_overridden(spans: Spans, at_s: int) -> bool:
-    """Whether the calendar does not tell the tariff of an hour, or of some of it."""
-    return any(first <= at_s // _HOUR_S <= last for first, last in spans)
+def _is_absence(last_s: int, at_s: int, patience_s: int) -> bool:
+    is_long = at_s - last_s > max(patience_s, _ROW_S)
+    return is_long and at_s // _HOUR_S != last_s // _HOUR_S
+
+
+def _with(spans: list[list[int]], hour: int) -> list[list[int]]:
+    if any(first <= hour <= last for first, last in spans):
+        return spans
+    if spans and spans[-1][1] == hour - 1:
+        return [*spans[:-1], [spans[-1][0], hour]]
+    return [*spans, [hour, hour]][-SPANS_KEPT:]
+
+
+def _without(spans: list[list[int]], hour: int) -> list[list[int]]:
+    """Take the last hour that was noted back, if it is that one."""
+    if not spans or spans[-1][1] != hour:
+        return spans
+    first, last = spans[-1]
+    return [*spans[:-1], [first, last - 1]] if first < last else spans[:-1]
 
 
 def own_calendar(
@@ -121,7 +148,7 @@ class PricesOfThen:
 
     def _at(self, moment: datetime) -> Pricing | None:
         at_s = int(moment.timestamp())
-        if is_overridden(self._spans, at_s):
+        if any(first <= at_s // _HOUR_S <= last for first, last in self._spans):
             return None
         return next((pricing for until_s, pricing in self._until if at_s < until_s), self._now)
 

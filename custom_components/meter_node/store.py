@@ -73,6 +73,8 @@ class MeterRecord:
     """Which were in force since when: see ``price_history``."""
     overridden: list[list[int]] = field(default_factory=list)
     """In which hours the utility had overridden the calendar: see ``price_history``."""
+    heard_s: list[int] = field(default_factory=list)
+    """From when to when frames came without an absence (UTC seconds, by the meter's clock)."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """See ``capacity``."""
     rescale: dict[str, Any] = field(default_factory=dict)

@@ -59,11 +59,24 @@ def test_the_prices_that_are_kept_are_bounded() -> None:
     assert len(eras(*((n, float(n)) for n in range(100)))) == ERAS_KEPT
 
 
-def test_an_hour_with_an_override_has_no_price_of_the_calendar() -> None:
-    """Heard from 01:59:59 to 03:00:00."""
+def heard(*moments: tuple[int, bool], patience_s: int = 30) -> list[list[int]]:
+    """The spans that are noted of frames: their seconds, and whether they say an override."""
     spans: list[list[int]] = []
-    for at_s in (7199, 7200, 10_799, 10_800):
-        spans = price_history.overridden(spans, at_s)
+    stretch: list[int] = []
+    for at_s, is_overridden in moments:
+        spans, stretch = price_history.heard(
+            spans, stretch, at_s, patience_s, is_overridden=is_overridden
+        )
+    return spans
+
+
+def stretch(begin_s: int, end_s: int, *, overridden: bool = True) -> list[tuple[int, bool]]:
+    return [(at_s, overridden) for at_s in range(begin_s, end_s, 20)]
+
+
+def test_an_hour_with_an_override_has_no_price_of_the_calendar() -> None:
+    """Heard from 00:59:40, overridden from 01:59:40 to 03:00:00."""
+    spans = heard(*stretch(3580, 7180, overridden=False), *stretch(7180, 10_820))
     assert spans == [[1, 3]]
     then = PricesOfThen(eras((0, 3.0)), NOW, single_tariff(), spans)
     found = [
@@ -73,8 +86,23 @@ def test_an_hour_with_an_override_has_no_price_of_the_calendar() -> None:
     assert found == [3, None, None, 3]
 
 
+def test_an_hour_that_was_not_heard_from_its_beginning_leaves_an_override_to_the_calendar() -> None:
+    """From 01:00:10 to 03:10."""
+    assert heard(*stretch(3610, 11_400)) == [[2, 3]]
+
+
+def test_an_hour_in_which_an_absence_begins_or_ends_leaves_an_override_to_the_calendar() -> None:
+    """From 01:00 to 03:30, and from 06:30 to 07:10."""
+    assert heard(*stretch(3600, 12_600), *stretch(23_400, 25_800)) == [[1, 2], [7, 7]]
+
+
+def test_a_silence_within_an_hour_or_shorter_than_a_row_leaves_an_override_as_it_was() -> None:
+    """From 01:00 to 01:10, from 01:50 to 01:58, from 02:03 to 02:10."""
+    frames = [*stretch(3600, 4200), *stretch(6600, 7080), *stretch(7360, 7800)]
+    assert heard(*frames) == [[1, 2]]
+
+
 def test_the_hours_with_an_override_that_are_kept_are_bounded() -> None:
-    spans: list[list[int]] = []
-    for day in range(2 * SPANS_KEPT):
-        spans = price_history.overridden(spans, day * 86_400)
-    assert len(spans) == SPANS_KEPT
+    """Each other hour."""
+    frames = [(hour * 3600, hour % 2 == 0) for hour in range(4 * SPANS_KEPT)]
+    assert len(heard(*frames, patience_s=3600)) == SPANS_KEPT

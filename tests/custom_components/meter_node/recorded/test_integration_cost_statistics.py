@@ -181,7 +181,7 @@ async def test_statistics_in_the_new_currency_begin_once_the_old_ones_are_cleare
 
 @dataclass
 class Utility:
-    """Has the meter count in tariff 3 at 4 DKK from a moment on; its calendar's by day is 2, at 2."""
+    """Has the meter count in tariff 3 at 4 DKK from a moment on; by day its calendar has 2 at 2."""
 
     house: House
     overrides: datetime = MORNING + timedelta(days=1)
@@ -232,6 +232,41 @@ async def test_an_hour_in_which_the_utility_overrode_the_tariff_keeps_its_live_c
     assert found[9] == pytest.approx(2.4 * 2, abs=0.05)
     # From push to push: at most 40 s of 2.4 kW are in the next hour.
     assert [found[10], found[11]] == pytest.approx([2.4 * 4] * 2, abs=2.4 * 4 * 40 / 3600)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_hours_that_an_absence_took_from_the_live_cost_are_priced_by_the_calendar(
+    utility: Utility, late: bool
+) -> None:
+    """Away from 10:10 to 14:24, and back to an override; the profile may answer after 15:03 only.
+
+    At 4 DKK the live total has 14:24 to 15:00, and all of the absence at once.
+    """
+    house, back = utility.house, MORNING.replace(hour=14, minute=22)
+    await house.live(MORNING.replace(hour=10, minute=6))
+    house.home.freezer.move_to(back)
+    utility.overrides = back
+    house.profile.silent = late
+    await house.live(MORNING.replace(hour=15, minute=3))
+    house.profile.silent = False
+    await house.live(MORNING.replace(hour=16, minute=6))
+    found = await costs(house)
+    by_calendar = [found[hour] for hour in range(10, 15)]
+    assert by_calendar == pytest.approx([2.4 * 2] * 5, abs=0.001)
+    assert found[15] == pytest.approx(2.4 * 4, abs=2.4 * 4 * 40 / 3600)
+
+
+async def test_an_override_that_an_absence_cuts_short_leaves_its_hour_to_the_calendar(
+    utility: Utility,
+) -> None:
+    """From 10:00:10 on; the live row of that hour ends with its first five minutes."""
+    house, utility.overrides = utility.house, MORNING.replace(hour=10, minute=0)
+    await house.live(MORNING.replace(hour=10, minute=6))
+    house.home.freezer.move_to(MORNING.replace(hour=14, minute=22))
+    utility.overrides = house.now + timedelta(days=1)
+    await house.live(MORNING.replace(hour=15, minute=6))
+    found = await costs(house)
+    assert [found[hour] for hour in range(9, 15)] == pytest.approx([2.4 * 2] * 6, abs=0.001)
 
 
 async def test_the_hour_in_which_a_meters_calendar_is_read_first_is_priced_by_it(
