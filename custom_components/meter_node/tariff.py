@@ -151,7 +151,11 @@ class Tariffs:
         holds = override is not None and (is_there or moment < override.until)
         tariff = override.tariff if override is not None and holds else None
         if calendar is None and tariff is None and self.pricing is None:
-            return Tariff(currency=pricing.currency, costs=dict(self.costs.totals))
+            return Tariff(
+                currency=pricing.currency,
+                costs=dict(self.costs.totals),
+                costs_since=dict(self.costs.since),
+            )
         if tariff is None and calendar is not None:
             tariff = calendar_time.tariff_at(calendar, moment, self._zone)
         # A bridged meter without a calendar has one price at all hours.
