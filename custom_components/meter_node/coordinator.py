@@ -162,8 +162,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.tariffs = Tariffs(hass, entry, choices, self._record, self._turn)
         self._choices = choices
         self._currency = choices.currency(hass.config.currency)
-        if self.pricing is not None:
-            self._note_prices(self._record.prices)
+        self._note_prices(self._record.prices)
         self.capacity: Capacity | None = None  # no rule was chosen
         if choices.capacity_preset is not None:
             zone = dt_util.get_default_time_zone()
@@ -267,7 +266,8 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self._note_prices(())
 
     def _note_prices(self, earlier: price_history.Eras) -> None:
-        currency, now_s = self._currency, int(dt_util.utcnow().timestamp())
+        currency = None if self.pricing is None else self._currency
+        now_s = int(dt_util.utcnow().timestamp())
         prices = price_history.noted(earlier, self.config_entry.options, currency, now_s)
         if prices != self._record.prices:
             self._record.prices = prices

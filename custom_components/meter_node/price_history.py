@@ -47,9 +47,16 @@ type Eras = Sequence[Mapping[str, Any]]
 
 
 def noted(
-    eras: Eras, options: Mapping[str, Any], currency: str, now_s: int
+    eras: Eras, options: Mapping[str, Any], currency: str | None, now_s: int
 ) -> list[Mapping[str, Any]]:
-    """Note the prices that an entry's options give now; those of another currency serve nobody."""
+    """Note the prices that an entry's options give now; those of another currency serve nobody.
+
+    ``currency`` is None where they give none: nothing has a price from now on. Before any was given
+    that is not noted, since the first prices serve for all that was before.
+    """
+    if currency is None and not eras:
+        return []
+    currency = currency or eras[-1]["currency"]
     era = {
         "since_s": now_s,
         "currency": currency,

@@ -48,6 +48,19 @@ def test_prices_of_another_currency_serve_nobody() -> None:
     assert price(noted, 0) == 3
 
 
+def test_prices_that_were_emptied_for_a_time_price_nothing_in_it() -> None:
+    """Even where the preset that was emptied with them had another currency than the home."""
+    noted = price_history.noted(eras((100, 1.0)), {}, None, 200)
+    noted = price_history.noted(noted, {"import_prices": {"1": 3.0}}, "DKK", 300)
+    assert [price(noted, at_s) for at_s in (0, 199, 200, 299, 300)] == [1, 1, None, None, 3]
+
+
+def test_the_first_prices_serve_for_the_time_before_any_was_given() -> None:
+    noted = price_history.noted([], {"tariff_preset": "norway_elvia"}, None, 100)
+    noted = price_history.noted(noted, {"import_prices": {"1": 3.0}}, "DKK", 200)
+    assert price(noted, 0) == 3
+
+
 def test_what_a_price_now_sensor_said_before_another_choice_is_not_known() -> None:
     noted = price_history.noted([], {"import_spot": "sensor.spot"}, "DKK", 100)
     noted = price_history.noted(noted, {"import_prices": {"1": 3.0}}, "DKK", 200)

@@ -104,6 +104,22 @@ async def test_a_total_tells_since_when_it_counts_and_goes_on_over_a_restart(
     assert again.attributes["last_reset"] == cost.attributes["last_reset"]
 
 
+async def test_a_total_whose_prices_are_emptied_tells_since_when_it_counts_all_the_same(
+    priced: House,
+) -> None:
+    """Were it told again later, Home Assistant would add all of the total once more to the sum."""
+    await priced.live(MORNING + 2 * FIVE, fill=False)
+    before = priced.home.shown("import_cost")
+    priced.home.hass.config_entries.async_update_entry(priced.home.entry, options={})
+    await priced.home.restart()
+    await priced.push()
+    emptied = priced.home.shown("import_cost")
+    assert before is not None
+    assert emptied is not None
+    assert emptied.state == before.state
+    assert emptied.attributes["last_reset"] == before.attributes["last_reset"]
+
+
 async def test_a_total_of_an_earlier_version_goes_on_without_a_new_beginning(
     priced: House,
 ) -> None:
@@ -318,6 +334,23 @@ async def test_hours_that_wait_to_be_filled_are_priced_by_the_prices_of_then(
     found = await costs(priced)
     assert [found[hour] for hour in range(10, 14)] == pytest.approx([4.8] * 4, abs=0.001)
     assert found[15] == pytest.approx(24, abs=0.001)
+
+
+async def test_energy_that_was_used_while_no_price_was_given_is_not_priced_later(
+    priced: House,
+) -> None:
+    """Prices are emptied at 10:10:10, and are 10 DKK from 13:10:10 on: live they are told apart."""
+    await priced.live(MORNING.replace(hour=10, minute=6))
+    priced.home.hass.config_entries.async_update_entry(priced.home.entry, options={})
+    await priced.home.restart()
+    await priced.live(MORNING.replace(hour=13, minute=6))
+    await other_prices(priced, 10)
+    await priced.live(MORNING.replace(hour=15, minute=6))
+    found, push = await costs(priced), 5 / 60
+    assert [found[9], found[14]] == pytest.approx([2.4 * 2, 2.4 * 10], abs=0.001)
+    assert found[10] == pytest.approx(2.4 * 2 * 10 / 60, abs=2.4 * 2 * push)
+    assert [found[11], found[12]] == [0, 0]
+    assert found[13] == pytest.approx(2.4 * 10 * 50 / 60, abs=2.4 * 10 * push)
 
 
 async def test_a_cost_that_is_deleted_is_filled_anew_at_the_prices_of_now(priced: House) -> None:
