@@ -162,7 +162,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.tariffs = Tariffs(hass, entry, choices, self._record, self._turn)
         self._choices = choices
         self._currency = choices.currency(hass.config.currency)
-        self._note_prices(self._record.prices)
+        self._note_prices()
         self.capacity: Capacity | None = None  # no rule was chosen
         if choices.capacity_preset is not None:
             zone = dt_util.get_default_time_zone()
@@ -258,17 +258,21 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if (now := self.pricing) is None:
             return None
         own = price_history.own_calendar(self._choices, now, self._record.calendar)
-        return PricesOfThen(self._record.prices, now, own, self._record.overridden)
+        record = self._record
+        return PricesOfThen(record.prices, now, own, record.overridden, record.priced_since_s)
 
     @callback
-    def async_forget_prices(self) -> None:
-        """Let the prices of now serve for all that is over."""
-        self._note_prices(())
+    def async_forget_prices(self, key: str) -> None:
+        """Let the prices of now serve for all that is over of an amount."""
+        self._record.priced_since_s[key] = int(dt_util.utcnow().timestamp())
+        self._store.async_changed()
 
-    def _note_prices(self, earlier: price_history.Eras) -> None:
+    def _note_prices(self) -> None:
         currency = None if self.pricing is None else self._currency
         now_s = int(dt_util.utcnow().timestamp())
-        prices = price_history.noted(earlier, self.config_entry.options, currency, now_s)
+        prices = price_history.noted(
+            self._record.prices, self.config_entry.options, currency, now_s
+        )
         if prices != self._record.prices:
             self._record.prices = prices
             self._store.async_changed()

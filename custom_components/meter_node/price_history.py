@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import Any
 
 from .channel.activity_calendar import ActivityCalendar, CalendarError, single_tariff
@@ -21,6 +21,7 @@ from .const import (
     CONF_IMPORT_SPOT,
     CONF_TARIFF_PRESET,
 )
+from .costs import EXPORT_COMPENSATION, IMPORT_COST
 from .pricing import Prices, Pricing, SpotPrices
 
 ERAS_KEPT = 24
@@ -131,33 +132,44 @@ class PricesOfThen:
         now: Pricing,
         own_calendar: ActivityCalendar | None,
         spans: Spans,
+        since_s: Mapping[str, int],
     ) -> None:
         """Know the prices of now, and the calendar that counts where no preset was chosen.
 
-        In the hours of ``spans`` it did not count: their cost was counted as they went.
+        In the hours of ``spans`` it did not count: their cost was counted as they went. The eras
+        that were over at the moment of ``since_s`` (UTC seconds, by amount) serve it no more.
         """
         self._spans = spans
-        self._until = [
+        until = [
             (after["since_s"], _pricing(era["options"], now, own_calendar))
             for era, after in pairwise(eras)
+        ]
+        late = {
+            key: [one for one in until if one[0] > since_s.get(key, 0)]
+            for key in (IMPORT_COST, EXPORT_COMPENSATION)
+        }
+        # One direction may have been given its first prices later than the other.
+        self._imported = [*dropwhile(lambda one: not one[1].imported.any, late[IMPORT_COST])]
+        self._exported = [
+            *dropwhile(lambda one: not one[1].exported.any, late[EXPORT_COMPENSATION])
         ]
         self._now = now
 
     def import_price(self, moment: datetime) -> Decimal | None:
         """Return what a kWh from the grid cost at an aware moment; None where it is not known."""
-        then = self._at(moment)
+        then = self._at(moment, self._imported)
         return None if then is None else then.import_price(moment)
 
     def export_price(self, moment: datetime) -> Decimal | None:
         """Return what a kWh to the grid earned at an aware moment; None where it is not known."""
-        then = self._at(moment)
+        then = self._at(moment, self._exported)
         return None if then is None else then.export_price(moment)
 
-    def _at(self, moment: datetime) -> Pricing | None:
+    def _at(self, moment: datetime, until: Sequence[tuple[int, Pricing]]) -> Pricing | None:
         at_s = int(moment.timestamp())
         if any(first <= at_s // _HOUR_S <= last for first, last in self._spans):
             return None
-        return next((pricing for until_s, pricing in self._until if at_s < until_s), self._now)
+        return next((pricing for until_s, pricing in until if at_s < until_s), self._now)
 
 
 def _pricing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -24,7 +25,7 @@ def eras(*prices: tuple[int, float]) -> Eras:
 
 
 def price(noted: Eras, at_s: int) -> Decimal | None:
-    then = PricesOfThen(noted, NOW, single_tariff(), [])
+    then = PricesOfThen(noted, NOW, single_tariff(), [], {})
     return then.import_price(datetime.fromtimestamp(at_s, UTC))
 
 
@@ -68,6 +69,33 @@ def test_what_a_price_now_sensor_said_before_another_choice_is_not_known() -> No
     assert price(noted, 200) == 3
 
 
+BOTH_NOW = replace(NOW, exported=Prices({1: Decimal(6)}))
+
+
+def both(then: PricesOfThen, at_s: int) -> tuple[Decimal | None, Decimal | None]:
+    moment = datetime.fromtimestamp(at_s, UTC)
+    return then.import_price(moment), then.export_price(moment)
+
+
+def test_the_first_prices_of_a_direction_serve_its_past_though_the_other_had_some() -> None:
+    """Import from 100, export too from 200: its time before is that of a new total."""
+    noted = eras((100, 1.0))
+    options = {"import_prices": {"1": 3.0}, "export_prices": {"1": 6.0}}
+    noted = price_history.noted(noted, options, "DKK", 200)
+    then = PricesOfThen(noted, BOTH_NOW, single_tariff(), [], {})
+    assert [both(then, at_s) for at_s in (199, 200)] == [(1, 6), (3, 6)]
+
+
+def test_an_amount_that_was_deleted_is_priced_by_what_was_in_force_then_the_other_is_not() -> None:
+    """Deleted at 250: up to there the prices from 200 on serve, and from 300 on those of now."""
+    noted: Eras = []
+    for since_s, imported, exported in ((100, 1.0, 4.0), (200, 2.0, 5.0), (300, 3.0, 6.0)):
+        options = {"import_prices": {"1": imported}, "export_prices": {"1": exported}}
+        noted = price_history.noted(noted, options, "DKK", since_s)
+    then = PricesOfThen(noted, BOTH_NOW, single_tariff(), [], {"export_compensation": 250})
+    assert [both(then, at_s) for at_s in (150, 250, 300)] == [(1, 5), (2, 5), (3, 6)]
+
+
 def test_the_prices_that_are_kept_are_bounded() -> None:
     assert len(eras(*((n, float(n)) for n in range(100)))) == ERAS_KEPT
 
@@ -91,7 +119,7 @@ def test_an_hour_with_an_override_has_no_price_of_the_calendar() -> None:
     """Heard from 00:59:40, overridden from 01:59:40 to 03:00:00."""
     spans = heard(*stretch(3580, 7180, overridden=False), *stretch(7180, 10_820))
     assert spans == [[1, 3]]
-    then = PricesOfThen(eras((0, 3.0)), NOW, single_tariff(), spans)
+    then = PricesOfThen(eras((0, 3.0)), NOW, single_tariff(), spans, {})
     found = [
         then.import_price(datetime.fromtimestamp(at_s, UTC))
         for at_s in (3599, 3600, 14_399, 14_400)

@@ -363,3 +363,22 @@ async def test_a_cost_that_is_deleted_is_filled_anew_at_the_prices_of_now(priced
     await priced.live(MORNING.replace(hour=11, minute=11))
     found = await costs(priced)
     assert [found[hour] for hour in (9, 10)] == pytest.approx([24] * 2, abs=0.001)
+
+
+async def test_a_compensation_that_is_deleted_leaves_the_cost_at_the_prices_of_then(
+    priced: House,
+) -> None:
+    """The cost of 10:00 to 13:10 waits to be filled meanwhile, at 2 DKK; then 10 are in force."""
+    await priced.live(MORNING.replace(hour=10, minute=6))
+    priced.profile.silent = True
+    await priced.live(MORNING.replace(hour=13, minute=6))
+    await other_prices(priced, 10)
+    entity_id = priced.home.entity_id("export_compensation")
+    assert entity_id is not None
+    priced.recorder.async_clear_statistics([entity_id])
+    priced.profile.silent = False
+    await priced.live(MORNING.replace(hour=15, minute=6))
+    found = await costs(priced)
+    assert [found[hour] for hour in (10, 11, 12)] == pytest.approx([2.4 * 2] * 3, abs=0.001)
+    # The quarter that ran at 13:10:10 has the price of its beginning.
+    assert found[13] == pytest.approx(0.6 * 2 + 1.8 * 10, abs=0.001)
