@@ -69,7 +69,12 @@ def noted(
 
 
 def heard(
-    spans: Spans, stretch: Sequence[int], at_s: int, patience_s: int, *, is_overridden: bool
+    spans: list[list[int]],
+    stretch: Sequence[int],
+    at_s: int,
+    patience_s: int,
+    *,
+    is_overridden: bool,
 ) -> tuple[list[list[int]], list[int]]:
     """Take a frame of a moment (UTC seconds); return the spans, and the stretch that is heard now.
 
@@ -77,15 +82,13 @@ def heard(
     that, or five minutes) ends it; the hours in which one begins and ends were not counted live
     from edge to edge, so their overrides are not noted. Within an hour it is no harm.
     """
-    hours = [[*span] for span in spans]
-    if not stretch:
-        stretch = [at_s, at_s]
-    elif _is_absence(stretch[1], at_s, patience_s):
-        hours, stretch = _without(hours, stretch[1] // _HOUR_S), [at_s, at_s]
+    begun_s = stretch[0] if stretch else at_s
+    if stretch and _is_absence(stretch[1], at_s, patience_s):
+        spans, begun_s = _without(spans, stretch[1] // _HOUR_S), at_s
     hour = at_s // _HOUR_S
-    if is_overridden and stretch[0] <= hour * _HOUR_S:
-        hours = _with(hours, hour)
-    return hours, [stretch[0], at_s]
+    if is_overridden and begun_s <= hour * _HOUR_S:
+        spans = _with(spans, hour)
+    return spans, [begun_s, at_s]
 
 
 def _is_absence(last_s: int, at_s: int, patience_s: int) -> bool:
