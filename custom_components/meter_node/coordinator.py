@@ -162,8 +162,7 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         self.tariffs = Tariffs(hass, entry, choices, self._record, self._turn)
         self._choices = choices
         self._currency = choices.currency(hass.config.currency)
-        if self.pricing is not None:
-            self._note_prices(self._record.prices)
+        self._note_prices()
         self.capacity: Capacity | None = None  # no rule was chosen
         if choices.capacity_preset is not None:
             zone = dt_util.get_default_time_zone()
@@ -259,16 +258,21 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         if (now := self.pricing) is None:
             return None
         own = price_history.own_calendar(self._choices, now, self._record.calendar)
-        return PricesOfThen(self._record.prices, now, own, self._record.overridden)
+        record = self._record
+        return PricesOfThen(record.prices, now, own, record.overridden, record.priced_since_s)
 
     @callback
-    def async_forget_prices(self) -> None:
-        """Let the prices of now serve for all that is over."""
-        self._note_prices(())
+    def async_forget_prices(self, key: str) -> None:
+        """Let the prices of now serve for all that is over of an amount."""
+        self._record.priced_since_s[key] = int(dt_util.utcnow().timestamp())
+        self._store.async_changed()
 
-    def _note_prices(self, earlier: price_history.Eras) -> None:
-        currency, now_s = self._currency, int(dt_util.utcnow().timestamp())
-        prices = price_history.noted(earlier, self.config_entry.options, currency, now_s)
+    def _note_prices(self) -> None:
+        currency = None if self.pricing is None else self._currency
+        now_s = int(dt_util.utcnow().timestamp())
+        prices = price_history.noted(
+            self._record.prices, self.config_entry.options, currency, now_s
+        )
         if prices != self._record.prices:
             self._record.prices = prices
             self._store.async_changed()
@@ -499,9 +503,14 @@ class MeterNodeCoordinator(DataUpdateCoordinator[MeterData]):
         """Book what the counters have gone on until a moment."""
         counters_wh = {key: data.values[key] for key in COUNTERS if key in reading.values}
         self.tariffs.heard(at, counters_wh, data.states)
-        if self.tariffs.is_overridden:  # written with what it costs
-            record, at_s = self._record, int(at.timestamp())
-            record.overridden = price_history.overridden(record.overridden, at_s)
+        record = self._record  # written with what it costs
+        record.overridden, record.heard_s = price_history.heard(
+            record.overridden,
+            record.heard_s,
+            int(at.timestamp()),
+            self._patience_s,
+            is_overridden=self.tariffs.is_overridden,
+        )
         if self.capacity is not None:
             self.capacity.take(at, self._import_wh(reading), _import_power_w(reading.values))
             self._record.capacity = self.capacity.state()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import Any
 
 from .channel.activity_calendar import ActivityCalendar, CalendarError, single_tariff
@@ -21,6 +21,7 @@ from .const import (
     CONF_IMPORT_SPOT,
     CONF_TARIFF_PRESET,
 )
+from .costs import EXPORT_COMPENSATION, IMPORT_COST
 from .pricing import Prices, Pricing, SpotPrices
 
 ERAS_KEPT = 24
@@ -36,6 +37,8 @@ _OPTIONS = (
 SPANS_KEPT = 200
 """Of hours with an override: half a year of one a day."""
 _HOUR_S = 3600
+_ROW_S = 300
+"""A silence of one row of statistics moves no cost that could be told."""
 
 type Spans = Sequence[Sequence[int]]
 """Of hours (UTC, since 1970), as a store keeps them: the first and the last of each."""
@@ -45,9 +48,16 @@ type Eras = Sequence[Mapping[str, Any]]
 
 
 def noted(
-    eras: Eras, options: Mapping[str, Any], currency: str, now_s: int
+    eras: Eras, options: Mapping[str, Any], currency: str | None, now_s: int
 ) -> list[Mapping[str, Any]]:
-    """Note the prices that an entry's options give now; those of another currency serve nobody."""
+    """Note the prices that an entry's options give now; those of another currency serve nobody.
+
+    ``currency`` is None where they give none: nothing has a price from now on. Before any was given
+    that is not noted, since the first prices serve for all that was before.
+    """
+    if currency is None and not eras:
+        return []
+    currency = currency or eras[-1]["currency"]
     era = {
         "since_s": now_s,
         "currency": currency,
@@ -58,20 +68,48 @@ def noted(
     return [*eras] if eras[-1]["options"] == era["options"] else [*eras, era][-ERAS_KEPT:]
 
 
-def overridden(spans: Spans, at_s: int) -> list[list[int]]:
-    """Note that the utility had overridden the calendar at a moment (UTC seconds)."""
-    hour, noted = at_s // _HOUR_S, [[*span] for span in spans]
-    if is_overridden(spans, at_s):
-        return noted
-    if noted and noted[-1][1] == hour - 1:
-        noted[-1][1] = hour
-        return noted
-    return [*noted, [hour, hour]][-SPANS_KEPT:]
+def heard(
+    spans: list[list[int]],
+    stretch: Sequence[int],
+    at_s: int,
+    patience_s: int,
+    *,
+    is_overridden: bool,
+) -> tuple[list[list[int]], list[int]]:
+    """Take a frame of a moment (UTC seconds); return the spans, and the stretch that is heard now.
+
+    A stretch has the moments of its first and its last frame. An absence (a longer silence than
+    that, or five minutes) ends it; the hours in which one begins and ends were not counted live
+    from edge to edge, so their overrides are not noted. Within an hour it is no harm.
+    """
+    begun_s = stretch[0] if stretch else at_s
+    if stretch and _is_absence(stretch[1], at_s, patience_s):
+        spans, begun_s = _without(spans, stretch[1] // _HOUR_S), at_s
+    hour = at_s // _HOUR_S
+    if is_overridden and begun_s <= hour * _HOUR_S:
+        spans = _with(spans, hour)
+    return spans, [begun_s, at_s]
 
 
-def is_overridden(spans: Spans, at_s: int) -> bool:
-    """Whether the calendar does not tell the tariff of an hour, or of some of it."""
-    return any(first <= at_s // _HOUR_S <= last for first, last in spans)
+def _is_absence(last_s: int, at_s: int, patience_s: int) -> bool:
+    is_long = at_s - last_s > max(patience_s, _ROW_S)
+    return is_long and at_s // _HOUR_S != last_s // _HOUR_S
+
+
+def _with(spans: list[list[int]], hour: int) -> list[list[int]]:
+    if any(first <= hour <= last for first, last in spans):
+        return spans
+    if spans and spans[-1][1] == hour - 1:
+        return [*spans[:-1], [spans[-1][0], hour]]
+    return [*spans, [hour, hour]][-SPANS_KEPT:]
+
+
+def _without(spans: list[list[int]], hour: int) -> list[list[int]]:
+    """Take the last hour that was noted back, if it is that one."""
+    if not spans or spans[-1][1] != hour:
+        return spans
+    first, last = spans[-1]
+    return [*spans[:-1], [first, last - 1]] if first < last else spans[:-1]
 
 
 def own_calendar(
@@ -97,33 +135,44 @@ class PricesOfThen:
         now: Pricing,
         own_calendar: ActivityCalendar | None,
         spans: Spans,
+        since_s: Mapping[str, int],
     ) -> None:
         """Know the prices of now, and the calendar that counts where no preset was chosen.
 
-        In the hours of ``spans`` it did not count: their cost was counted as they went.
+        In the hours of ``spans`` it did not count: their cost was counted as they went. The eras
+        that were over at the moment of ``since_s`` (UTC seconds, by amount) serve it no more.
         """
         self._spans = spans
-        self._until = [
+        until = [
             (after["since_s"], _pricing(era["options"], now, own_calendar))
             for era, after in pairwise(eras)
+        ]
+        late = {
+            key: [one for one in until if one[0] > since_s.get(key, 0)]
+            for key in (IMPORT_COST, EXPORT_COMPENSATION)
+        }
+        # One direction may have been given its first prices later than the other.
+        self._imported = [*dropwhile(lambda one: not one[1].imported.any, late[IMPORT_COST])]
+        self._exported = [
+            *dropwhile(lambda one: not one[1].exported.any, late[EXPORT_COMPENSATION])
         ]
         self._now = now
 
     def import_price(self, moment: datetime) -> Decimal | None:
         """Return what a kWh from the grid cost at an aware moment; None where it is not known."""
-        then = self._at(moment)
+        then = self._at(moment, self._imported)
         return None if then is None else then.import_price(moment)
 
     def export_price(self, moment: datetime) -> Decimal | None:
         """Return what a kWh to the grid earned at an aware moment; None where it is not known."""
-        then = self._at(moment)
+        then = self._at(moment, self._exported)
         return None if then is None else then.export_price(moment)
 
-    def _at(self, moment: datetime) -> Pricing | None:
+    def _at(self, moment: datetime, until: Sequence[tuple[int, Pricing]]) -> Pricing | None:
         at_s = int(moment.timestamp())
-        if is_overridden(self._spans, at_s):
+        if any(first <= at_s // _HOUR_S <= last for first, last in self._spans):
             return None
-        return next((pricing for until_s, pricing in self._until if at_s < until_s), self._now)
+        return next((pricing for until_s, pricing in until if at_s < until_s), self._now)
 
 
 def _pricing(

@@ -71,8 +71,12 @@ class MeterRecord:
     """See ``costs``."""
     prices: list[Mapping[str, Any]] = field(default_factory=list)
     """Which were in force since when: see ``price_history``."""
+    priced_since_s: dict[str, int] = field(default_factory=dict)
+    """When the statistics of an amount were deleted: no prices from before serve it any more."""
     overridden: list[list[int]] = field(default_factory=list)
     """In which hours the utility had overridden the calendar: see ``price_history``."""
+    heard_s: list[int] = field(default_factory=list)
+    """From when to when frames came without an absence (UTC seconds, by the meter's clock)."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """See ``capacity``."""
     rescale: dict[str, Any] = field(default_factory=dict)

@@ -130,8 +130,11 @@ class Tariffs:
 
     @property
     def is_overridden(self) -> bool:
-        """Whether the meter says that another tariff is in force than its calendar says."""
-        return self._override is not None
+        """Whether the meter says that another tariff is in force than its calendar says.
+
+        A calendar that is not known yet says nothing that could be overridden.
+        """
+        return self._override is not None and self.calendar is not None
 
     def label(self, tariff: int) -> str:
         """Return a tariff's name in the user's language, its number where it has no name."""
@@ -148,7 +151,11 @@ class Tariffs:
         holds = override is not None and (is_there or moment < override.until)
         tariff = override.tariff if override is not None and holds else None
         if calendar is None and tariff is None and self.pricing is None:
-            return Tariff(currency=pricing.currency, costs=dict(self.costs.totals))
+            return Tariff(
+                currency=pricing.currency,
+                costs=dict(self.costs.totals),
+                costs_since=dict(self.costs.since),
+            )
         if tariff is None and calendar is not None:
             tariff = calendar_time.tariff_at(calendar, moment, self._zone)
         # A bridged meter without a calendar has one price at all hours.

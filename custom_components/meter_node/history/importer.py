@@ -201,7 +201,7 @@ class HistoryImporter:
             if mark is not None and not await series.async_has(self._hass, mark.hour_s - HOUR_S):
                 mark = None
                 if key in priced:  # deleted, to be filled anew
-                    self._coordinator.async_forget_prices()
+                    self._coordinator.async_forget_prices(key)
             groups.setdefault(mark, {})[key] = series
         if (capacity := self._capacity_key) is not None:
             groups.setdefault(self._mark(capacity), {})
