@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
-from recorded_house import DAYS, FIVE, IMPORT, MORNING, PRICES, House, price_at
+from recorded_house import DAYS, EXPORT, FIVE, IMPORT, MORNING, PRICES, House, price_at
 
 from custom_components.meter_node.store import async_get_store
 
@@ -235,3 +235,39 @@ async def test_a_base_that_an_earlier_version_kept_is_gone_on_with(house: House)
     assert {start: rows[start] for start in before} == before
     assert found[TEN] == pytest.approx(DAY_W, abs=1.1)
     assert found[ELEVEN] == pytest.approx(DAY_W, abs=1.1)
+
+
+@pytest.mark.parametrize("off", [2 * HOUR, -2 * HOUR])
+@pytest.mark.parametrize("confirms", [True, False])
+async def test_a_fall_while_the_clock_is_wrong_is_no_consumption(
+    house: House, off: timedelta, confirms: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 09:16 to 09:40; rows and frames carry that clock."""
+    wrong = MORNING.replace(hour=9, minute=16), MORNING.replace(hour=9, minute=40)
+    done_s = int(house.begun.timestamp())
+
+    def clock(moment: datetime) -> datetime:
+        return moment + off if wrong[0] < moment < wrong[1] else moment
+
+    def meter_until(self: House, moment: datetime) -> None:
+        nonlocal done_s
+        for end_s in range(done_s // 900 * 900 + 900, int(moment.timestamp()) + 1, 900):
+            end = datetime.fromtimestamp(end_s, UTC)
+            stamp_s = int(clock(end).timestamp())
+            self.profile.keep(stamp_s, self.imported_wh(end), self.exported_wh(end))
+        done_s = int(moment.timestamp())
+
+    async def push(self: House) -> None:
+        self.meter_until(self.now)
+        values = {IMPORT: self.imported_wh(self.now), EXPORT: self.exported_wh(self.now)}
+        meter = self.home.meter
+        await self.home.push(meter.seal(meter.body(values, at=clock(self.now))))
+
+    monkeypatch.setattr(House, "meter_until", meter_until)
+    monkeypatch.setattr(House, "push", push)
+    await fallen(house)
+    if confirms:
+        house.home.coordinator.async_count_on()
+    shown = shown_by(house, house.now if confirms else NOON + HOUR)
+    await live(house, NOON + timedelta(minutes=66))
+    await check(house, shown, NOON)
