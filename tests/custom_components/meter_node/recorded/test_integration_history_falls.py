@@ -13,6 +13,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 from recorded_house import DAYS, EXPORT, FIVE, IMPORT, MORNING, PRICES, House, price_at
 
 from custom_components.meter_node.store import async_get_store
+from custom_components.meter_node.totals import Totals
 
 LOST_WH = 3_000_000
 NINE, TEN, ELEVEN, NOON = (MORNING.replace(hour=hour, minute=0) for hour in (9, 10, 11, 12))
@@ -271,3 +272,33 @@ async def test_a_fall_while_the_clock_is_wrong_is_no_consumption(
     shown = shown_by(house, house.now if confirms else NOON + HOUR)
     await live(house, NOON + timedelta(minutes=66))
     await check(house, shown, NOON)
+
+
+@pytest.mark.parametrize("confirms", [True, False])
+async def test_a_fall_that_an_earlier_version_held_is_no_consumption(
+    house: House, confirms: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It filled the fallen register until 11:00, and kept no moment."""
+    await house.home.set_up()
+    await house.live(NINE + timedelta(minutes=6))
+    house.fell = (FALL, LOST_WH)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Totals, "shown_wh", lambda self, key, at_s, wh: wh + self.base(key))
+        await house.live(ELEVEN + timedelta(minutes=20))
+    before = await house.rows()
+    store = await async_get_store(house.home.hass)
+    record = store.records[house.home.meter.title]
+    record.steps, record.came_s = {}, None
+    await house.home.restart()
+    await live(house, ELEVEN + timedelta(minutes=25))
+    if confirms:
+        house.home.coordinator.async_count_on()
+    confirmed = house.now
+    await live(house, NOON + timedelta(minutes=66))
+    rows, found = await house.rows(), await energies(house)
+    assert {start: rows[start][1] for start in before} == {
+        start: total for start, (_, total) in before.items()
+    }
+    used = used_wh(confirmed, NOON) if confirms else 0
+    assert found[ELEVEN] == pytest.approx(used, abs=1.1)
+    assert found[NOON] == pytest.approx(DAY_W if confirms else 0, abs=1.1)
