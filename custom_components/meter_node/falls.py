@@ -141,12 +141,22 @@ def made_good(steps: Steps, at_s: int) -> list[list[float]]:
     return [[*one] for one in kept]
 
 
-def undated(base_wh: float, before_wh: float, hour_s: int) -> list[list[float]]:
+def undated(
+    base_wh: float, fall: Sequence[float], total_wh: float, hour_s: int, now_s: int
+) -> list[list[float]]:
     """Return the step of a base of which an earlier version kept no moment.
 
-    What comes after the last hour (UTC seconds) that was filled has it, and nothing older.
+    ``fall``: from where and to where its register fell, and its base then; empty where that is not
+    known. It was after the last hour (UTC seconds) that was filled, or before it: readings since
+    tell, while the register (``total_wh`` is shown) is not half way back to where it fell from.
     """
-    return [[*Step(hour_s, hour_s, 0.0, before_wh, base_wh, 0.0)]]
+    if len(fall) == 3:
+        from_wh, to_wh, before_wh = fall
+        if total_wh - base_wh < (from_wh + to_wh) / 2:
+            shown_wh = from_wh + before_wh
+            return [[*Step(hour_s - 1, now_s, to_wh, before_wh, base_wh, shown_wh)]]
+        return [[*Step(hour_s, hour_s, 0.0, before_wh, base_wh, 0.0)]]
+    return [[*Step(hour_s, hour_s, 0.0, 0.0, base_wh, 0.0)]]
 
 
 def _most_wh(seconds: int) -> float:

@@ -97,9 +97,21 @@ def test_steps_are_bounded() -> None:
 
 
 def test_a_base_without_a_moment_serves_what_comes_after_the_last_hour_that_was_filled() -> None:
-    noted = falls.undated(7000, 0, 7200)
+    noted = falls.undated(7000, (), 9100, 7200, 9999)
     assert falls.shown_wh(noted, 7000, 7200, 2100) == 9100
     assert falls.shown_wh(noted, 7000, 6300, 8900) == 8900
+
+
+def test_a_base_without_a_moment_is_told_by_what_readings_hold() -> None:
+    """The register fell from 9000 to 2100 after 7200 s; at 9999 s it is 2200, and shown is 9100."""
+    noted = falls.undated(6900, (9000, 2100, 0), 9100, 7200, 9999)
+    read = [(7200, 8900), (8100, 8990), (9000, 2100), (9900, 2200), (10800, 2300)]
+    assert [falls.shown_wh(noted, 6900, *one) for one in read] == [8900, 8990, 9000, 9100, 9200]
+
+
+def test_a_base_without_a_moment_whose_register_is_half_way_back_serves_all_since() -> None:
+    noted = falls.undated(6900, (9000, 2100, 0), 15000, 7200, 9999)
+    assert falls.shown_wh(noted, 6900, 8100, 8050) == 14950
 
 
 def test_steps_in_another_power_of_ten_are_at_the_same_moments() -> None:
