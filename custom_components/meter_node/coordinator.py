@@ -771,8 +771,9 @@ def _record_for(store: MeterStore, title: str, keys: str, profile: str) -> Meter
     for key, base in record.bases.items():
         if key not in record.steps:  # an earlier version kept it
             _, hour_s = record.history.get(key, (0, 0))
-            *_, before = record.falls.get(key, (0.0,))
-            record.steps[key] = falls.undated(base, before, hour_s)
+            fall, total = record.falls.get(key, ()), record.totals.get(key, base)
+            now_s = int(dt_util.utcnow().timestamp())
+            record.steps[key] = falls.undated(base, fall, total, hour_s, now_s)
     if record.scaler_profile != profile:
         scale.change(record, profile)
         store.async_changed()

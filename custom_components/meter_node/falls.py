@@ -17,6 +17,10 @@ STEPS_KEPT = 16
 """Of one register: whoever makes it fall again and again must not fill the store."""
 
 
+_MOST_W = 50_000
+"""What no household takes for hours."""
+
+
 class Step(NamedTuple):
     """A register that went elsewhere at once, and what is shown since; energies in Wh."""
 
@@ -38,6 +42,33 @@ class Step(NamedTuple):
         """Whether the total goes on from there; else it is held."""
         return self.base_wh != self.before_wh
 
+    @property
+    def is_known(self) -> bool:
+        """Whether more than its base is known: see ``undated``."""
+        return self.shown_wh > 0
+
+    def from_wh(self, earlier: Step | None) -> float:
+        """Where the register stood before: where it had fallen to, if that was held."""
+        is_lower = earlier is not None and not earlier.is_taken
+        if earlier is not None and is_lower and earlier.shown_wh == self.shown_wh:
+            return earlier.to_wh
+        return self.shown_wh - self.before_wh
+
+    def is_past(self, at_s: int, register_wh: float, from_wh: float) -> bool:
+        """Whether it was over when a register stood so.
+
+        By the reading's stamp, unless that can't be right: then its clock was wrong, as it may be
+        just when a register falls.
+        """
+        if not self.is_known:
+            return at_s >= self.first_s
+        is_fall, is_low = self.to_wh < from_wh, register_wh < (from_wh + self.to_wh) / 2
+        if self.last_s < at_s < self.first_s:
+            return is_low == is_fall
+        if at_s >= self.first_s:
+            return True
+        return is_fall and is_low and from_wh - register_wh > _most_wh(self.last_s - at_s)
+
 
 type Steps = Sequence[Sequence[float]]
 """As a store keeps them, the oldest first: each the fields of a ``Step``."""
@@ -50,15 +81,25 @@ def shown_wh(steps: Steps, base_wh: float, at_s: int, register_wh: float) -> flo
     step and the step, the total stood still, whatever the register did.
     """
     floor_wh = 0.0
-    for number, step in enumerate(map(_step, steps)):
-        if number == 0:
-            base_wh = step.before_wh
-        if at_s >= step.first_s:
-            base_wh, floor_wh = step.base_wh, step.shown_wh
-        elif at_s > step.last_s:
-            return step.shown_wh
+    before: Step | None = None
+    for step in map(_step, steps):
+        base_wh = step.before_wh if before is None else base_wh
+        if not step.is_past(at_s, register_wh, step.from_wh(before)):
+            value = max(register_wh + base_wh, floor_wh)
+            is_capped = step.is_known and not rolled_over(value, step.shown_wh)
+            return min(value, step.shown_wh) if is_capped else value
+        base_wh, floor_wh, before = step.base_wh, step.shown_wh, step
     value = register_wh + base_wh
     return value if rolled_over(floor_wh, value) else max(value, floor_wh)
+
+
+def dated(at_s: int, known_s: int, now_s: int) -> int:
+    """Return when something was seen that a frame says of a moment (all UTC seconds).
+
+    The frame's clock may be wrong, just then: what it tells was not before what was seen or filled
+    until ``known_s``, nor after it came.
+    """
+    return min(at_s, now_s) if at_s > known_s else now_s
 
 
 def with_fall(steps: Steps, step: Step, held_wh: float | None) -> list[list[float]]:
@@ -100,12 +141,27 @@ def made_good(steps: Steps, at_s: int) -> list[list[float]]:
     return [[*one] for one in kept]
 
 
-def undated(base_wh: float, before_wh: float, hour_s: int) -> list[list[float]]:
+def undated(
+    base_wh: float, fall: Sequence[float], total_wh: float, hour_s: int, now_s: int
+) -> list[list[float]]:
     """Return the step of a base of which an earlier version kept no moment.
 
-    What comes after the last hour (UTC seconds) that was filled has it, and nothing older.
+    ``fall``: from where and to where its register fell, and its base then; empty where that is not
+    known. It was after the last hour (UTC seconds) that was filled, or before it: readings since
+    tell, while the register (``total_wh`` is shown) is not half way back to where it fell from.
     """
-    return [[*Step(hour_s, hour_s, 0.0, before_wh, base_wh, 0.0)]]
+    if len(fall) == 3:
+        from_wh, to_wh, before_wh = fall
+        if total_wh - base_wh < (from_wh + to_wh) / 2:
+            shown_wh = from_wh + before_wh
+            return [[*Step(hour_s - 1, now_s, to_wh, before_wh, base_wh, shown_wh)]]
+        return [[*Step(hour_s, hour_s, 0.0, before_wh, base_wh, 0.0)]]
+    return [[*Step(hour_s, hour_s, 0.0, 0.0, base_wh, 0.0)]]
+
+
+def _most_wh(seconds: int) -> float:
+    """What a register goes on by at most in a time, and an hour."""
+    return _MOST_W * (max(seconds, 0) / HOUR_S + 1)
 
 
 def rescaled(steps: Steps, exponent: int) -> list[list[float]]:

@@ -138,7 +138,7 @@ class Totals:
                 return before
         if key in self._held:
             del self._held[key], self._agreeing[key]
-            self._note_steps(key, falls.made_good(self._record.steps[key], at_s))
+            self._note_steps(key, falls.made_good(self._record.steps[key], self._dated(key, at_s)))
         if value != before:
             self._record.totals[key] = value
             self._store.async_changed(soon=self._seldom)
@@ -146,9 +146,19 @@ class Totals:
 
     def _step(self, key: str, at_s: int, register: float, base: float) -> falls.Step:
         """Return what is known of a register that stands elsewhere now, with another base."""
-        record = self._record
-        last_s = at_s if record.came_s is None else min(record.came_s, at_s)
-        return falls.Step(last_s, at_s, register, self.base(key), base, record.totals[key])
+        record, first_s, known_s = self._record, self._dated(key, at_s), self._known_s(key)
+        if record.came_s is None and known_s:
+            known_s -= 1  # an earlier version, which may have filled after the fall, kept none
+        last_s = min(known_s or first_s, first_s)
+        return falls.Step(last_s, first_s, register, self.base(key), base, record.totals[key])
+
+    def _known_s(self, key: str) -> int:
+        """Up to when a total is known or filled (UTC seconds)."""
+        _, filled_s = self._record.history.get(key, (0, 0))
+        return max(self._record.came_s or 0, filled_s)
+
+    def _dated(self, key: str, at_s: int) -> int:
+        return falls.dated(at_s, self._known_s(key), int(dt_util.utcnow().timestamp()))
 
     def _note_steps(self, key: str, steps: list[list[float]]) -> None:
         if steps != self._record.steps.get(key):

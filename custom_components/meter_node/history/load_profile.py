@@ -113,9 +113,12 @@ class AskedProfile:
         return Reading(row.entry, begin_s, end_s, energies_wh)
 
     def _holds_deltas(self, newest: Reading) -> bool:
-        """Whether a row falls further behind its registers than an interval makes up for."""
+        """Whether a row has what an interval comes to, and its registers far more.
+
+        One that has more is of a register that came back since to where it had fallen from.
+        """
         return any(
-            self._known_wh.get(key, 0) - wh > _MOST_IN_AN_INTERVAL_WH
+            wh <= _MOST_IN_AN_INTERVAL_WH < self._known_wh.get(key, 0) - wh
             for key, wh in newest.registers_wh.items()
         )
 

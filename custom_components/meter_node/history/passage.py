@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from homeassistant.core import HomeAssistant
 
-from .hours import HOUR_S, Amount, Boundary, Priced, Walk
+from .hours import HOUR_S, Amount, Boundary, Priced, Walk, decided
 from .plan import SHORT_TERM_S, Counter, Plan, Row, begin_counter, plan_amounts, shifted
 from .readings import ProfileSource, Reading, Shown, as_shown
 from .recorded import Recorded, Series
@@ -74,11 +74,12 @@ class Passage:
             return
         newest = as_shown(newest, self.shown)
         fillings = {key: _Filling(series) for key, series in all_series.items()}
-        walk = Walk({key: self.priced[key] for key in fillings if key in self.priced})
+        priced = {key: self.priced[key] for key in fillings if key in self.priced}
+        walk = Walk(priced, since, self.until_s + HOUR_S)
         async for piece in self._pieces(newest, since):
             on_readings(piece)
             shown = [as_shown(reading, self.shown) for reading in piece]
-            found = {at: one for at, one in walk.take(shown).items() if at <= self.until_s}
+            found = decided(walk.take(shown), self.until_s)
             if not found:
                 continue
             self.last = _mark(found)
@@ -89,7 +90,10 @@ class Passage:
                     self.waiting = True
                     del fillings[key]
                 elif key in self.priced:
-                    filling.amounts |= {at: one.amounts[key] for at, one in found.items()}
+                    first_s = min(found)  # a clock that was set back takes back what came later
+                    filling.amounts = {
+                        at: amount for at, amount in filling.amounts.items() if at < first_s
+                    } | {at: one.amounts[key] for at, one in found.items()}
                     filling.last = self.last
                 else:
                     await self._async_count(key, filling, found, newest)
@@ -146,7 +150,11 @@ class Passage:
     async def _async_count(
         self, key: str, filling: _Filling, found: Mapping[int, Boundary], newest: Reading
     ) -> None:
-        counts = {at: one.counts_wh[key] for at, one in found.items() if key in one.counts_wh}
+        counts = {
+            at: one.counts_wh[key]
+            for at, one in found.items()
+            if one.is_known and key in one.counts_wh
+        }
         if not counts or filling.there is None:
             return
         if filling.counter is None:

@@ -82,11 +82,15 @@ class Counter:
             at - HOUR_S: Row(count % ROLLOVER_WH, count - self.constant_wh)
             for at, count in counts_wh.items()
         }
+        told = sorted(wanted)
         before = wanted[first_s].sum
         for at in sorted(hours.keys() | wanted.keys()):
             if at not in wanted:
-                linked = self._sum_of(hours[at])
-                wanted[at] = replace(hours[at], sum=max(before, linked or 0.0))
+                linked = max(before, self._sum_of(hours[at]) or 0.0)
+                if (place := bisect_right(told, at)) < len(told):
+                    # By a clock that was wrong, less may have been used until then.
+                    linked = min(linked, wanted[told[place]].sum)
+                wanted[at] = replace(hours[at], sum=linked)
             before = wanted[at].sum
         return Plan(shifts, _different(wanted, hours, _SAME_COUNT_WH, _SAME_COUNT_WH))
 

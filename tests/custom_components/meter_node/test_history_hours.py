@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custom_components.meter_node.channel.registers import ROLLOVER_WH
-from custom_components.meter_node.history.hours import Amount, Boundary, Priced, Walk
+from custom_components.meter_node.history.hours import Amount, Boundary, Priced, Walk, decided
 from custom_components.meter_node.history.readings import Reading
 
 COPENHAGEN = ZoneInfo("Europe/Copenhagen")
@@ -124,11 +124,52 @@ def test_a_clock_that_was_lost_far_ahead_and_comes_back_loses_no_later_hour() ->
     assert counts(Walk({}).take(rows)) == {1: 100, 2: 200, 3: 300, 4: 400}
 
 
-def test_a_clock_that_goes_on_for_a_day_from_far_back_is_meant_so() -> None:
-    """From hour 9000 to hour 0, hourly: the first day is passed over, and then it is believed."""
-    rows = [reading(1, T0 + 9000 * HOUR_S, 100)]
-    rows += [reading(2 + n, T0 + n * HOUR_S, 200 + n) for n in range(26)]
-    assert counts(Walk({}).take(rows)) == {24: 224, 25: 225}
+@pytest.mark.parametrize("days", [1, 30, 40, 200, 400])
+def test_one_row_that_is_stamped_days_ahead_changes_no_hour(days: int) -> None:
+    """That of a quarter past one, once its stamp can be right and while it can't."""
+    rows = [reading(n, T0 + n * QUARTER_S, 600 * n) for n in range(4, 200)]
+    right = Walk({}).take(rows)
+    rows[1] = reading(5, T0 + 5 * QUARTER_S + days * 24 * HOUR_S, 3000)
+    assert counts(Walk({}).take(rows)) == counts(right)
+    assert counts(Walk({}, latest_s=T0 + 51 * HOUR_S).take(rows)) == counts(right)
+
+
+@pytest.mark.parametrize("lost_h", [3, 30])
+@pytest.mark.parametrize("back_d", [8000, 365, 40, 2])
+def test_a_clock_that_is_far_back_for_whatever_time_takes_no_hour_back(
+    lost_h: int, back_d: int
+) -> None:
+    """From hour 100 on; its energy is in the first hour that is stamped right again."""
+    off_s = back_d * 24 * HOUR_S
+    rows = [
+        reading(n, T0 + n * HOUR_S - (off_s if 100 < n <= 100 + lost_h else 0), 100 * n)
+        for n in range(60, 150)
+    ]
+    found = Walk({}).take(rows)
+    assert counts({at: one for at, one in found.items() if one.is_known}) == {
+        n: 100 * n for n in range(60, 150) if not 100 < n <= 100 + lost_h
+    }
+
+
+def test_hours_that_were_decided_before_are_not_decided_again() -> None:
+    """A clock goes from hour 3 back to hour 1: what is used until it is past 3 is in hour 4."""
+    rows = [reading(n, T0 + n * HOUR_S, 100 * n) for n in (1, 2, 3)]
+    rows += [reading(n + 3, T0 + n * HOUR_S, 300 + 50 * n) for n in (1, 2, 3, 4)]
+    assert counts(Walk({}, since=(3, T0 + 3 * HOUR_S)).take(rows[2:])) == {3: 300, 4: 500}
+    assert counts(Walk({}).take(rows)) == {1: 100, 2: 400, 3: 450, 4: 500}
+
+
+def test_hours_over_which_a_clock_leapt_before_it_came_back_were_not_dark() -> None:
+    rows = [(1, 100), (1.25, 130), (6.5, 160), (4.5, 400), (5, 420)]
+    readings = [reading(n, T0 + round(at * HOUR_S), wh) for n, (at, wh) in enumerate(rows)]
+    found = Walk({}).take(readings)
+    assert counts({at: one for at, one in found.items() if one.is_known}) == {1: 100, 5: 420}
+
+
+def test_nothing_is_decided_past_the_last_hour_that_is_known() -> None:
+    rows = [(1, 100), (-5000, 200), (4.5, 400)]
+    readings = [reading(n, T0 + round(at * HOUR_S), wh) for n, (at, wh) in enumerate(rows)]
+    assert counts(decided(Walk({}).take(readings), T0 + 9 * HOUR_S)) == {1: 100}
 
 
 def test_a_later_run_goes_on_from_a_boundary_s_entry() -> None:
@@ -169,3 +210,16 @@ def test_an_interval_without_a_price_is_counted_as_such() -> None:
     rows = [reading(n, T0 + n * QUARTER_S, 10 * n) for n in range(4, 9)]
     found = Walk({"import_cost": priced}).take(rows)
     assert found[T0 + 2 * HOUR_S].amounts["import_cost"] == Amount(unpriced=4)
+
+
+def test_energy_of_hours_that_a_lost_clock_stamped_has_no_known_price() -> None:
+    priced = Priced(KEY, lambda moment: Decimal(1))
+    rows = [(1, 0), (2, 500), (-5000, 900), (4, 1500), (5, 1600)]
+    readings = [reading(n, T0 + round(at * HOUR_S), wh) for n, (at, wh) in enumerate(rows)]
+    found = Walk({"import_cost": priced}).take(readings)
+    assert [found[T0 + n * HOUR_S].amounts["import_cost"] for n in range(2, 6)] == [
+        Amount(Decimal("0.5")),
+        Amount(Decimal("0.5"), 0),
+        Amount(Decimal("0.5"), 1),
+        Amount(Decimal("0.6"), 1),
+    ]

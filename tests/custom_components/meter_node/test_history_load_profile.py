@@ -122,6 +122,12 @@ async def test_the_running_interval_s_energy_is_no_sign_of_deltas() -> None:
     assert await AskedProfile(kept, {"import_active_energy": 12_345_678}).async_newest()
 
 
+async def test_a_register_that_came_back_since_its_newest_row_is_no_sign_of_deltas() -> None:
+    kept = KeptProfile()
+    kept.keep(T0, 9_345_678, 0)
+    assert await AskedProfile(kept, {"import_active_energy": 12_345_678}).async_newest()
+
+
 async def test_a_profile_that_makes_no_sense_is_an_error() -> None:
     kept = KeptProfile(period_s=0)
     kept.keep(T0, 5, 5)

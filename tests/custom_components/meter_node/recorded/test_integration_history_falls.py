@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
-from recorded_house import DAYS, FIVE, IMPORT, MORNING, PRICES, House, price_at
+from recorded_house import DAYS, EXPORT, FIVE, IMPORT, MORNING, PRICES, House, price_at
 
 from custom_components.meter_node.store import async_get_store
+from custom_components.meter_node.totals import Totals
 
 LOST_WH = 3_000_000
 NINE, TEN, ELEVEN, NOON = (MORNING.replace(hour=hour, minute=0) for hour in (9, 10, 11, 12))
@@ -235,3 +236,69 @@ async def test_a_base_that_an_earlier_version_kept_is_gone_on_with(house: House)
     assert {start: rows[start] for start in before} == before
     assert found[TEN] == pytest.approx(DAY_W, abs=1.1)
     assert found[ELEVEN] == pytest.approx(DAY_W, abs=1.1)
+
+
+@pytest.mark.parametrize("off", [2 * HOUR, -2 * HOUR])
+@pytest.mark.parametrize("confirms", [True, False])
+async def test_a_fall_while_the_clock_is_wrong_is_no_consumption(
+    house: House, off: timedelta, confirms: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 09:16 to 09:40; rows and frames carry that clock."""
+    wrong = MORNING.replace(hour=9, minute=16), MORNING.replace(hour=9, minute=40)
+    done_s = int(house.begun.timestamp())
+
+    def clock(moment: datetime) -> datetime:
+        return moment + off if wrong[0] < moment < wrong[1] else moment
+
+    def meter_until(self: House, moment: datetime) -> None:
+        nonlocal done_s
+        for end_s in range(done_s // 900 * 900 + 900, int(moment.timestamp()) + 1, 900):
+            end = datetime.fromtimestamp(end_s, UTC)
+            stamp_s = int(clock(end).timestamp())
+            self.profile.keep(stamp_s, self.imported_wh(end), self.exported_wh(end))
+        done_s = int(moment.timestamp())
+
+    async def push(self: House) -> None:
+        self.meter_until(self.now)
+        values = {IMPORT: self.imported_wh(self.now), EXPORT: self.exported_wh(self.now)}
+        meter = self.home.meter
+        await self.home.push(meter.seal(meter.body(values, at=clock(self.now))))
+
+    monkeypatch.setattr(House, "meter_until", meter_until)
+    monkeypatch.setattr(House, "push", push)
+    await fallen(house)
+    if confirms:
+        house.home.coordinator.async_count_on()
+    shown = shown_by(house, house.now if confirms else NOON + HOUR)
+    await live(house, NOON + timedelta(minutes=66))
+    await check(house, shown, NOON)
+
+
+@pytest.mark.parametrize("confirms", [True, False])
+async def test_a_fall_that_an_earlier_version_held_is_no_consumption(
+    house: House, confirms: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It filled the fallen register until 11:00, and kept no moment."""
+    await house.home.set_up()
+    await house.live(NINE + timedelta(minutes=6))
+    house.fell = (FALL, LOST_WH)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Totals, "shown_wh", lambda self, key, at_s, wh: wh + self.base(key))
+        await house.live(ELEVEN + timedelta(minutes=20))
+    before = await house.rows()
+    store = await async_get_store(house.home.hass)
+    record = store.records[house.home.meter.title]
+    record.steps, record.came_s = {}, None
+    await house.home.restart()
+    await live(house, ELEVEN + timedelta(minutes=25))
+    if confirms:
+        house.home.coordinator.async_count_on()
+    confirmed = house.now
+    await live(house, NOON + timedelta(minutes=66))
+    rows, found = await house.rows(), await energies(house)
+    assert {start: rows[start][1] for start in before} == {
+        start: total for start, (_, total) in before.items()
+    }
+    used = used_wh(confirmed, NOON) if confirms else 0
+    assert found[ELEVEN] == pytest.approx(used, abs=1.1)
+    assert found[NOON] == pytest.approx(DAY_W if confirms else 0, abs=1.1)
