@@ -227,11 +227,13 @@ class BumbleClient(BaseBleakClient):
             raise BleakDeviceNotFoundError(self.address) from None
         finally:
             if not connecting.done():
-                await asyncio.sleep(0.02)  # its command must be answered before it is given up
-                connecting.cancel()
-                # The emulated controller knows no way to give a connection up.
-                sink: Any = self.central.host.hci_sink
-                sink.sink.pending_le_connection = None
+                try:
+                    await asyncio.sleep(0.02)  # its command must be answered before it is given up
+                finally:  # cancelled twice, too: by a timeout and at the end
+                    connecting.cancel()
+                    # The emulated controller knows no way to give a connection up.
+                    sink: Any = self.central.host.hci_sink
+                    sink.sink.pending_le_connection = None
 
     async def _discover(self, peer: Peer) -> None:
         collection = BleakGATTServiceCollection()
