@@ -288,11 +288,11 @@ def read(
         as_document(document)
         return
     out = console()
-    out.print(_pairs("meter", identity))
+    out.print(pairs_of("meter", identity))
     if registers:
         out.print(_register_table(registers))
     if states:
-        out.print(_pairs("states", states))
+        out.print(pairs_of("states", states))
 
 
 def _read_named(
@@ -312,7 +312,7 @@ def _read_named(
     if registers:
         out.print(_register_table(registers))
     if document:
-        out.print(_pairs("objects", document))
+        out.print(pairs_of("objects", document))
 
 
 def _registers(found: list[reading.RegisterValue]) -> list[dict[str, object]]:
@@ -339,7 +339,8 @@ def _register_table(found: list[reading.RegisterValue]) -> Table:
     return table
 
 
-def _pairs(title: str, pairs: dict[str, object]) -> Table:
+def pairs_of(title: str, pairs: Mapping[str, object]) -> Table:
+    """Return a table of names and values."""
     return table_of(title, ["", "value"], [[name, shown(value)] for name, value in pairs.items()])
 
 

@@ -5,14 +5,14 @@ Must not know DLMS nor the node, as `cli_utility`, whose options say which meter
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 
 from meter_node.cli_output import console
-from meter_node.cli_utility import Reach, as_document, say, session_of, shown, table_of
+from meter_node.cli_utility import AsJson, Reach, as_document, pairs_of, say, session_of
 from meter_node.utility import reading
 from meter_node.utility.errors import UtilityError
 from meter_node.utility.session import Session
@@ -46,8 +46,20 @@ def show(title: str, found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         as_document(found)
         return
-    body = [[name, shown(value)] for name, value in found.items()]
-    console().print(table_of(title, ["", "value"], body))
+    console().print(pairs_of(title, found))
+
+
+def shows(
+    commands: typer.Typer, title: str, read: Callable[[Session], dict[str, Any]], told: str
+) -> None:
+    """Add a ``show`` to a group of commands: what is read, as it is; ``told`` is its help."""
+
+    def command(context: typer.Context, as_json: AsJson = False) -> None:
+        with session_of(context) as session:
+            found = read(session)
+        show(title, found, as_json)
+
+    commands.command("show", help=told)(command)
 
 
 def done(as_json: bool, sentence: str, **did: Any) -> None:

@@ -23,6 +23,7 @@ from meter_node.cli_utility_acting import (
     reach_of,
     show,
     show_states,
+    shows,
 )
 from meter_node.config import ConfigError
 from meter_node.meter import token
@@ -131,12 +132,12 @@ limiter_commands = command_group(
 )
 
 
-@limiter_commands.command("show")
-def show_limiter(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show thresholds (W or A, as it monitors), times and whether it has tripped."""
-    with session_of(context) as session:
-        found = supply.limiter(session)
-    show("limiter", found, as_json)
+shows(
+    limiter_commands,
+    "limiter",
+    supply.limiter,
+    "Show thresholds (W or A, as it monitors), times and whether it has tripped.",
+)
 
 
 @limiter_commands.command("set")
@@ -250,12 +251,7 @@ credit_commands = command_group(
 )
 
 
-@credit_commands.command("show")
-def show_credit(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show what is left and owed, in Wh."""
-    with session_of(context) as session:
-        found = supply.credit(session)
-    show("credit", found, as_json)
+shows(credit_commands, "credit", supply.credit, "Show what is left and owed, in Wh.")
 
 
 @credit_commands.command("vend")

@@ -15,7 +15,7 @@ import typer
 from meter_node.channel.objects import IMAGE_TRANSFER
 from meter_node.cli_output import check_writable, console
 from meter_node.cli_utility import AsJson, as_document, moment, session_of, table_of
-from meter_node.cli_utility_acting import acting, command_group, done, reach_of, show
+from meter_node.cli_utility_acting import acting, command_group, done, reach_of, show, shows
 from meter_node.config import ConfigError
 from meter_node.utility import keyring, reading, upkeep
 from meter_node.utility.errors import UtilityError
@@ -189,12 +189,12 @@ push_commands = command_group(
 )
 
 
-@push_commands.command("show")
-def show_push(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show where the meter pushes to, how often, and which objects."""
-    with session_of(context) as session:
-        found = upkeep.push(session)
-    show("push", found, as_json)
+shows(
+    push_commands,
+    "push",
+    upkeep.push,
+    "Show where the meter pushes to, how often, and which objects.",
+)
 
 
 @push_commands.command("interval")

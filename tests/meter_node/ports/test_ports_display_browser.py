@@ -19,15 +19,7 @@ from meter_node.ports.display.page import DisplayPage
 from meter_node.ports.display.screen import Screen
 from meter_node.ports.display.views import Settings
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None, reason="chromium and chromedriver are not installed"
-    ),
-    pytest.mark.usefixtures("socket_enabled"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("socket_enabled")]
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -56,12 +48,15 @@ async def page() -> AsyncIterator[DisplayPage]:
 
 @pytest.fixture
 def browser(socket_enabled: None, tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    assert chromium, "scripts/setup --browser gets Chromium"
+    assert driver, "scripts/setup --browser gets its driver"
     options = Options()
-    options.binary_location = CHROMIUM or ""
+    options.binary_location = chromium
     for flag in (*_FLAGS, f"--user-data-dir={tmp_path / 'browser'}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    made = webdriver.Chrome(options=options, service=Service(DRIVER))
+    made = webdriver.Chrome(options=options, service=Service(driver))
     made.set_page_load_timeout(60)
     yield made
     made.quit()

@@ -254,46 +254,49 @@ async def test_a_serial_line_is_at_2400_bd_until_a_master_wants_another_rate(
     async with running(House(), f"serial://{device}"):
         await opened(ours)
         assert speed(ours) == termios.B2400
-        os.write(ours, Frame(0x53, 0, 0xBD).to_bytes())
-        assert await heard(ours, 1) == OK
-        await until(lambda: speed(ours) == termios.B9600)
+        await change_rate(ours, 0xBD, termios.B9600)
         os.write(ours, NKE)
         assert await heard(ours, 1) == OK
 
 
-async def test_a_rate_at_which_nobody_is_heard_is_given_up(
-    wire: tuple[int, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(port, "BACK_AFTER_S", 0.3)
     monkeypatch.setattr(port, "LOOK_S", 0.1)
+
+
+async def change_rate(ours: int, wanted: int, rate: int) -> None:
+    """Ask for another rate, and wait until the slave has it."""
+    os.write(ours, Frame(0x53, 0, wanted).to_bytes())
+    assert await heard(ours, 1) == OK
+    await until(lambda: speed(ours) == rate)
+
+
+@pytest.mark.usefixtures("_hasty")
+async def test_a_rate_at_which_nobody_is_heard_is_given_up(
+    wire: tuple[int, str],
+) -> None:
     ours, device = wire
     async with running(House(), f"serial://{device}"):
         await opened(ours)
-        os.write(ours, Frame(0x53, 0, 0xB8).to_bytes())
-        assert await heard(ours, 1) == OK
-        await until(lambda: speed(ours) == termios.B300)
+        await change_rate(ours, 0xB8, termios.B300)
         await until(lambda: speed(ours) == termios.B2400)
         await opened(ours)
 
 
+@pytest.mark.usefixtures("_hasty")
 async def test_a_rate_at_which_a_master_was_heard_stays_and_is_the_one_to_go_back_to(
-    wire: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+    wire: tuple[int, str],
 ) -> None:
-    monkeypatch.setattr(port, "BACK_AFTER_S", 0.3)
-    monkeypatch.setattr(port, "LOOK_S", 0.1)
     ours, device = wire
     async with running(House(), f"serial://{device}"):
         await opened(ours)
-        os.write(ours, Frame(0x53, 0, 0xBD).to_bytes())
-        assert await heard(ours, 1) == OK
-        await until(lambda: speed(ours) == termios.B9600)
+        await change_rate(ours, 0xBD, termios.B9600)
         os.write(ours, NKE)
         assert await heard(ours, 1) == OK
         await asyncio.sleep(3 * port.BACK_AFTER_S)
         assert speed(ours) == termios.B9600
-        os.write(ours, Frame(0x53, 0, 0xB8).to_bytes())
-        assert await heard(ours, 1) == OK
-        await until(lambda: speed(ours) == termios.B300)
+        await change_rate(ours, 0xB8, termios.B300)
         await until(lambda: speed(ours) == termios.B9600)
 
 
@@ -304,9 +307,7 @@ async def test_a_line_that_is_opened_anew_has_the_configurations_rate_again(
     house = House()
     async with running(house, f"serial://{device}"):
         await opened(ours)
-        os.write(ours, Frame(0x53, 0, 0xBD).to_bytes())
-        assert await heard(ours, 1) == OK
-        await until(lambda: speed(ours) == termios.B9600)
+        await change_rate(ours, 0xBD, termios.B9600)
     async with running(house, f"serial://{device}"):
         await opened(ours)
         assert speed(ours) == termios.B2400

@@ -129,6 +129,15 @@ async def test_wrong_keys_are_told_and_can_be_mended(alone: House, hass: HomeAss
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
 
+async def paired_with(hass: HomeAssistant, alone: House, flow: Any) -> None:
+    """Paste the meter's pairing text; the entry is made once a push was opened with it."""
+    flow = await hass.config_entries.flow.async_configure(
+        flow["flow_id"], {"pairing_text": alone.meter.pairing_text}
+    )
+    flow = await proven(hass, alone.node, flow)
+    assert flow["type"] is FlowResultType.CREATE_ENTRY
+
+
 async def test_a_meter_in_reach_can_be_chosen_by_hand(alone: House, hass: HomeAssistant) -> None:
     flows = hass.config_entries.flow
     result: Any = await flows.async_init(DOMAIN, context={"source": "user"})
@@ -136,11 +145,7 @@ async def test_a_meter_in_reach_can_be_chosen_by_hand(alone: House, hass: HomeAs
     result = await flows.async_configure(result["flow_id"], {"meter": alone.meter.title})
     assert result["step_id"] == "keys"
     assert alone.meter.title in result["description_placeholders"]["meter"]
-    result = await flows.async_configure(
-        result["flow_id"], {"pairing_text": alone.meter.pairing_text}
-    )
-    result = await proven(hass, alone.node, result)
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await paired_with(hass, alone, result)
 
 
 async def test_a_pairing_text_alone_finds_the_meter_over_bluetooth(
@@ -148,11 +153,7 @@ async def test_a_pairing_text_alone_finds_the_meter_over_bluetooth(
 ) -> None:
     flows = hass.config_entries.flow
     result: Any = await flows.async_init(DOMAIN, context={"source": "user"})
-    result = await flows.async_configure(
-        result["flow_id"], {"pairing_text": alone.meter.pairing_text}
-    )
-    result = await proven(hass, alone.node, result)
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await paired_with(hass, alone, result)
 
 
 async def test_a_meter_that_was_found_over_mqtt_is_the_same_one(
