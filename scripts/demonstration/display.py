@@ -30,7 +30,6 @@ from meter_node.ports.display.views import Settings
 from meter_node.sources.front_end import FrontEnd
 from meter_node.sources.simulated import SimulatedSource
 
-from . import photographer
 from .meters import ROOT
 from .photographer import Picture
 from .progress import fail, say
@@ -223,10 +222,6 @@ def main() -> int:
             return asyncio.run(_serve(arguments.serve))
         except KeyboardInterrupt:
             return 0
-    if missing := photographer.missing_programs():
-        fail(f"missing: {' and '.join(missing)}")
-        say("Debian, Ubuntu: apt-get install chromium chromium-driver")
-        return 1
     return asyncio.run(_photograph(arguments.into.resolve()))
 
 

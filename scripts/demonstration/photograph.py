@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from . import meters, past, photographer, stage
+from . import meters, past, stage
 from .client import Client, ClientError
 from .life import folder_for, until_done
 from .meters import ROOT
@@ -48,10 +48,6 @@ def main() -> int:
     )
     parser.add_argument("--into", type=Path, default=IMAGES, help="folder (docs/images)")
     arguments = parser.parse_args()
-    if missing := photographer.missing_programs():
-        fail(f"missing: {' and '.join(missing)}")
-        say("Debian, Ubuntu: apt-get install chromium chromium-driver")
-        return 1
     with folder_for(None) as folder:
         children = Children(folder / "logs")
         work = _photograph(children, folder, arguments.into.resolve())

@@ -79,11 +79,6 @@ class Picture:
         return cls(**fields)
 
 
-def missing_programs() -> list[str]:
-    """Return what must be installed first."""
-    return [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
-
-
 def take(address: str, pictures: Sequence[Picture], profile: Path) -> None:
     """Write each picture into its file. Raises OSError where that can't be done."""
     options = Options()
